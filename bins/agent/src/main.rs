@@ -1,0 +1,3 @@
+//! The node agent: owns the node's addresses, wires its pods, serves the plugin.
+
+fn main() {}

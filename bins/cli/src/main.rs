@@ -1,0 +1,3 @@
+//! The command for people: looks inside a node, drives the local VPC.
+
+fn main() {}

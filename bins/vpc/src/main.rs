@@ -1,0 +1,3 @@
+//! The VPC on one machine: EC2 API, instance metadata, fabric, flow logs.
+
+fn main() {}

@@ -1,0 +1,28 @@
+//! Words every part of Underlay shares: ids, addresses, group sets, pool and lease keys, time.
+//!
+//! Data only: no I/O, no clock, no randomness. Everything a person may type has `FromStr` and
+//! `Display` that round-trip, and serde goes through them.
+
+#![forbid(unsafe_code)]
+
+mod error_class;
+mod group_set;
+mod ids;
+mod lease;
+mod mac;
+mod pool;
+mod time;
+
+pub use error_class::Class;
+pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
+pub use ids::{
+    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, ReservationId, ResourceIdError,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
+    VpcCidrAssociationId, VpcId,
+};
+pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
+pub use mac::{Mac, MacError};
+pub use pool::{PoolGroups, PoolKey, SubnetClassId};
+pub use time::Timestamp;
+
+// Addresses are `std::net` types and prefixes are `ipnet` types; both are re-used, not wrapped.

@@ -1,0 +1,1 @@
+//! VPC flow-log records: windows, formats, lines and file names, as the VPC documents them.

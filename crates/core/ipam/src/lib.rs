@@ -1,0 +1,1 @@
+//! The node's address allocator: pure, driven by inputs and time, answers with actions.

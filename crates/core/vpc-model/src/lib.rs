@@ -1,0 +1,1 @@
+//! A VPC as a pure state machine: objects, addresses, limits, lifecycles and a reference verdict.

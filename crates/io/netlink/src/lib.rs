@@ -1,0 +1,1 @@
+//! A small synchronous rtnetlink and nftables client, and network-namespace handling.

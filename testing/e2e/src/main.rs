@@ -1,0 +1,3 @@
+//! The demo, the benchmarks and the end-to-end tests.
+
+fn main() {}

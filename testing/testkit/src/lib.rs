@@ -1,0 +1,1 @@
+//! Local VPCs, nodes, containerd and CRI clients for tests, the demo and the bench.

@@ -1,0 +1,3 @@
+//! Developer commands: layer rules, set-up checks.
+
+fn main() {}
