@@ -1,0 +1,1 @@
+//! The side towards the container runtime: socket, CNI requests and results, conflist, tombstones.

@@ -1,0 +1,1 @@
+//! Carries out the operations that `underlay-netplan` decides on.

@@ -1,0 +1,16 @@
+//! The node agent: owns the node's addresses, wires its pods, serves the plugin.
+//!
+//! Four parts, joined only through [`service`]:
+//! - [`cni_front`] speaks to the plugin and the CLI over the Unix socket and to the runtime through
+//!   the conflist; it turns CNI requests into [`service`] calls and answers into CNI results;
+//! - [`engine`] owns the allocator, the journal and the EC2 calls;
+//! - [`kernel`] carries out the operations that `underlay-netplan` decides on;
+//! - [`config`] reads `/etc/underlay/agent.toml`.
+
+#![forbid(unsafe_code)]
+
+pub mod cni_front;
+pub mod config;
+pub mod engine;
+pub mod kernel;
+pub mod service;

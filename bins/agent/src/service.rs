@@ -1,0 +1,146 @@
+//! The seam between the CNI front and the engine: what a pod asks for and what it gets.
+//!
+//! Calls block; the front runs each on a thread of its own. Directions are the pod's.
+
+use std::{collections::BTreeSet, net::Ipv4Addr, os::fd::OwnedFd, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use underlay_types::{EniId, LeaseKey, Mac, NetworkName, PoolKey};
+
+/// The Kubernetes identity of a pod, where the runtime passed one (`CNI_ARGS`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubernetesPod {
+    /// `K8S_POD_NAMESPACE`.
+    pub namespace: String,
+    /// `K8S_POD_NAME`.
+    pub name: String,
+    /// `K8S_POD_UID`, absent with old runtimes.
+    pub uid: Option<String>,
+}
+
+/// One CNI ADD, parsed.
+#[derive(Debug)]
+pub struct PodRequest {
+    /// Which interface of which container on which network.
+    pub key: LeaseKey,
+    /// Where its address must come from.
+    pub pool: PoolKey,
+    /// The pod's network namespace, checked to be one and not the agent's own.
+    pub netns: OwnedFd,
+    /// `CNI_NETNS` as given: a path that may exist only in the runtime's mount namespace.
+    pub netns_path: String,
+    /// Who the pod is, where known.
+    pub pod: Option<KubernetesPod>,
+}
+
+/// A wired pod interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The pod's address, a /32 inside the pod.
+    pub address: Ipv4Addr,
+    /// The link-local next hop of the pod's default route.
+    pub gateway: Ipv4Addr,
+    /// The ENI that holds the address.
+    pub eni: EniId,
+    /// The veth end in the node's namespace.
+    pub host_ifname: String,
+    /// The Ethernet address of the node's end.
+    pub host_mac: Mac,
+    /// The Ethernet address of the pod's end.
+    pub pod_mac: Mac,
+    /// MTU of both ends.
+    pub mtu: u32,
+}
+
+/// Why the engine could not do what was asked. `Display` is what the pod event shows.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// No address now: empty pool, no ENI slot, or growth did not come in time (CNI code 11).
+    #[error("{message}")]
+    NoAddress {
+        /// Numbers and the reason, for example `0 of 27 free on 3 ENIs, growth refused by EC2: ...`.
+        message: String,
+    },
+    /// A security group that is unknown or that pods may not choose (CNI code 7).
+    #[error("{message}")]
+    Group {
+        /// Which group, and which setting would allow it.
+        message: String,
+    },
+    /// EC2 refused for good (CNI code 100).
+    #[error("{message}")]
+    Refused {
+        /// The EC2 error code and message and what was tried.
+        message: String,
+    },
+    /// The kernel refused (CNI code 5).
+    #[error("{message}")]
+    Kernel {
+        /// The operation, the object and the kernel's answer.
+        message: String,
+    },
+    /// The journal could not be written (CNI code 5).
+    #[error("{message}")]
+    Journal {
+        /// The file and the system's answer.
+        message: String,
+    },
+    /// What CHECK found to differ (CNI code 101).
+    #[error("{message}")]
+    Differs {
+        /// Each difference between what was promised and what stands.
+        message: String,
+    },
+    /// The engine is stopping or not ready yet (CNI code 11).
+    #[error("{message}")]
+    NotReady {
+        /// What it waits for.
+        message: String,
+    },
+}
+
+/// What the front may ask of the engine.
+pub trait NodeService: Send + Sync {
+    /// Gives the pod an address and wires it: all or nothing. Waits at most `wait` for growth that
+    /// is under way. A repeated ADD of the same key after success answers `Differs`-free success
+    /// only if the first one's wiring still stands.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; nothing of the pod is left behind then.
+    fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError>;
+
+    /// Takes the pod off the network and its address into cooldown. Idempotent: an unknown key
+    /// succeeds. `netns` is present only where the runtime still had one.
+    ///
+    /// # Errors
+    /// `Kernel` or `Journal`; the call may be repeated.
+    fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError>;
+
+    /// Compares what stands in the kernel with the lease.
+    ///
+    /// # Errors
+    /// `Differs` lists every difference.
+    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<(), ServiceError>;
+
+    /// Removes every lease of `network` whose key is not in `valid`.
+    ///
+    /// # Errors
+    /// As `del`; the rest is still removed.
+    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError>;
+
+    /// Whether the default pool can serve an ADD now. Cheap: called every few seconds.
+    ///
+    /// # Errors
+    /// `NotReady` or `NoAddress` with the reason.
+    fn status(&self) -> Result<(), ServiceError>;
+
+    /// ENIs, pools, leases and what the engine waits for, for `underlay node status`.
+    fn node_status(&self) -> serde_json::Value;
+
+    /// Stops growth and gives every ENI without leases back; with `uninstall` also removes rules,
+    /// tables and the leases' wiring. Blocks until done or until `deadline`.
+    ///
+    /// # Errors
+    /// What is left and why.
+    fn drain(&self, deadline: Duration) -> Result<(), ServiceError>;
+}
