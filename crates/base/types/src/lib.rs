@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 mod error_class;
 mod group_set;
 mod ids;
@@ -13,6 +14,7 @@ mod mac;
 mod pool;
 mod time;
 
+pub use account::{AccountId, AccountIdError};
 pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{
