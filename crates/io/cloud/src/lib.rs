@@ -1,1 +1,15 @@
 //! Clients for EC2 and the instance metadata service, with credentials, signing, budgets and typed errors.
+//!
+//! - [`ec2`]: the EC2 Query API: the actions a node needs, typed, signed, budgeted and retried;
+//! - [`imds`]: what the instance metadata service says about the instance the program runs on.
+
+#![forbid(unsafe_code)]
+
+mod credentials;
+pub mod ec2;
+pub mod imds;
+mod xml;
+
+pub use credentials::CredentialSource;
+pub use ec2::{Ec2, Ec2Config, Ec2Error};
+pub use imds::{Imds, ImdsError};
