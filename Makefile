@@ -1,0 +1,51 @@
+# The thin front: every target says what it does and ends with a result.
+# make help lists them.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help setup build demo demo-down test check advisories bench clean-host
+
+HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN    := $(TARGET)/release
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/underlay
+
+export UNDERLAY_BIN_DIR := $(BIN)
+export PYTHON := $(CACHE)/venv/bin/python
+
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: ## Installs the Debian packages and Python modules that are missing, and says which.
+	@scripts/setup
+
+build: setup ## Builds the release programs under target/release.
+	@echo "build: release programs into $(BIN) (the first build takes a few minutes)"
+	cargo build --release --locked -p underlay-agent -p underlay-vpc -p underlay -p underlay-e2e
+	@# The plugin has a profile of its own and is static. --target keeps its flags off build scripts.
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile plugin -p underlay-cni --target $(HOST)
+	@install -m 0755 $(TARGET)/$(HOST)/plugin/underlay-cni $(BIN)/underlay-cni
+	@ls -l $(BIN)/underlay-{agent,cni,vpc,e2e} $(BIN)/underlay | awk '{printf "build: %8.1f KiB  %s\n", $$5/1024, $$NF}'
+
+demo: build ## The main job: a VPC, three nodes, 30 pods, security groups. KEEP=1 leaves it running.
+	@$(BIN)/underlay-e2e demo $(if $(KEEP),--keep)
+
+demo-down: ## Removes a demo that KEEP=1 left running.
+	@$(BIN)/underlay-e2e demo-down
+
+test: build ## Every test: unit, property, snapshot, namespaces, eBPF, containerd end to end.
+	cargo test --workspace --locked
+
+check: ## Formatting, layers, lints, docs, licences, bans and sources.
+	@scripts/check
+
+advisories: ## Known vulnerabilities of dependencies; needs the advisory database from the network.
+	@scripts/cargo-deny check advisories
+
+bench: build ## Measures against a floor and a peer; writes target/bench.json. QUICK=1 for a short run.
+	@$(BIN)/underlay-e2e bench --json $(TARGET)/bench.json $(if $(QUICK),--quick)
+
+clean-host: ## Removes every namespace, link, process and mount of ours, and nothing else.
+	@if [ -x $(BIN)/underlay-vpc ]; then $(BIN)/underlay-vpc clean --all; \
+	elif [ -d /run/underlay-vpc ]; then echo "clean-host: $(BIN)/underlay-vpc is missing; run 'make build' first" >&2; exit 1; \
+	else echo "clean-host: nothing of ours on this host"; fi
