@@ -43,7 +43,7 @@ advisories: ## Known vulnerabilities of dependencies; needs the advisory databas
 	@scripts/cargo-deny check advisories
 
 bench: build ## Measures against a floor and a peer; writes target/bench.json. QUICK=1 for a short run.
-	@$(BIN)/underlay-e2e bench --json $(TARGET)/bench.json $(if $(QUICK),--quick)
+	@UNDERLAY_PEERS=$$(scripts/peers) $(BIN)/underlay-e2e bench --json $(TARGET)/bench.json $(if $(QUICK),--quick)
 
 clean-host: ## Removes every namespace, link, process and mount of ours, and nothing else.
 	@if [ -x $(BIN)/underlay-vpc ]; then $(BIN)/underlay-vpc clean --all; \
