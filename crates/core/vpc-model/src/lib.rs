@@ -1,1 +1,35 @@
 //! A VPC as a pure state machine: objects, addresses, limits, lifecycles and a reference verdict.
+//!
+//! [`Model`] holds everything an account has in one Region. Each EC2 action is one method that
+//! takes the current time, either does all of what was asked or refuses and changes nothing, and
+//! notes what it did in a list of [`Change`]s for whoever moves packets.
+//!
+//! Time is an argument: a [`Timestamp`](underlay_types::Timestamp) of the Unix clock. Randomness
+//! comes from a generator inside the model, seeded by [`ModelConfig::seed`].
+
+#![forbid(unsafe_code)]
+
+mod address_pool;
+mod change;
+mod config;
+mod error;
+mod image_list;
+mod instance_type;
+mod model;
+mod objects;
+mod rng;
+mod tags;
+
+pub use change::Change;
+pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
+pub use error::{Ec2Error, ErrorCode};
+pub use instance_type::{Hypervisor, InstanceType};
+pub use model::Model;
+pub use objects::{
+    Attachment, AttachmentHolder, AttachmentStatus, BootMode, Eni, EniAddresses, EniStatus,
+    FlowLog, FlowLogResource, Image, Instance, InstanceState, InterfaceType, MetadataOptions,
+    PortRange, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
+    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, TrafficType, Vpc,
+    VpcCidrAssociation,
+};
+pub use tags::Tags;

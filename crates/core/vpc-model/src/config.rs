@@ -1,0 +1,110 @@
+//! What a VPC is told before it starts: account, Region, limits, timing.
+
+/// Everything that is fixed for the life of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// The account's id, 12 digits.
+    pub account_id: String,
+    /// The Region's name.
+    pub region: String,
+    /// The Region's availability zones.
+    pub zones: Vec<AvailabilityZone>,
+    /// How fast things happen.
+    pub preset: Preset,
+    /// Which free address of a subnet is taken when the caller names none.
+    pub address_order: AddressOrder,
+    /// Quotas.
+    pub limits: Limits,
+    /// Seed of ids and random choices; the same seed and calls give the same state.
+    pub seed: u64,
+    /// The role whose credentials an instance gets when its launch names no instance profile.
+    pub default_role: String,
+}
+
+/// One availability zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvailabilityZone {
+    /// Its name, such as `us-east-1a`.
+    pub name: String,
+    /// Its id, such as `use1-az1`.
+    pub id: String,
+}
+
+/// How fast things happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Every transition is over when the call returns; no throttling.
+    Instant,
+    /// Attach, detach and metadata take seconds, calls take their usual time, buckets throttle.
+    Realistic,
+}
+
+/// Which free address of a subnet is taken when the caller names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressOrder {
+    /// Any, as EC2 does.
+    Random,
+    /// The lowest, for readable tests.
+    Sequential,
+}
+
+/// Quotas (Amazon VPC User Guide, "Amazon VPC quotas").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// VPCs per Region.
+    pub vpcs: usize,
+    /// Subnets per VPC.
+    pub subnets_per_vpc: usize,
+    /// Interfaces per Region.
+    pub enis: usize,
+    /// Groups per Region.
+    pub groups: usize,
+    /// Groups per interface.
+    pub groups_per_eni: usize,
+    /// Rules per group and direction, IPv4 and IPv6 counted apart.
+    pub rules_per_group: usize,
+    /// Route tables per VPC.
+    pub route_tables_per_vpc: usize,
+    /// Routes per route table.
+    pub routes_per_table: usize,
+    /// Running instances per Region.
+    pub instances: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            vpcs: 5,
+            subnets_per_vpc: 200,
+            enis: 5_000,
+            groups: 2_500,
+            groups_per_eni: 5,
+            rules_per_group: 60,
+            route_tables_per_vpc: 200,
+            routes_per_table: 50,
+            instances: 5_000,
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        let zone = |name: &str, id: &str| AvailabilityZone {
+            name: name.to_owned(),
+            id: id.to_owned(),
+        };
+        Self {
+            account_id: "123456789012".to_owned(),
+            region: "us-east-1".to_owned(),
+            zones: vec![
+                zone("us-east-1a", "use1-az1"),
+                zone("us-east-1b", "use1-az2"),
+            ],
+            preset: Preset::Instant,
+            address_order: AddressOrder::Sequential,
+            limits: Limits::default(),
+            seed: 1,
+            default_role: "underlay-node".to_owned(),
+        }
+    }
+}

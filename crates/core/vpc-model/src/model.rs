@@ -1,0 +1,249 @@
+//! The state of an account in one Region, and how to read it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use underlay_types::{
+    EniId, FlowLogId, ImageId, InstanceId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+};
+
+use crate::{
+    Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, Route, RouteState,
+    RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool, image_list,
+    rng::Rng,
+};
+
+/// Everything an account has in one Region.
+///
+/// Methods that act take the current time of the Unix clock. They do all of what was asked, or
+/// return an [`Ec2Error`](crate::Ec2Error) and leave the model equal to what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    pub(crate) config: ModelConfig,
+    pub(crate) rng: Rng,
+    pub(crate) vpcs: BTreeMap<VpcId, Vpc>,
+    pub(crate) subnets: BTreeMap<SubnetId, Subnet>,
+    pub(crate) pools: BTreeMap<SubnetId, AddressPool>,
+    pub(crate) groups: BTreeMap<SecurityGroupId, SecurityGroup>,
+    pub(crate) route_tables: BTreeMap<RouteTableId, RouteTable>,
+    pub(crate) enis: BTreeMap<EniId, Eni>,
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    /// Interfaces that have an attachment to the instance, in whatever status.
+    pub(crate) attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
+    pub(crate) images: BTreeMap<ImageId, Image>,
+    pub(crate) flow_logs: BTreeMap<FlowLogId, FlowLog>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Model {
+    /// An account without anything but images.
+    #[must_use]
+    pub fn new(config: ModelConfig) -> Self {
+        Self {
+            rng: Rng::new(config.seed),
+            config,
+            vpcs: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            route_tables: BTreeMap::new(),
+            enis: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            images: image_list::images()
+                .into_iter()
+                .map(|image| (image.id.clone(), image))
+                .collect(),
+            flow_logs: BTreeMap::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// What it was told at the start.
+    #[must_use]
+    pub const fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// What happened since the last time this was asked, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The VPCs, by id.
+    pub fn vpcs(&self) -> impl Iterator<Item = &Vpc> {
+        self.vpcs.values()
+    }
+
+    /// A VPC.
+    #[must_use]
+    pub fn vpc(&self, id: &VpcId) -> Option<&Vpc> {
+        self.vpcs.get(id)
+    }
+
+    /// The subnets, by id.
+    pub fn subnets(&self) -> impl Iterator<Item = &Subnet> {
+        self.subnets.values()
+    }
+
+    /// A subnet.
+    #[must_use]
+    pub fn subnet(&self, id: &SubnetId) -> Option<&Subnet> {
+        self.subnets.get(id)
+    }
+
+    /// How many addresses of a subnet are free; 0 for an unknown subnet.
+    #[must_use]
+    pub fn available_addresses(&self, subnet: &SubnetId) -> u32 {
+        self.pools.get(subnet).map_or(0, AddressPool::free)
+    }
+
+    /// The groups, by id.
+    pub fn groups(&self) -> impl Iterator<Item = &SecurityGroup> {
+        self.groups.values()
+    }
+
+    /// A group.
+    #[must_use]
+    pub fn group(&self, id: &SecurityGroupId) -> Option<&SecurityGroup> {
+        self.groups.get(id)
+    }
+
+    /// The interfaces that carry a group, by id: what a rule that names the group matches.
+    pub fn members_of<'a>(&'a self, group: &'a SecurityGroupId) -> impl Iterator<Item = &'a Eni> {
+        self.enis
+            .values()
+            .filter(move |eni| eni.groups.contains(group))
+    }
+
+    /// The route tables, by id.
+    pub fn route_tables(&self) -> impl Iterator<Item = &RouteTable> {
+        self.route_tables.values()
+    }
+
+    /// A route table.
+    #[must_use]
+    pub fn route_table(&self, id: &RouteTableId) -> Option<&RouteTable> {
+        self.route_tables.get(id)
+    }
+
+    /// The route table that a subnet uses: the associated one, else its VPC's main one.
+    #[must_use]
+    pub fn route_table_of(&self, subnet: &SubnetId) -> Option<&RouteTable> {
+        let associated = self.route_tables.values().find(|table| {
+            table
+                .associations
+                .iter()
+                .any(|each| each.subnet.as_ref() == Some(subnet))
+        });
+        associated.or_else(|| {
+            let vpc = self.vpcs.get(&self.subnets.get(subnet)?.vpc)?;
+            self.route_tables.get(&vpc.main_route_table)
+        })
+    }
+
+    /// Whether a route's target can take packets now.
+    #[must_use]
+    pub fn route_state(&self, route: &Route) -> RouteState {
+        let lives = match &route.target {
+            RouteTarget::Local => true,
+            RouteTarget::Eni(id) => self.enis.get(id).is_some_and(Eni::is_attached),
+        };
+        if lives {
+            RouteState::Active
+        } else {
+            RouteState::Blackhole
+        }
+    }
+
+    /// The interfaces, by id.
+    pub fn enis(&self) -> impl Iterator<Item = &Eni> {
+        self.enis.values()
+    }
+
+    /// An interface.
+    #[must_use]
+    pub fn eni(&self, id: &EniId) -> Option<&Eni> {
+        self.enis.get(id)
+    }
+
+    /// The interface with an Ethernet address.
+    #[must_use]
+    pub fn eni_by_mac(&self, mac: Mac) -> Option<&Eni> {
+        self.enis.values().find(|eni| eni.mac == mac)
+    }
+
+    /// The interface of a VPC that has an address, itself or within a prefix.
+    #[must_use]
+    pub fn eni_by_address(&self, vpc: &VpcId, address: Ipv4Addr) -> Option<&Eni> {
+        self.enis
+            .values()
+            .find(|eni| &eni.vpc == vpc && eni.addresses.contains(address))
+    }
+
+    /// The instances, by id, terminated ones included while they are still shown.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// An instance.
+    #[must_use]
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.get(id)
+    }
+
+    /// The interfaces with an attachment to an instance, by network card and device index.
+    /// Those on their way in or out are among them: see [`Eni::is_attached`].
+    #[must_use]
+    pub fn enis_of(&self, instance: &InstanceId) -> Vec<&Eni> {
+        let ids = self.attached.get(instance).into_iter().flatten();
+        let mut enis: Vec<_> = ids.filter_map(|id| self.enis.get(id)).collect();
+        enis.sort_by_key(|eni| {
+            eni.attachment
+                .as_ref()
+                .map(|each| (each.network_card, each.device_index))
+        });
+        enis
+    }
+
+    /// The primary interface of an instance.
+    #[must_use]
+    pub fn primary_eni_of(&self, instance: &InstanceId) -> Option<&Eni> {
+        self.enis_of(instance).into_iter().next()
+    }
+
+    /// The images, by id.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.images.values()
+    }
+
+    /// An image.
+    #[must_use]
+    pub fn image(&self, id: &ImageId) -> Option<&Image> {
+        self.images.get(id)
+    }
+
+    /// The flow logs, by id.
+    pub fn flow_logs(&self) -> impl Iterator<Item = &FlowLog> {
+        self.flow_logs.values()
+    }
+
+    /// A flow log.
+    #[must_use]
+    pub fn flow_log(&self, id: &FlowLogId) -> Option<&FlowLog> {
+        self.flow_logs.get(id)
+    }
+
+    /// The flow logs that record an interface's traffic: its own, its subnet's, its VPC's.
+    pub fn flow_logs_of<'a>(&'a self, eni: &'a Eni) -> impl Iterator<Item = &'a FlowLog> {
+        self.flow_logs
+            .values()
+            .filter(move |log| match &log.resource {
+                FlowLogResource::Eni(id) => id == &eni.id,
+                FlowLogResource::Subnet(id) => id == &eni.subnet,
+                FlowLogResource::Vpc(id) => id == &eni.vpc,
+            })
+    }
+}

@@ -1,0 +1,19 @@
+//! The things an account owns, as plain data with public fields.
+
+mod eni;
+mod flow_log;
+mod group;
+mod image;
+mod instance;
+mod network;
+mod route_table;
+
+pub use eni::{
+    Attachment, AttachmentHolder, AttachmentStatus, Eni, EniAddresses, EniStatus, InterfaceType,
+};
+pub use flow_log::{FlowLog, FlowLogResource, TrafficType};
+pub use group::{PortRange, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup};
+pub use image::{BootMode, Image};
+pub use instance::{Instance, InstanceState, MetadataOptions};
+pub use network::{Subnet, Vpc, VpcCidrAssociation};
+pub use route_table::{Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget};

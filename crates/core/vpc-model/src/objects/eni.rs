@@ -1,0 +1,211 @@
+//! Elastic network interfaces and their attachments.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use underlay_types::{
+    AttachmentId, EniId, InstanceId, Mac, SecurityGroupId, SubnetId, Timestamp, VpcId,
+};
+
+use crate::{AvailabilityZone, Tags};
+
+/// An elastic network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eni {
+    /// Its id.
+    pub id: EniId,
+    /// Its subnet's VPC.
+    pub vpc: VpcId,
+    /// Its subnet.
+    pub subnet: SubnetId,
+    /// Its subnet's availability zone.
+    pub zone: AvailabilityZone,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// What its creator wrote about it.
+    pub description: String,
+    /// Its security groups, sorted, without duplicates; at least one.
+    pub groups: Vec<SecurityGroupId>,
+    /// What kind of interface it is.
+    pub interface_type: InterfaceType,
+    /// Who created it when that was a service; `None` for the account itself.
+    pub requester: Option<String>,
+    /// Whether it may only send and receive packets that are its own.
+    pub source_dest_check: bool,
+    /// Its addresses, as the VPC delivers them.
+    pub addresses: EniAddresses,
+    /// Its addresses, as instance metadata shows them: under `realistic`, somewhat older.
+    pub metadata_addresses: EniAddresses,
+    /// What it is attached to.
+    pub attachment: Option<Attachment>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The addresses of an interface. All lie in its subnet, and no two interfaces share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EniAddresses {
+    /// The primary address, which stays for life.
+    pub primary: Ipv4Addr,
+    /// The secondary addresses, in the order in which they were assigned.
+    pub secondary: Vec<Ipv4Addr>,
+    /// The /28 prefixes, in the order in which they were assigned.
+    pub prefixes: Vec<Ipv4Net>,
+}
+
+impl EniAddresses {
+    /// Whether `address` is one of these, or within one of the prefixes.
+    #[must_use]
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        self.primary == address
+            || self.secondary.contains(&address)
+            || self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
+
+    /// How many of the interface's address slots are taken: a prefix takes one.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        1 + self.secondary.len() + self.prefixes.len()
+    }
+}
+
+/// Where an interface is in its life. See [`Eni::status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EniStatus {
+    /// Attached to nothing.
+    Available,
+    /// On its way to an instance.
+    Attaching,
+    /// Attached.
+    InUse,
+    /// On its way from an instance.
+    Detaching,
+}
+
+impl EniStatus {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Attaching => "attaching",
+            Self::InUse => "in-use",
+            Self::Detaching => "detaching",
+        }
+    }
+}
+
+/// What kind of interface an ENI is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterfaceType {
+    /// An ordinary one.
+    Interface,
+    /// One that a service placed here for an endpoint.
+    VpcEndpoint,
+}
+
+impl InterfaceType {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interface => "interface",
+            Self::VpcEndpoint => "vpc_endpoint",
+        }
+    }
+}
+
+/// An interface's attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its id.
+    pub id: AttachmentId,
+    /// What the interface is attached to.
+    pub holder: AttachmentHolder,
+    /// The slot on the network card; 0 on card 0 is the primary interface.
+    pub device_index: u32,
+    /// The network card.
+    pub network_card: u32,
+    /// How far attaching or detaching has come.
+    pub status: AttachmentStatus,
+    /// When the interface was attached, by the Unix clock.
+    pub attach_time: Timestamp,
+    /// Whether the interface is deleted with the instance.
+    pub delete_on_termination: bool,
+}
+
+impl Attachment {
+    /// The instance, if the holder is one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match &self.holder {
+            AttachmentHolder::Instance(id) => Some(id),
+            AttachmentHolder::External { .. } => None,
+        }
+    }
+}
+
+/// What an interface is attached to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachmentHolder {
+    /// An instance of this account.
+    Instance(InstanceId),
+    /// Something that is not an instance, such as a managed database's host.
+    External {
+        /// The account or service that owns it, shown as `instanceOwnerId`.
+        owner: String,
+    },
+}
+
+/// How far attaching or detaching has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachmentStatus {
+    /// Asked for.
+    Attaching,
+    /// Done.
+    Attached,
+    /// Going away.
+    Detaching,
+}
+
+impl AttachmentStatus {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attaching => "attaching",
+            Self::Attached => "attached",
+            Self::Detaching => "detaching",
+        }
+    }
+}
+
+// === impl Eni ===
+
+impl Eni {
+    /// Where it is in its life, as `Status` of DescribeNetworkInterfaces shows it.
+    ///
+    /// EC2 shows `in-use` from the attach call on; the attachment's status tells the rest.
+    #[must_use]
+    pub fn status(&self) -> EniStatus {
+        match self.attachment.as_ref().map(|attachment| attachment.status) {
+            None => EniStatus::Available,
+            Some(AttachmentStatus::Attaching | AttachmentStatus::Attached) => EniStatus::InUse,
+            Some(AttachmentStatus::Detaching) => EniStatus::Detaching,
+        }
+    }
+
+    /// The instance it is attached to, or on its way to or from.
+    #[must_use]
+    pub fn instance(&self) -> Option<&InstanceId> {
+        self.attachment.as_ref().and_then(Attachment::instance)
+    }
+
+    /// Whether its device is in an instance now.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.attachment
+            .as_ref()
+            .is_some_and(|attachment| attachment.status == AttachmentStatus::Attached)
+    }
+}

@@ -1,0 +1,107 @@
+//! Instances.
+
+use underlay_types::{ImageId, InstanceId, ReservationId, SubnetId, Timestamp, VpcId};
+
+use crate::{AvailabilityZone, BootMode, Tags};
+
+/// An instance. Its interfaces are asked of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// The launch it came from.
+    pub reservation: ReservationId,
+    /// Its number within that launch.
+    pub launch_index: u32,
+    /// Its image.
+    pub image: ImageId,
+    /// How its image boots.
+    pub boot: BootMode,
+    /// The name of its type; the model's table knows the type.
+    pub instance_type: String,
+    /// The VPC of its primary interface.
+    pub vpc: VpcId,
+    /// The subnet of its primary interface.
+    pub subnet: SubnetId,
+    /// Its availability zone.
+    pub zone: AvailabilityZone,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// When it was launched, by the Unix clock.
+    pub launch_time: Timestamp,
+    /// How its metadata service answers.
+    pub metadata: MetadataOptions,
+    /// The role its metadata service hands out credentials for.
+    pub role: String,
+    /// The instance profile named at launch, by name.
+    pub profile: Option<String>,
+    /// The key pair named at launch.
+    pub key_name: Option<String>,
+    /// User data as given at launch (base64).
+    pub user_data: Option<String>,
+    /// The client token of the launch.
+    pub client_token: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// Where an instance is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Launched, not running yet.
+    Pending,
+    /// Running.
+    Running,
+    /// Going away.
+    ShuttingDown,
+    /// Gone; shown for an hour.
+    Terminated,
+}
+
+impl InstanceState {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// EC2's number for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+        }
+    }
+}
+
+/// How an instance's metadata service answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataOptions {
+    /// Whether a token is required (`HttpTokens`).
+    pub tokens_required: bool,
+    /// The TTL of answers to PUT, 1 to 64 (`HttpPutResponseHopLimit`).
+    pub hop_limit: u8,
+    /// Whether it answers at all (`HttpEndpoint`).
+    pub enabled: bool,
+    /// Whether it shows the instance's tags (`InstanceMetadataTags`).
+    pub tags: bool,
+}
+
+impl Default for MetadataOptions {
+    fn default() -> Self {
+        Self {
+            tokens_required: true,
+            hop_limit: 1,
+            enabled: true,
+            tags: false,
+        }
+    }
+}
