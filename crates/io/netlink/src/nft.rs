@@ -1,0 +1,1 @@
+//! Elements of nftables sets and maps, and whole rulesets.

@@ -1,0 +1,159 @@
+//! Routing rules: which table a packet is looked up in.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use crate::{
+    Family, KernelError, Request, Socket, dump as decode,
+    family::{address_of, octets},
+    message::{Message, NLM_F_CREATE, NLM_F_EXCL},
+};
+
+const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
+const RTM_GETRULE: u16 = 34;
+const FRA_DST: u16 = 1;
+const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
+const FRA_PRIORITY: u16 = 6;
+const FRA_FWMARK: u16 = 10;
+const FRA_TABLE: u16 = 15;
+const FRA_FWMASK: u16 = 16;
+const FR_ACT_TO_TBL: u8 = 1;
+
+/// A rule that sends what it matches to a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// The address family.
+    pub family: Family,
+    /// The lower, the sooner asked.
+    pub priority: u32,
+    /// Value and mask of the packet's mark.
+    pub mark: Option<(u32, u32)>,
+    /// The device it came in by; `lo` for packets of the node itself.
+    pub input: Option<String>,
+    /// Its source.
+    pub source: Option<IpNet>,
+    /// Its destination.
+    pub destination: Option<IpNet>,
+    /// The table.
+    pub table: u32,
+}
+
+impl Rule {
+    /// Packets whose mark under `mask` is `mark` go to `table`.
+    #[must_use]
+    pub const fn by_mark(family: Family, priority: u32, mark: u32, mask: u32, table: u32) -> Self {
+        Self {
+            family,
+            priority,
+            mark: Some((mark, mask)),
+            input: None,
+            source: None,
+            destination: None,
+            table,
+        }
+    }
+
+    fn request(&self, op: &'static str, kind: u16, flags: u16) -> Request {
+        let prefix_len = |net: Option<IpNet>| net.map_or(0, |net| net.prefix_len());
+        // struct fib_rule_hdr: family, dst_len, src_len, tos, table, reserved, action, flags.
+        let mut header = [0; 12];
+        header[0] = self.family.byte();
+        header[1] = prefix_len(self.destination);
+        header[2] = prefix_len(self.source);
+        header[4] = u8::try_from(self.table).unwrap_or(0);
+        header[7] = FR_ACT_TO_TBL;
+        let mut message = Message::new(kind, flags, &header);
+        message.attr_u32(FRA_PRIORITY, self.priority);
+        message.attr_u32(FRA_TABLE, self.table);
+        if let Some((mark, mask)) = self.mark {
+            message.attr_u32(FRA_FWMARK, mark);
+            message.attr_u32(FRA_FWMASK, mask);
+        }
+        if let Some(input) = &self.input {
+            message.attr_text(FRA_IIFNAME, input);
+        }
+        if let Some(source) = self.source.filter(|net| net.prefix_len() > 0) {
+            message.attr(FRA_SRC, &octets(source.network()));
+        }
+        if let Some(destination) = self.destination.filter(|net| net.prefix_len() > 0) {
+            message.attr(FRA_DST, &octets(destination.network()));
+        }
+        Request::new(op, self.to_string(), message)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.priority)?;
+        if let Some(source) = self.source {
+            write!(f, " from {source}")?;
+        }
+        if let Some(destination) = self.destination {
+            write!(f, " to {destination}")?;
+        }
+        if let Some((mark, mask)) = self.mark {
+            write!(f, " fwmark {mark:#x}/{mask:#x}")?;
+        }
+        if let Some(input) = &self.input {
+            write!(f, " iif {input}")?;
+        }
+        write!(f, " lookup {}", self.table)
+    }
+}
+
+/// Adds a rule; refused with `EEXIST` if there is an equal one.
+#[must_use]
+pub fn add(rule: &Rule) -> Request {
+    rule.request("add rule", RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// Deletes a rule; refused with `ENOENT` if there is none like it.
+#[must_use]
+pub fn delete(rule: &Rule) -> Request {
+    rule.request("delete rule", RTM_DELRULE, 0)
+}
+
+/// All rules of `family` in the socket's namespace.
+///
+/// # Errors
+/// When the namespace changes faster than it can be read.
+pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, KernelError> {
+    let mut header = [0; 12];
+    header[0] = family.byte();
+    let message = Message::new(RTM_GETRULE, 0, &header);
+    socket.dump("rules", &message, |payload| parse(family, payload))
+}
+
+fn parse(family: Family, payload: &[u8]) -> Option<Rule> {
+    let (mut mark, mut mask) = (None, u32::MAX);
+    let (mut source, mut destination) = (None, None);
+    let mut rule = Rule {
+        family,
+        priority: 0,
+        mark: None,
+        input: None,
+        source: None,
+        destination: None,
+        table: u32::from(*payload.get(4)?),
+    };
+    for (kind, value) in decode::attributes(payload.get(12..)?) {
+        match kind {
+            FRA_DST => destination = address_of(value),
+            FRA_SRC => source = address_of(value),
+            FRA_IIFNAME => rule.input = Some(decode::text(value)),
+            FRA_PRIORITY => rule.priority = decode::u32_at(value, 0)?,
+            FRA_FWMARK => mark = decode::u32_at(value, 0),
+            FRA_FWMASK => mask = decode::u32_at(value, 0)?,
+            FRA_TABLE => rule.table = decode::u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    let net = |address: Option<_>, length: u8| address.and_then(|a| IpNet::new(a, length).ok());
+    rule.destination = net(destination, *payload.get(1)?);
+    rule.source = net(source, *payload.get(2)?);
+    rule.mark = mark.map(|mark| (mark, mask));
+    Some(rule)
+}
