@@ -64,8 +64,17 @@ mod tests {
             "000123456789".parse::<AccountId>().unwrap().to_string(),
             "000123456789"
         );
-        for bad in ["", "12345678901", "1234567890123", "12345678901a", "+12345678901"] {
-            assert_eq!(bad.parse::<AccountId>(), Err(AccountIdError(bad.to_owned())));
+        for bad in [
+            "",
+            "12345678901",
+            "1234567890123",
+            "12345678901a",
+            "+12345678901",
+        ] {
+            assert_eq!(
+                bad.parse::<AccountId>(),
+                Err(AccountIdError(bad.to_owned()))
+            );
         }
     }
 }
