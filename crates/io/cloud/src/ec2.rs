@@ -23,6 +23,7 @@ pub use self::{
     },
 };
 use self::{counters::Counters, transport::Transport};
+pub(crate) use self::{error::root_cause, transport::has_root_certificates};
 use crate::credentials::{CredentialSource, Credentials};
 
 /// How to reach EC2.
@@ -69,7 +70,9 @@ struct Shared {
 #[non_exhaustive]
 pub enum Ec2ConfigError {
     /// The endpoint is not an http or https URL of a host.
-    #[error("EC2 endpoint {endpoint:?} (AWS_ENDPOINT_URL_EC2) is not a URL like http://127.0.0.1:8080: {reason}")]
+    #[error(
+        "EC2 endpoint {endpoint:?} (AWS_ENDPOINT_URL_EC2) is not a URL like http://127.0.0.1:8080: {reason}"
+    )]
     Endpoint {
         /// The text as given.
         endpoint: String,
@@ -94,7 +97,10 @@ impl Ec2Config {
         let endpoint = ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL"]
             .into_iter()
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        Self { endpoint, ..Self::new(region) }
+        Self {
+            endpoint,
+            ..Self::new(region)
+        }
     }
 
     /// The configuration for `region` with AWS's own endpoint and the default credential chain.
@@ -127,7 +133,9 @@ impl Ec2 {
             counters: Counters::default(),
             config,
         };
-        Ok(Self { shared: std::sync::Arc::new(shared) })
+        Ok(Self {
+            shared: std::sync::Arc::new(shared),
+        })
     }
 
     /// What was called so far and how it went, by action.

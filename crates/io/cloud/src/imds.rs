@@ -88,7 +88,10 @@ impl ImdsConfig {
     pub fn from_env() -> Self {
         let default = Self::default();
         match std::env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
-            Ok(endpoint) if !endpoint.is_empty() => Self { endpoint, ..default },
+            Ok(endpoint) if !endpoint.is_empty() => Self {
+                endpoint,
+                ..default
+            },
             _ => default,
         }
     }
@@ -102,7 +105,9 @@ impl Imds {
     /// # Errors
     /// Where the endpoint is not a URL.
     pub fn new(config: ImdsConfig) -> Result<Self, ImdsError> {
-        Ok(Self { client: std::sync::Arc::new(client::Client::new(config)?) })
+        Ok(Self {
+            client: std::sync::Arc::new(client::Client::new(config)?),
+        })
     }
 
     /// The text at `path`, for example `/latest/meta-data/instance-id`.

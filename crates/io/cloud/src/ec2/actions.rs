@@ -35,8 +35,10 @@ impl Ec2 {
             request = request.with("SecondaryPrivateIpAddressCount", new.secondary_addresses);
         }
         request = request.with_tags("network-interface", &new.tags);
-        self.send(&request, |reply| parse::network_interface(reply.child("networkInterface")?))
-            .await
+        self.send(&request, |reply| {
+            parse::network_interface(reply.child("networkInterface")?)
+        })
+        .await
     }
 
     /// Plugs an ENI into an instance. Returns before the device appears there.
@@ -54,7 +56,8 @@ impl Ec2 {
             .with("InstanceId", &plug.instance)
             .with("DeviceIndex", plug.device_index)
             .with("NetworkCardIndex", plug.network_card);
-        self.send(&request, |reply| reply.parse("attachmentId")).await
+        self.send(&request, |reply| reply.parse_child("attachmentId"))
+            .await
     }
 
     /// Says whether an attached ENI goes when its instance does (the default after attaching: no).
@@ -160,7 +163,8 @@ impl Ec2 {
             .with_list("NetworkInterfaceId", &query.ids)
             .with_filters(&query.filters);
         let request = paged_unless(!query.ids.is_empty(), request);
-        self.send_pages(request, "networkInterfaceSet", parse::network_interface).await
+        self.send_pages(request, "networkInterfaceSet", parse::network_interface)
+            .await
     }
 
     /// What instances of this type can carry.
@@ -181,8 +185,8 @@ impl Ec2 {
     /// # Errors
     /// `NotFound` when one does not exist.
     pub async fn describe_subnets(&self, ids: &[SubnetId]) -> Result<Vec<Subnet>, Ec2Error> {
-        let request = Request::new("DescribeSubnets", "subnets", Replay::Harmless)
-            .with_list("SubnetId", ids);
+        let request =
+            Request::new("DescribeSubnets", "subnets", Replay::Harmless).with_list("SubnetId", ids);
         let request = paged_unless(!ids.is_empty(), request);
         self.send_pages(request, "subnetSet", parse::subnet).await
     }
@@ -195,11 +199,16 @@ impl Ec2 {
         &self,
         query: &GroupQuery,
     ) -> Result<Vec<SecurityGroup>, Ec2Error> {
-        let request = Request::new("DescribeSecurityGroups", "security groups", Replay::Harmless)
-            .with_list("GroupId", &query.ids)
-            .with_filters(&query.filters);
+        let request = Request::new(
+            "DescribeSecurityGroups",
+            "security groups",
+            Replay::Harmless,
+        )
+        .with_list("GroupId", &query.ids)
+        .with_filters(&query.filters);
         let request = paged_unless(!query.ids.is_empty(), request);
-        self.send_pages(request, "securityGroupInfo", parse::security_group).await
+        self.send_pages(request, "securityGroupInfo", parse::security_group)
+            .await
     }
 
     /// All rules of these groups. A group that does not exist has none.
@@ -217,7 +226,10 @@ impl Ec2 {
                 .with_list("Filter.1.Value", groups)
                 .with("MaxResults", PAGE_SIZE);
             let set = "securityGroupRuleSet";
-            rules.extend(self.send_pages(request, set, parse::security_group_rule).await?);
+            rules.extend(
+                self.send_pages(request, set, parse::security_group_rule)
+                    .await?,
+            );
         }
         Ok(rules)
     }
@@ -225,5 +237,9 @@ impl Ec2 {
 
 /// EC2 refuses a page size next to ids.
 fn paged_unless(has_ids: bool, request: Request) -> Request {
-    if has_ids { request } else { request.with("MaxResults", PAGE_SIZE) }
+    if has_ids {
+        request
+    } else {
+        request.with("MaxResults", PAGE_SIZE)
+    }
 }

@@ -21,7 +21,9 @@ pub enum Ec2Failure {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No credentials to sign with.
-    #[error("no AWS credentials: {0} (checked environment, profile files, web identity, instance role)")]
+    #[error(
+        "no AWS credentials: {0} (checked environment, profile files, web identity, instance role)"
+    )]
     Credentials(String),
     /// The request could not be built or signed.
     #[error("the request could not be built: {0}")]
@@ -72,7 +74,11 @@ impl Ec2Error {
         object: impl Into<String>,
         failure: impl Into<Ec2Failure>,
     ) -> Self {
-        Self { action, object: object.into(), failure: Box::new(failure.into()) }
+        Self {
+            action,
+            object: object.into(),
+            failure: Box::new(failure.into()),
+        }
     }
 
     /// The EC2 action, for example `AttachNetworkInterface`.
@@ -136,7 +142,9 @@ impl Ec2Failure {
             Self::Credentials(_) => Class::Denied,
             Self::Request(_) | Self::Reply(_) => Class::Bug,
             Self::Unreachable { .. } | Self::NoAnswer { .. } => Class::Retry,
-            Self::Budget(after) => Class::Throttled { after: Some(*after) },
+            Self::Budget(after) => Class::Throttled {
+                after: Some(*after),
+            },
         }
     }
 }
@@ -202,8 +210,12 @@ impl Refusal {
             | "IncorrectInstanceState"
             | "IdempotentParameterMismatch"
             | "OperationNotPermitted" => Class::Conflict,
-            "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable"
-            | "RequestTimeout" | "InsufficientInstanceCapacity" => Class::Retry,
+            "InternalError"
+            | "InternalFailure"
+            | "ServiceUnavailable"
+            | "Unavailable"
+            | "RequestTimeout"
+            | "InsufficientInstanceCapacity" => Class::Retry,
             // One code for many things: the text tells a spent subnet, a taken device index and an
             // ENI in use from a wrong parameter.
             "InvalidParameterValue" if self.names_a_conflict() => Class::Conflict,
@@ -225,8 +237,12 @@ impl Refusal {
     /// Whether the subnet has no free address (or no free aligned prefix) for the request.
     #[must_use]
     pub fn is_subnet_exhausted(&self) -> bool {
-        matches!(self.code.as_str(), "InsufficientFreeAddressesInSubnet" | "InsufficientCidrBlocks")
-            || self.message.contains("sufficient free Ipv4 addresses or prefixes")
+        matches!(
+            self.code.as_str(),
+            "InsufficientFreeAddressesInSubnet" | "InsufficientCidrBlocks"
+        ) || self
+            .message
+            .contains("sufficient free Ipv4 addresses or prefixes")
     }
 }
 

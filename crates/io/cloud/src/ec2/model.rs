@@ -241,7 +241,10 @@ impl InterfaceQuery {
     /// These ENIs. EC2 answers `InvalidNetworkInterfaceID.NotFound` if one does not exist.
     #[must_use]
     pub fn ids(ids: impl IntoIterator<Item = EniId>) -> Self {
-        Self { ids: ids.into_iter().collect(), filters: Vec::new() }
+        Self {
+            ids: ids.into_iter().collect(),
+            filters: Vec::new(),
+        }
     }
 
     /// The ENIs of this instance.
@@ -259,7 +262,10 @@ impl InterfaceQuery {
     /// Also requires EC2's filter `name` to match `value`.
     #[must_use]
     pub fn and(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.filters.push(Filter { name: name.into(), values: vec![value.into()] });
+        self.filters.push(Filter {
+            name: name.into(),
+            values: vec![value.into()],
+        });
         self
     }
 }
@@ -270,7 +276,10 @@ impl GroupQuery {
     /// These groups. EC2 answers `InvalidGroup.NotFound` if one does not exist.
     #[must_use]
     pub fn ids(ids: impl IntoIterator<Item = SecurityGroupId>) -> Self {
-        Self { ids: ids.into_iter().collect(), filters: Vec::new() }
+        Self {
+            ids: ids.into_iter().collect(),
+            filters: Vec::new(),
+        }
     }
 
     /// The groups with this tag.
@@ -282,7 +291,10 @@ impl GroupQuery {
     /// Also requires EC2's filter `name` to match `value`.
     #[must_use]
     pub fn and(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.filters.push(Filter { name: name.into(), values: vec![value.into()] });
+        self.filters.push(Filter {
+            name: name.into(),
+            values: vec![value.into()],
+        });
         self
     }
 }

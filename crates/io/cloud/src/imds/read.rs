@@ -1,0 +1,108 @@
+//! From the service's many small texts to the types of this module.
+
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+
+use serde::Deserialize;
+use underlay_types::{InstanceId, Mac};
+
+use super::{ImdsError, InstanceIdentity, InstanceInterface, client::Client};
+
+const DOCUMENT: &str = "/latest/dynamic/instance-identity/document";
+const PRIMARY_MAC: &str = "/latest/meta-data/mac";
+const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
+
+/// The parts of the identity document that are read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    account_id: String,
+    availability_zone: String,
+    instance_id: InstanceId,
+    instance_type: String,
+    region: String,
+}
+
+pub(super) async fn identity(client: &Client) -> Result<InstanceIdentity, ImdsError> {
+    let text = client.get(DOCUMENT).await?;
+    let document: Document = serde_json::from_str(&text)
+        .map_err(|error| ImdsError::unreadable(DOCUMENT, &text, error))?;
+    let primary_mac = read(PRIMARY_MAC, &client.get(PRIMARY_MAC).await?)?;
+    Ok(InstanceIdentity {
+        instance_id: document.instance_id,
+        instance_type: document.instance_type,
+        region: document.region,
+        zone: document.availability_zone,
+        account: document.account_id,
+        primary_mac,
+    })
+}
+
+pub(super) async fn interfaces(
+    client: &Client,
+) -> Result<BTreeMap<Mac, InstanceInterface>, ImdsError> {
+    let mut interfaces = BTreeMap::new();
+    for entry in client.get(MACS).await?.lines() {
+        let mac: Mac = read(MACS, entry.trim_end_matches('/'))?;
+        if let Some(interface) = interface(client, mac).await? {
+            interfaces.insert(mac, interface);
+        }
+    }
+    Ok(interfaces)
+}
+
+/// `None` where the ENI is gone, which shows as a path that every ENI has and this one lost.
+async fn interface(client: &Client, mac: Mac) -> Result<Option<InstanceInterface>, ImdsError> {
+    let of = Fields { client, mac };
+    let Some(interface_id) = of.one("interface-id").await? else {
+        return Ok(None);
+    };
+    let Some(device_number) = of.one("device-number").await? else {
+        return Ok(None);
+    };
+    let Some(subnet_id) = of.one("subnet-id").await? else {
+        return Ok(None);
+    };
+    let Some(subnet_cidr) = of.one("subnet-ipv4-cidr-block").await? else {
+        return Ok(None);
+    };
+    Ok(Some(InstanceInterface {
+        interface_id,
+        device_number,
+        network_card: of.one("network-card").await?.unwrap_or(0),
+        subnet_id,
+        subnet_cidr,
+        vpc_cidrs: of.many("vpc-ipv4-cidr-blocks").await?,
+        addresses: of.many("local-ipv4s").await?,
+        group_ids: of.many("security-group-ids").await?,
+    }))
+}
+
+/// The fields of one ENI.
+struct Fields<'a> {
+    client: &'a Client,
+    mac: Mac,
+}
+
+impl Fields<'_> {
+    async fn one<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>, ImdsError> {
+        let path = format!("{MACS}{}/{field}", self.mac);
+        let text = self.client.get_optional(&path).await?;
+        text.map(|text| read(&path, &text)).transpose()
+    }
+
+    /// One value a line; none where the path is absent.
+    async fn many<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Vec<T>, ImdsError> {
+        let path = format!("{MACS}{}/{field}", self.mac);
+        let text = self.client.get_optional(&path).await?.unwrap_or_default();
+        text.lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| read(&path, line))
+            .collect()
+    }
+}
+
+fn read<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, ImdsError> {
+    text.trim()
+        .parse()
+        .map_err(|error: T::Err| ImdsError::unreadable(path, text, error))
+}
