@@ -1,1 +1,197 @@
 //! The configuration file `/etc/underlay/agent.toml`.
+//!
+//! TOML with `version = 1`, snake_case keys and durations as text (`"30s"`). Every key has a
+//! default that is good for production, so an empty file with its version, or none at all, will do.
+//! [`Config::parse`] reports all mistakes of a file together; unknown keys are mistakes.
+
+mod groups;
+mod mistakes;
+mod ports;
+mod sections;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use groups::{AllowedGroups, AllowedTag};
+pub use mistakes::{ConfigError, Mistake};
+pub use ports::{NodePort, NodePortError, TransportProtocol};
+
+/// Where the configuration is read from unless a flag says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/underlay/agent.toml";
+/// The only version of the file's format that this agent reads.
+pub const FORMAT_VERSION: i64 = 1;
+/// The longest `add_wait`: the plugin gives up on an ADD a good while later than this.
+pub const ADD_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The agent's configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[addresses]`: how many addresses to hold and for how long.
+    pub addresses: AddressConfig,
+    /// `[security_groups]`: who may choose groups, and how their rules reach the node.
+    pub security_groups: SecurityGroupConfig,
+    /// `[pods]`: how pods are wired.
+    pub pods: PodConfig,
+    /// `[conflist]`: what the container runtime is told.
+    pub conflist: ConflistConfig,
+    /// `[paths]`: sockets and files.
+    pub paths: PathConfig,
+}
+
+/// `[addresses]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressConfig {
+    /// `warm_target`: free addresses of the default pool held ahead of need.
+    pub warm_target: u32,
+    /// `max_enis`: ENIs to use at most, the primary included; the instance type's limit if absent.
+    pub max_enis: Option<u32>,
+    /// `cooldown`: how long a released address rests before it may be given out again.
+    pub cooldown: Duration,
+    /// `add_wait`: how long an ADD waits for growth that is under way; at most [`ADD_WAIT_MAX`].
+    pub add_wait: Duration,
+    /// `idle_eni_after`: how long an ENI of an explicit set may stay without pods before it is
+    /// given back.
+    pub idle_eni_after: Duration,
+}
+
+impl Default for AddressConfig {
+    fn default() -> Self {
+        Self {
+            warm_target: 8,
+            max_enis: None,
+            cooldown: Duration::from_secs(30),
+            add_wait: Duration::from_secs(25),
+            idle_eni_after: Duration::from_mins(10),
+        }
+    }
+}
+
+/// `[security_groups]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityGroupConfig {
+    /// `allowed_ids` and `allowed_tag`: the groups that pods may choose.
+    pub allowed: AllowedGroups,
+    /// `groups_per_eni`: groups an ENI may carry (an account's quota), 1 to 16.
+    pub groups_per_eni: usize,
+    /// `poll_interval`: how often rules and tags of the groups in use are read again.
+    pub poll_interval: Duration,
+    /// `open_node_ports`: ports of the node that pods with an explicit set may open connections to.
+    pub open_node_ports: Vec<NodePort>,
+}
+
+impl Default for SecurityGroupConfig {
+    fn default() -> Self {
+        Self {
+            allowed: AllowedGroups::default(),
+            groups_per_eni: underlay_types::GROUPS_PER_ENI_DEFAULT,
+            poll_interval: Duration::from_secs(30),
+            open_node_ports: Vec::new(),
+        }
+    }
+}
+
+/// `[pods]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodConfig {
+    /// `mtu`: MTU of both veth ends; the ENI's if absent.
+    pub mtu: Option<u32>,
+    /// `veth_prefix`: how the names of the node's veth ends begin; 1 to 4 lower-case letters.
+    pub veth_prefix: String,
+}
+
+impl Default for PodConfig {
+    fn default() -> Self {
+        Self {
+            mtu: None,
+            veth_prefix: "ul".to_owned(),
+        }
+    }
+}
+
+/// `[conflist]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflistConfig {
+    /// `cni_version`: the version the runtime is to speak: 1.0.0 suits containerd 1.6, 1.1.0 brings
+    /// STATUS with containerd 2.
+    pub cni_version: underlay_cni_spec::CniVersion,
+    /// `portmap`: whether the standard `portmap` plugin is chained for hostPort.
+    pub portmap: bool,
+}
+
+impl Default for ConflistConfig {
+    fn default() -> Self {
+        Self {
+            cni_version: underlay_cni_spec::CniVersion::V1_0_0,
+            portmap: true,
+        }
+    }
+}
+
+/// `[paths]`: absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathConfig {
+    /// `run_dir`: holds the agent's socket, journal and the plugin's tombstones.
+    pub run_dir: PathBuf,
+    /// `conflist_dir`: the container runtime's CNI configuration folder.
+    pub conflist_dir: PathBuf,
+}
+
+impl Default for PathConfig {
+    fn default() -> Self {
+        Self {
+            run_dir: PathBuf::from(underlay_agent_api::DEFAULT_RUN_DIR),
+            conflist_dir: PathBuf::from("/etc/cni/net.d"),
+        }
+    }
+}
+
+impl PathConfig {
+    /// The socket that the plugin and the CLI connect to.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join(underlay_agent_api::SOCKET_FILE)
+    }
+
+    /// The journal of leases.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.run_dir.join("journal")
+    }
+
+    /// The folder of DELs that the plugin left while the agent was away.
+    #[must_use]
+    pub fn tombstones(&self) -> PathBuf {
+        self.run_dir.join(underlay_agent_api::TOMBSTONE_DIR)
+    }
+}
+
+impl Config {
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// `Syntax` if it is not TOML; `Mistakes` with everything else that is wrong, in the order of
+    /// the sections.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        sections::read(text)
+    }
+
+    /// Reads the file at `path`; a missing one means defaults.
+    ///
+    /// # Errors
+    /// `Read` if the file exists and cannot be read; otherwise as [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

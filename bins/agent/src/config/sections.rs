@@ -1,0 +1,176 @@
+//! The sections of the file, one function each.
+
+use std::{path::PathBuf, time::Duration};
+
+use toml::{Table, Value};
+use underlay_cni_spec::CniVersion;
+use underlay_types::SecurityGroupId;
+
+use super::{
+    ADD_WAIT_MAX, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError, ConflistConfig,
+    FORMAT_VERSION, PathConfig, PodConfig, SecurityGroupConfig,
+    mistakes::{Section, boolean, duration, list_of, number, text},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_hours(24);
+/// The smallest MTU that IPv4 allows and the largest that EC2 carries.
+const MTU: (u32, u32) = (576, 9001);
+
+pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
+    let table: Table =
+        toml::from_str(file).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+    let mut mistakes = Vec::new();
+    let mut root = Section::root(table, &mut mistakes);
+    version(&mut root);
+    let config = Config {
+        addresses: addresses(root.section("addresses")),
+        security_groups: security_groups(root.section("security_groups")),
+        pods: pods(root.section("pods")),
+        conflist: conflist(root.section("conflist")),
+        paths: paths(root.section("paths")),
+    };
+    root.finish(&[
+        "version",
+        "addresses",
+        "security_groups",
+        "pods",
+        "conflist",
+        "paths",
+    ]);
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::Mistakes(mistakes))
+    }
+}
+
+fn version(root: &mut Section<'_>) {
+    match root.take("version") {
+        Some(Value::Integer(FORMAT_VERSION)) => {}
+        Some(other) => {
+            root.mistake(
+                "version",
+                &format!("must be {FORMAT_VERSION}, not {other:?}"),
+            );
+        }
+        None => root.mistake(
+            "version",
+            &format!("is missing; write version = {FORMAT_VERSION}"),
+        ),
+    }
+}
+
+fn addresses(mut section: Section<'_>) -> AddressConfig {
+    let mut config = AddressConfig::default();
+    section.read("warm_target", &mut config.warm_target, |v| {
+        number(&v, 0, 10_000)
+    });
+    section.read("max_enis", &mut config.max_enis, |v| {
+        number(&v, 1, 1_000).map(Some)
+    });
+    section.read("cooldown", &mut config.cooldown, |v| {
+        duration(v, Duration::ZERO, DAY)
+    });
+    section.read("add_wait", &mut config.add_wait, |v| {
+        duration(v, Duration::ZERO, ADD_WAIT_MAX)
+    });
+    section.read("idle_eni_after", &mut config.idle_eni_after, |v| {
+        duration(v, Duration::ZERO, DAY)
+    });
+    section.finish(&[
+        "warm_target",
+        "max_enis",
+        "cooldown",
+        "add_wait",
+        "idle_eni_after",
+    ]);
+    config
+}
+
+fn security_groups(mut section: Section<'_>) -> SecurityGroupConfig {
+    let mut config = SecurityGroupConfig::default();
+    let AllowedGroups { ids, tag } = &mut config.allowed;
+    section.read("allowed_ids", ids, |v| {
+        list_of::<SecurityGroupId>(v).map(|ids| ids.into_iter().collect())
+    });
+    section.read("allowed_tag", tag, allowed_tag);
+    section.read("groups_per_eni", &mut config.groups_per_eni, |v| {
+        number(&v, 1, 16).and_then(|n| usize::try_from(n).map_err(|error| error.to_string()))
+    });
+    section.read("poll_interval", &mut config.poll_interval, |v| {
+        duration(v, SECOND, DAY)
+    });
+    section.read("open_node_ports", &mut config.open_node_ports, list_of);
+    section.finish(&[
+        "allowed_ids",
+        "allowed_tag",
+        "groups_per_eni",
+        "poll_interval",
+        "open_node_ports",
+    ]);
+    config
+}
+
+fn allowed_tag(value: Value) -> Result<Option<AllowedTag>, String> {
+    let shape = "must be { key = \"...\", value = \"...\" }, or false to allow by id alone";
+    match value {
+        Value::Boolean(false) => Ok(None),
+        Value::Table(mut table) => match (table.remove("key"), table.remove("value")) {
+            (Some(Value::String(key)), Some(Value::String(value)))
+                if table.is_empty() && !key.is_empty() =>
+            {
+                Ok(Some(AllowedTag { key, value }))
+            }
+            _ => Err(shape.to_owned()),
+        },
+        _ => Err(shape.to_owned()),
+    }
+}
+
+fn pods(mut section: Section<'_>) -> PodConfig {
+    let mut config = PodConfig::default();
+    section.read("mtu", &mut config.mtu, |v| {
+        number(&v, MTU.0, MTU.1).map(Some)
+    });
+    section.read("veth_prefix", &mut config.veth_prefix, |v| {
+        let prefix = text(v)?;
+        let letters = prefix.bytes().all(|byte| byte.is_ascii_lowercase());
+        if letters && (1..=4).contains(&prefix.len()) {
+            Ok(prefix)
+        } else {
+            Err(format!("must be 1 to 4 lower-case letters, not {prefix:?}"))
+        }
+    });
+    section.finish(&["mtu", "veth_prefix"]);
+    config
+}
+
+fn conflist(mut section: Section<'_>) -> ConflistConfig {
+    let mut config = ConflistConfig::default();
+    section.read("cni_version", &mut config.cni_version, |v| {
+        text(v)?
+            .parse::<CniVersion>()
+            .map_err(|error| error.to_string())
+    });
+    section.read("portmap", &mut config.portmap, boolean);
+    section.finish(&["cni_version", "portmap"]);
+    config
+}
+
+fn paths(mut section: Section<'_>) -> PathConfig {
+    let mut config = PathConfig::default();
+    section.read("run_dir", &mut config.run_dir, absolute);
+    section.read("conflist_dir", &mut config.conflist_dir, absolute);
+    section.finish(&["run_dir", "conflist_dir"]);
+    config
+}
+
+fn absolute(value: Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!("must be an absolute path, not {}", path.display()))
+    }
+}

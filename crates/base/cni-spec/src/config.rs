@@ -1,0 +1,215 @@
+//! The network configuration that a runtime writes to a plugin's standard input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use underlay_types::{ContainerId, IfName, NetworkName};
+
+use crate::{
+    CniError, CniVersion, Command, ErrorCode, PreviousResult,
+    keys::{RUN_DIR, SECURITY_GROUPS, refuse_unknown},
+};
+
+/// The capability by which containerd passes a pod's annotations.
+pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// The attachments of a network, as GC names them.
+pub type Attachments = BTreeSet<(ContainerId, IfName)>;
+
+/// A network configuration, checked as far as `command` uses it.
+///
+/// What a command does not use is not checked: DEL and GC run with whatever configuration there
+/// is, after a downgrade with one that a newer version wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// `cniVersion`.
+    pub version: CniVersion,
+    /// `name`.
+    pub name: NetworkName,
+    /// `securityGroups`, our key, as given; ADD and CHECK only.
+    pub security_groups: Option<Vec<String>>,
+    /// `runtimeConfig` [`POD_ANNOTATIONS`]; ADD and CHECK only.
+    pub annotations: BTreeMap<String, String>,
+    /// `prevResult`; ADD and CHECK only.
+    pub previous: Option<PreviousResult>,
+    /// `cni.dev/valid-attachments`; GC only, empty otherwise.
+    pub valid_attachments: Attachments,
+}
+
+impl NetworkConfig {
+    /// Reads `stdin` for `command`.
+    ///
+    /// # Errors
+    /// - 6: not a JSON object;
+    /// - 1: `cniVersion` is missing, not supported, or older than the command;
+    /// - 7: anything else, naming the key.
+    pub fn parse(command: Command, stdin: &str) -> Result<Self, CniError> {
+        let mut config = object(stdin)?;
+        let version = version(command, &config)?;
+        let mut parsed = Self {
+            version,
+            name: name(&config)?,
+            security_groups: None,
+            annotations: BTreeMap::new(),
+            previous: None,
+            valid_attachments: BTreeSet::new(),
+        };
+        match command {
+            Command::Add | Command::Check => {
+                refuse_unknown(&config)?;
+                parsed.security_groups = security_groups(config.get(SECURITY_GROUPS))?;
+                parsed.annotations = annotations(config.get("runtimeConfig"))?;
+                parsed.previous = PreviousResult::from_config(config.remove("prevResult"))?;
+                if command == Command::Check && parsed.previous.is_none() {
+                    return Err(invalid("prevResult", "is required for CHECK"));
+                }
+            }
+            Command::Status => refuse_unknown(&config)?,
+            Command::Gc => parsed.valid_attachments = valid_attachments(&config)?,
+            Command::Del | Command::Version => {}
+        }
+        Ok(parsed)
+    }
+}
+
+/// What the plugin itself needs of a configuration: no more, so that it starts fast.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct ConfigHead {
+    /// `cniVersion`, as given.
+    #[serde(default, rename = "cniVersion")]
+    pub version: Option<String>,
+    /// `name`, as given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `runDir`, our key, as given.
+    #[serde(default, rename = "runDir")]
+    pub run_dir: Option<String>,
+}
+
+impl ConfigHead {
+    /// Reads the keys of `stdin` that the plugin needs and no other.
+    ///
+    /// # Errors
+    /// Code 6 if `stdin` is not JSON of that shape; code 7 if `runDir` is not an absolute path.
+    pub fn parse(stdin: &str) -> Result<Self, CniError> {
+        let head: Self = serde_json::from_str(stdin).map_err(|error| not_json(&error))?;
+        match &head.run_dir {
+            Some(path) if !path.starts_with('/') => Err(invalid(
+                RUN_DIR,
+                format!("{path:?} is not an absolute path"),
+            )),
+            _ => Ok(head),
+        }
+    }
+
+    /// The version to answer in: the configuration's if it is supported, else the newest.
+    #[must_use]
+    pub fn answer_version(&self) -> CniVersion {
+        self.version
+            .as_deref()
+            .and_then(|version| version.parse().ok())
+            .unwrap_or(CniVersion::NEWEST)
+    }
+}
+
+pub(crate) fn invalid(key: &str, what: impl std::fmt::Display) -> CniError {
+    CniError::new(ErrorCode::InvalidConfig, format!("{key}: {what}"))
+}
+
+fn not_json(error: &serde_json::Error) -> CniError {
+    CniError::new(
+        ErrorCode::Decode,
+        "the network configuration on standard input is not a JSON object",
+    )
+    .with_details(error.to_string())
+}
+
+fn object(stdin: &str) -> Result<Map<String, Value>, CniError> {
+    serde_json::from_str(stdin).map_err(|error| not_json(&error))
+}
+
+fn version(command: Command, config: &Map<String, Value>) -> Result<CniVersion, CniError> {
+    let incompatible = |msg: String| CniError::new(ErrorCode::IncompatibleVersion, msg);
+    let text = match config.get("cniVersion") {
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(invalid("cniVersion", "must be a string")),
+        None => return Err(incompatible("cniVersion: is missing".to_owned())),
+    };
+    let version: CniVersion = text
+        .parse()
+        .map_err(|error| incompatible(format!("cniVersion: {error}")))?;
+    if version < command.since() {
+        let since = command.since();
+        return Err(incompatible(format!(
+            "cniVersion: {version} has no {command}; it needs {since} or newer"
+        )));
+    }
+    Ok(version)
+}
+
+fn name(config: &Map<String, Value>) -> Result<NetworkName, CniError> {
+    match config.get("name") {
+        None => Err(invalid("name", "is missing")),
+        Some(Value::String(name)) => name.parse().map_err(|error| invalid("name", error)),
+        Some(_) => Err(invalid("name", "must be a string")),
+    }
+}
+
+fn security_groups(value: Option<&Value>) -> Result<Option<Vec<String>>, CniError> {
+    let wrong = || invalid(SECURITY_GROUPS, "must be an array of security-group ids");
+    let Some(value) = value else { return Ok(None) };
+    value
+        .as_array()
+        .ok_or_else(wrong)?
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// Go runtimes write an empty map as null.
+fn annotations(runtime_config: Option<&Value>) -> Result<BTreeMap<String, String>, CniError> {
+    let key = format!("runtimeConfig.{POD_ANNOTATIONS}");
+    let annotations = match runtime_config {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(config)) => config.get(POD_ANNOTATIONS),
+        Some(_) => return Err(invalid("runtimeConfig", "must be an object")),
+    };
+    match annotations {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Object(annotations)) => annotations
+            .iter()
+            .map(|(name, value)| match value {
+                Value::String(value) => Ok((name.clone(), value.clone())),
+                _ => Err(invalid(&key, format!("{name:?} must be a string"))),
+            })
+            .collect(),
+        Some(_) => Err(invalid(&key, "must be an object of strings")),
+    }
+}
+
+/// `cni.dev/valid-attachments`, or `cni.dev/attachments` as a draft called it. Null is an empty
+/// list, as Go writes it; absence is an error, since it would mean to remove everything.
+fn valid_attachments(config: &Map<String, Value>) -> Result<Attachments, CniError> {
+    const KEY: &str = "cni.dev/valid-attachments";
+    #[derive(Deserialize)]
+    struct Attachment {
+        #[serde(rename = "containerID")]
+        container: ContainerId,
+        ifname: IfName,
+    }
+    let value = config
+        .get(KEY)
+        .or_else(|| config.get("cni.dev/attachments"))
+        .ok_or_else(|| invalid(KEY, "is required for GC"))?;
+    if value.is_null() {
+        return Ok(Attachments::new());
+    }
+    Vec::<Attachment>::deserialize(value)
+        .map(|list| list.into_iter().map(|a| (a.container, a.ifname)).collect())
+        .map_err(|error| invalid(KEY, error))
+}
+
+#[cfg(test)]
+mod tests;
