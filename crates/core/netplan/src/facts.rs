@@ -1,0 +1,242 @@
+//! What a plan is made from.
+
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+
+use crate::{
+    names,
+    numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
+};
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The name of the primary ENI's device.
+    pub primary_device: String,
+    /// Ports of the node that pods with an explicit group set may open connections to.
+    pub open_ports: Vec<NodePort>,
+}
+
+/// A port of the node, for example `53/udp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodePort {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Why a text is not a [`NodePort`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a port like 53/udp or 9100/tcp")]
+pub struct NodePortError(pub String);
+
+impl FromStr for NodePort {
+    type Err = NodePortError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || NodePortError(text.to_owned());
+        let (port, protocol) = text.split_once('/').ok_or_else(error)?;
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return Err(error()),
+        };
+        match port.parse() {
+            Ok(port) if port != 0 => Ok(Self { protocol, port }),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl TryFrom<String> for NodePort {
+    type Error = NodePortError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<NodePort> for String {
+    fn from(port: NodePort) -> Self {
+        port.to_string()
+    }
+}
+
+impl fmt::Display for NodePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{}/{protocol}", self.port)
+    }
+}
+
+/// The place of an ENI on its node, which gives it its mark and its table. It follows from where
+/// the ENI is attached, so that a restarted agent comes to the same numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EniSlot(u16);
+
+/// Why an attachment has no slot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("network card {card}, device {device}: only cards and devices 0 to 31 can be used")]
+pub struct SlotOutOfRange {
+    /// The network card.
+    pub card: u8,
+    /// The device index on the card.
+    pub device: u8,
+}
+
+impl EniSlot {
+    /// The primary ENI.
+    pub const PRIMARY: Self = Self(0);
+
+    /// The slot of device `device` of network card `card`.
+    ///
+    /// # Errors
+    /// For the 32nd and later cards and devices; no instance type has them.
+    pub fn new(card: u8, device: u8) -> Result<Self, SlotOutOfRange> {
+        // The very last one, 31 on 31, would need an eleventh bit of the mark.
+        if card > 31 || device > 31 || (card, device) == (31, 31) {
+            return Err(SlotOutOfRange { card, device });
+        }
+        Ok(Self(u16::from(card) * 32 + u16::from(device)))
+    }
+
+    /// The mark of packets that leave by this ENI.
+    #[must_use]
+    pub fn mark(self) -> u32 {
+        (u32::from(self.0) + 1) << ENI_MARK_SHIFT
+    }
+
+    /// The table that they are routed by.
+    #[must_use]
+    pub fn table(self) -> u32 {
+        ENI_TABLE_BASE + u32::from(self.0)
+    }
+}
+
+impl fmt::Display for EniSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// An ENI that pods use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EniWiring {
+    /// Its place on the node.
+    pub slot: EniSlot,
+    /// Its id.
+    pub eni: EniId,
+    /// Its Ethernet address, by which its device is found.
+    pub mac: Mac,
+    /// The IPv4 block of its subnet.
+    pub subnet: Ipv4Net,
+    /// Whose pods it carries.
+    pub groups: PoolGroups,
+    /// Bytes of a packet, 9001 in a VPC.
+    pub mtu: u32,
+}
+
+impl EniWiring {
+    /// The subnet's router: the first address after the block's own.
+    #[must_use]
+    pub fn router(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.subnet.network()).saturating_add(1))
+    }
+}
+
+/// A pod and where it is wired to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodWiring {
+    /// The lease, which gives the devices their names and Ethernet addresses.
+    pub key: LeaseKey,
+    /// The pod's address.
+    pub address: Ipv4Addr,
+    /// The ENI that holds the address.
+    pub eni: EniSlot,
+    /// The groups of that ENI.
+    pub groups: PoolGroups,
+    /// Bytes of a packet: the ENI's.
+    pub mtu: u32,
+}
+
+impl PodWiring {
+    /// The next hop of every pod's default route; no device has it.
+    pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+    /// The name of the node's end.
+    #[must_use]
+    pub fn host_device(&self) -> String {
+        names::host_device(&self.key)
+    }
+
+    /// The Ethernet address of the node's end.
+    #[must_use]
+    pub fn host_mac(&self) -> Mac {
+        names::host_mac(&self.key)
+    }
+
+    /// The Ethernet address of the pod's end.
+    #[must_use]
+    pub fn pod_mac(&self) -> Mac {
+        names::pod_mac(&self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numbers::{ENI_MARK_MASK, ENI_TABLE_END};
+
+    #[test]
+    fn every_slot_has_a_mark_and_a_table_of_its_own() {
+        let slots: Vec<_> = (0..32)
+            .flat_map(|card| (0..32).filter_map(move |device| EniSlot::new(card, device).ok()))
+            .collect();
+        assert_eq!(slots.len(), 1023);
+        for (index, slot) in slots.iter().enumerate() {
+            assert_eq!(slot.mark() & !ENI_MARK_MASK, 0);
+            assert_ne!(slot.mark(), 0);
+            assert!(slot.table() < ENI_TABLE_END);
+            assert_eq!(
+                usize::try_from(slot.mark() >> ENI_MARK_SHIFT).unwrap(),
+                index + 1
+            );
+        }
+        assert_eq!(
+            EniSlot::new(31, 31),
+            Err(SlotOutOfRange {
+                card: 31,
+                device: 31
+            })
+        );
+        assert_eq!(EniSlot::new(0, 0), Ok(EniSlot::PRIMARY));
+    }
+
+    #[test]
+    fn node_ports_round_trip_and_others_are_refused() {
+        for text in ["53/udp", "1/tcp", "65535/tcp"] {
+            assert_eq!(text.parse::<NodePort>().unwrap().to_string(), text);
+        }
+        for text in ["", "53", "0/tcp", "65536/tcp", "53/sctp", "/udp", "53/udp/"] {
+            assert!(text.parse::<NodePort>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Every number and name of ours that the kernel shares with other programs, in one place.
+//!
+//! Not ours, and avoided: the marks 0x2000 (portmap), 0x4000 and 0x8000 (kube-proxy), 0x80
+//! (aws-node); rule priorities up to 1536 (aws-node).
+
+/// Bits of a packet's mark that say by which ENI it leaves: the ENI's slot plus one; 0 is main.
+pub const ENI_MARK_MASK: u32 = 0x3ff0_0000;
+/// How far the slot is shifted.
+pub const ENI_MARK_SHIFT: u32 = 20;
+/// The bit of a connection's mark that says: it came in by the primary ENI to an address of the
+/// node, so that its replies are routed by main.
+pub const PRIMARY_CONNMARK: u32 = 0x4000_0000;
+/// The priority of every `fwmark -> table` rule.
+pub const ENI_RULE_PRIORITY: u32 = 7000;
+/// An ENI's table is this plus its slot.
+pub const ENI_TABLE_BASE: u32 = 70_000;
+/// One past the last table of an ENI.
+pub const ENI_TABLE_END: u32 = ENI_TABLE_BASE + 1024;
+/// The main table.
+pub const MAIN_TABLE: u32 = 254;
+/// The device group of pods' node ends.
+pub const POD_GROUP: u32 = 0x756e_6401;
+/// The device group of pods' node ends that wait to be deleted.
+pub const RETIRED_GROUP: u32 = 0x756e_6402;
+/// The nftables table, of family `inet`.
+pub const NFT_TABLE: &str = "underlay";
+/// The map (device, source address) -> mark. A packet of a pod without an entry is dropped.
+pub const NFT_POD_MARK: &str = "pod-mark";
+/// The set of devices of pods with an explicit group set.
+pub const NFT_POD_EXPLICIT: &str = "pod-explicit";
+/// The map device -> verdict (a jump to the chain of the pod's group set).
+pub const NFT_POD_POLICY: &str = "pod-policy";
+/// What the name of the chain of a group set starts with.
+pub const NFT_SET_CHAIN_PREFIX: &str = "set-";
+/// What the name of a pod's node end starts with.
+pub const POD_DEVICE_PREFIX: &str = "und";
+
+const _: () = assert!(ENI_MARK_MASK & PRIMARY_CONNMARK == 0);
+const _: () = assert!((ENI_MARK_MASK | PRIMARY_CONNMARK) & (0x2000 | 0x4000 | 0x8000 | 0x80) == 0);
+const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 1023);
+
+/// The table of all of these for people, in Markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let rows = [
+        (
+            "packet mark",
+            format!("{ENI_MARK_MASK:#010x}"),
+            "slot + 1 of the ENI a pod's packet leaves by; 0: main",
+        ),
+        (
+            "connection mark",
+            format!("{PRIMARY_CONNMARK:#010x}"),
+            "came in by the primary ENI to the node: replies by main",
+        ),
+        (
+            "rule priority",
+            ENI_RULE_PRIORITY.to_string(),
+            "mark -> table, one rule for each ENI",
+        ),
+        (
+            "route tables",
+            format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1),
+            "base + slot: an ENI's default route and the pods of its group set",
+        ),
+        (
+            "device group",
+            format!("{POD_GROUP:#010x}"),
+            "node ends of pods",
+        ),
+        (
+            "device group",
+            format!("{RETIRED_GROUP:#010x}"),
+            "node ends that wait to be deleted; their packets are dropped",
+        ),
+        (
+            "device names",
+            format!("{POD_DEVICE_PREFIX}*"),
+            "node ends of pods: prefix and 12 digits of a hash of the lease's key",
+        ),
+        (
+            "nftables table",
+            format!("inet {NFT_TABLE}"),
+            "everything of ours",
+        ),
+        (
+            "nftables map",
+            NFT_POD_MARK.to_owned(),
+            "device and source address -> mark",
+        ),
+        (
+            "nftables set",
+            NFT_POD_EXPLICIT.to_owned(),
+            "devices of pods with an explicit group set",
+        ),
+        (
+            "nftables map",
+            NFT_POD_POLICY.to_owned(),
+            "device -> chain of its group set",
+        ),
+        (
+            "nftables chains",
+            format!("{NFT_SET_CHAIN_PREFIX}*"),
+            "rules of a group set between its own pods",
+        ),
+    ];
+    let mut text = String::from("| what | value | meaning |\n|---|---|---|\n");
+    for (what, value, meaning) in rows {
+        text += &format!("| {what} | `{value}` | {meaning} |\n");
+    }
+    text
+}
