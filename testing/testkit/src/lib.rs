@@ -1,1 +1,39 @@
 //! Local VPCs, nodes, containerd and CRI clients for tests, the demo and the bench.
+//!
+//! A [`LocalVpc`] is a running `underlay-vpc`; [`Ec2`] speaks to its API; a [`Node`] is an instance
+//! of it with a container runtime and the node agent; [`Cri`] creates pods there; [`probe`] opens
+//! sockets inside pods, nodes and hosts and tells allowed from refused from broken.
+//!
+//! Everything that is started is stopped when its value is dropped, and recorded in the run's
+//! folder so that `underlay-vpc clean` finds it when nothing was dropped.
+
+#![forbid(unsafe_code)]
+
+mod addresses;
+mod binaries;
+mod cri;
+mod ec2;
+mod flow_logs;
+mod image;
+mod imds;
+mod netns;
+mod node;
+pub mod probe;
+mod process;
+mod run_dir;
+mod vpc;
+mod wait;
+
+pub use addresses::addresses_inside;
+pub use binaries::Binaries;
+pub use cri::{Cri, Pod, PodSpec, PortMapping};
+pub use ec2::{Ec2, Ec2Error, Element};
+pub use flow_logs::{FlowLogLine, read_flow_logs};
+pub use image::PauseImage;
+pub use imds::{TokenAttempt, imds_get, imds_token};
+pub use netns::Netns;
+pub use node::{AgentSettings, Node};
+pub use process::Daemon;
+pub use run_dir::RunDir;
+pub use vpc::{Host, LocalVpc, LocalVpcOptions, VpcNamespace};
+pub use wait::{wait_for, wait_for_async};

@@ -1,0 +1,289 @@
+//! A node: an instance with a container runtime and the node agent, in namespaces of its own.
+//!
+//! The network namespace is the instance's; mount, pid and uts namespaces are the node's. Its
+//! `/run` is a tmpfs and its `/var/lib` an overlay, so nothing of it reaches the machine's files,
+//! and killing its pid 1 ends every process and mount of it.
+
+mod agent;
+mod containerd;
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+
+use crate::{
+    Binaries, Cri, Daemon, Netns, PauseImage, RunDir,
+    process::{output, signal},
+    wait_for,
+};
+pub use agent::AgentSettings;
+
+/// Where Debian's package puts the standard plugins.
+const STANDARD_PLUGINS: &str = "/usr/lib/cni";
+
+/// The set-up of the node's mounts, then its pid 1. `$D` is the node's folder below `/run`.
+const INIT: &str = r#"#!/bin/sh
+set -eu
+D=$1 NAME=$2 PAUSE=$3
+hostname "$NAME"
+mount -t proc proc /proc
+mkdir -p "$D/run"
+mount -t tmpfs -o mode=755 tmpfs "$D/run"
+mkdir -p "$D/run/lock" "$D/run/netns" "$D/run/underlay" "$D/run/containerd" "$D/run/node/lib" "$D/run/node/libwork" "$D/run/${D#/run/}"
+mount --bind "$D" "$D/run/${D#/run/}"
+mount --rbind "$D/run" /run
+mount -t overlay -o lowerdir=/var/lib,upperdir=/run/node/lib,workdir=/run/node/libwork overlay /var/lib
+mkdir -p /var/lib/cni
+mount --make-rshared /
+: > "$D/booted"
+exec "$PAUSE"
+"#;
+
+/// A node. Dropping it kills everything in it and removes its control groups.
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    folder: PathBuf,
+    cgroup: String,
+    netns: Netns,
+    pid: u32,
+    boot: Daemon,
+    containerd: Option<Daemon>,
+    agent: Option<Daemon>,
+    persistent: bool,
+}
+
+impl Node {
+    /// Boots a node named `name` in the network namespace `netns`: only its pid 1 runs.
+    ///
+    /// # Errors
+    /// When a namespace or a mount cannot be made.
+    pub fn boot(
+        run: &RunDir,
+        name: &str,
+        netns: &Path,
+        binaries: &Binaries,
+        image: &PauseImage,
+    ) -> anyhow::Result<Self> {
+        let folder = run.path().join("nodes").join(name);
+        fs::create_dir_all(folder.join("net.d"))
+            .with_context(|| format!("creating {}", folder.display()))?;
+        fill_plugin_folder(&folder.join("bin"), binaries)?;
+        let init = folder.join("init.sh");
+        fs::write(&init, INIT).with_context(|| format!("writing {}", init.display()))?;
+        let pause = folder.join("pause");
+        fs::copy(&image.program, &pause).context("copying pause")?;
+        let cgroup = format!("underlay-{}-{name}", run.id());
+        run.record_cgroup(&cgroup)?;
+        let mut command = boot_command(netns, &init, &folder, name, &pause);
+        let mut boot = Daemon::spawn(name, &mut command, &folder.join("init.log"))?;
+        run.record_process(boot.pid(), &format!("{name} unshare"))?;
+        let pid = wait_for("a node to boot", Duration::from_secs(10), || {
+            boot.check_alive()?;
+            Ok(first_child(boot.pid()).filter(|_| folder.join("booted").exists()))
+        })?;
+        run.record_process(pid, &format!("{name} pid 1"))?;
+        let node = Self {
+            name: name.to_owned(),
+            cgroup,
+            netns: Netns::open(netns)?,
+            pid,
+            boot,
+            containerd: None,
+            agent: None,
+            persistent: false,
+            folder,
+        };
+        node.link_sockets()?;
+        Ok(node)
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node's folder in the run's.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The node's network namespace.
+    #[must_use]
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The folder for network configurations.
+    #[must_use]
+    pub fn conf_dir(&self) -> PathBuf {
+        self.folder.join("net.d")
+    }
+
+    /// The folder with the CNI plugins.
+    #[must_use]
+    pub fn bin_dir(&self) -> PathBuf {
+        self.folder.join("bin")
+    }
+
+    /// The parent of the pods' control groups.
+    #[must_use]
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// A path of the node's own mount namespace as seen from outside.
+    ///
+    /// `path` must be absolute and free of symbolic links: the kernel would follow an absolute
+    /// one in the caller's tree.
+    #[must_use]
+    pub fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.pid))
+    }
+
+    /// A command that runs inside all of the node's namespaces.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.pid.to_string()])
+            .args(["--mount", "--net", "--pid", "--uts", "--"])
+            .arg(program);
+        command
+    }
+
+    /// Runs a program inside the node to its end and returns its standard output.
+    ///
+    /// # Errors
+    /// When it fails; with its standard error.
+    pub fn output(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        output(self.command(Path::new(program)).args(arguments))
+    }
+
+    /// The CRI socket as seen from outside.
+    #[must_use]
+    pub fn cri_socket(&self) -> PathBuf {
+        self.inside(containerd::SOCKET)
+    }
+
+    /// A CRI client of this node.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub async fn cri(&self) -> anyhow::Result<Cri> {
+        Cri::connect(self.cri_socket(), self.cgroup.clone(), self.pid).await
+    }
+
+    /// Lets the node outlive this value; the records in the run's folder remain.
+    pub fn persist(&mut self) {
+        self.persistent = true;
+        self.boot.persist();
+        for daemon in [&mut self.containerd, &mut self.agent]
+            .into_iter()
+            .flatten()
+        {
+            daemon.persist();
+        }
+    }
+
+    /// Stable paths from outside to the sockets inside.
+    fn link_sockets(&self) -> anyhow::Result<()> {
+        for (name, inside) in [
+            ("agent.sock", "/run/underlay/agent.sock"),
+            ("containerd.sock", containerd::SOCKET),
+        ] {
+            symlink(self.inside(inside), self.folder.join(name))
+                .with_context(|| format!("linking {name} of {}", self.name))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.persistent {
+            return;
+        }
+        signal(self.pid, Signal::KILL);
+        // Each is the parent of a process inside, which the kernel kills with pid 1.
+        let inside = [self.agent.as_mut(), self.containerd.as_mut()];
+        for daemon in inside.into_iter().flatten().chain([&mut self.boot]) {
+            daemon.wait_or_kill(Duration::from_secs(5));
+        }
+        remove_cgroups(&self.cgroup);
+    }
+}
+
+fn boot_command(netns: &Path, init: &Path, folder: &Path, name: &str, pause: &Path) -> Command {
+    let mut net = std::ffi::OsString::from("--net=");
+    net.push(netns);
+    let mut command = Command::new("nsenter");
+    command
+        .arg(net)
+        .args(["unshare", "--mount", "--propagation", "private", "--uts"])
+        .args(["--pid", "--fork", "--kill-child", "/bin/sh"])
+        .arg(init)
+        .arg(folder)
+        .arg(name)
+        .arg(pause);
+    command
+}
+
+/// The plugins that the runtime may call: two standard ones and ours.
+fn fill_plugin_folder(folder: &Path, binaries: &Binaries) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let standard = Path::new(STANDARD_PLUGINS);
+    for (name, target) in [
+        ("loopback", standard.join("loopback")),
+        ("portmap", standard.join("portmap")),
+        ("underlay-cni", binaries.program("underlay-cni")?),
+    ] {
+        symlink(&target, folder.join(name))
+            .with_context(|| format!("linking the plugin {}", target.display()))?;
+    }
+    Ok(())
+}
+
+fn first_child(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Removes `name` below every controller, deepest first. Its processes are dead but may linger,
+/// so it tries again for a while; what stays is recorded in the run's folder.
+fn remove_cgroups(name: &str) {
+    let gone = wait_for("control groups to empty", Duration::from_secs(5), || {
+        let Ok(controllers) = fs::read_dir("/sys/fs/cgroup") else {
+            return Ok(Some(()));
+        };
+        let folders: Vec<PathBuf> = controllers
+            .flatten()
+            .map(|controller| controller.path().join(name))
+            .filter(|folder| folder.is_dir())
+            .collect();
+        for folder in &folders {
+            remove_tree_of_groups(folder);
+        }
+        Ok(folders.iter().all(|folder| !folder.exists()).then_some(()))
+    });
+    // A destructor has nobody to report to; `underlay-vpc clean` tries again.
+    gone.ok();
+}
+
+fn remove_tree_of_groups(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree_of_groups(&entry.path());
+        }
+    }
+    fs::remove_dir(folder).ok();
+}

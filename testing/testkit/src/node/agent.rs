@@ -1,0 +1,92 @@
+//! The node agent of a node.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::Context as _;
+
+use crate::{Binaries, Daemon, Node, wait_for, wait_for_async};
+
+/// How an agent is started.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// The EC2 endpoint, as reached from inside the instance.
+    pub ec2_endpoint: String,
+    /// What its configuration file holds after `version = 1` and the paths of the node.
+    pub config: String,
+}
+
+impl Node {
+    /// Starts the agent, without waiting for it.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written or it cannot be started.
+    pub fn start_agent(
+        &mut self,
+        binaries: &Binaries,
+        settings: &AgentSettings,
+    ) -> anyhow::Result<()> {
+        let config = self.folder.join("agent.toml");
+        fs::write(&config, self.agent_configuration(settings))
+            .with_context(|| format!("writing {}", config.display()))?;
+        let mut command = self.command(&binaries.program("underlay-agent")?);
+        command
+            .arg("--config")
+            .arg(&config)
+            .env("AWS_ENDPOINT_URL_EC2", &settings.ec2_endpoint);
+        let log = self.folder.join("agent.log");
+        self.agent = Some(Daemon::spawn("underlay-agent", &mut command, &log)?);
+        Ok(())
+    }
+
+    fn agent_configuration(&self, settings: &AgentSettings) -> String {
+        format!("version = 1\n{}", settings.config)
+    }
+
+    /// Waits until the runtime has a network: the agent has written its configuration.
+    ///
+    /// # Errors
+    /// When the agent ends, or nothing came in time; with the end of its log.
+    pub async fn wait_network_ready(&mut self, deadline: Duration) -> anyhow::Result<()> {
+        let cri = self.cri().await?;
+        let agent = &mut self.agent;
+        let waited = wait_for_async("the node's network", deadline, || {
+            let alive = agent.as_mut().map_or(Ok(()), Daemon::check_alive);
+            let mut cri = cri.clone();
+            async move {
+                alive?;
+                Ok(cri.network_ready().await?.then_some(()))
+            }
+        });
+        waited.await.with_context(|| {
+            let tail = self.agent.as_ref().map(Daemon::log_tail);
+            format!("agent of {}:\n{}", self.name, tail.unwrap_or_default())
+        })
+    }
+
+    /// Kills the agent (SIGKILL), as a crash would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn kill_agent(&mut self) -> anyhow::Result<()> {
+        let Some(mut daemon) = self.agent.take() else {
+            return Ok(());
+        };
+        // The daemon is nsenter, which waits for the agent as its child.
+        let agent = super::first_child(daemon.pid()).context("the agent has ended before")?;
+        super::signal(agent, rustix::process::Signal::KILL);
+        wait_for("the killed agent to end", Duration::from_secs(5), || {
+            Ok((!Path::new(&format!("/proc/{agent}")).exists()).then_some(()))
+        })?;
+        daemon.kill();
+        Ok(())
+    }
+
+    /// The end of the agent's log.
+    #[must_use]
+    pub fn agent_log_tail(&self) -> String {
+        self.agent
+            .as_ref()
+            .map(Daemon::log_tail)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,258 @@
+//! A VPC on this machine: a running `underlay-vpc`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use underlay_types::{EniId, InstanceId, SubnetId};
+
+use crate::{Binaries, Daemon, Ec2, Netns, RunDir, process::output, wait_for};
+
+/// How a VPC is started.
+#[derive(Debug, Clone)]
+pub struct LocalVpcOptions {
+    /// The run's id; names the folder below `/run/underlay-vpc`.
+    pub run_id: String,
+    /// The length of a flow log's window.
+    pub flow_log_window: Duration,
+}
+
+impl LocalVpcOptions {
+    /// A run that no other process of this machine has: for tests.
+    #[must_use]
+    pub fn unique(name: &str) -> Self {
+        Self {
+            run_id: format!("{name}-{}", std::process::id()),
+            flow_log_window: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A running VPC. Dropping it stops it and removes everything of its run.
+#[derive(Debug)]
+pub struct LocalVpc {
+    binaries: Binaries,
+    run: RunDir,
+    server: Daemon,
+    ec2: Ec2,
+    flow_log_dir: PathBuf,
+    persistent: bool,
+}
+
+/// A namespace with an ENI that is not an instance: a load balancer, a database.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub netns: Netns,
+}
+
+/// Where the namespace of something in the VPC is.
+#[derive(Debug, Clone, Copy)]
+pub enum VpcNamespace<'a> {
+    /// An instance.
+    Instance(&'a InstanceId),
+}
+
+impl VpcNamespace<'_> {
+    /// The namespace's path.
+    #[must_use]
+    pub fn path(self) -> PathBuf {
+        match self {
+            Self::Instance(id) => Path::new("/run/netns").join(id.as_str()),
+        }
+    }
+}
+
+impl LocalVpc {
+    /// Starts the server and waits until it is ready. What an earlier run with the same id left is
+    /// removed first.
+    ///
+    /// # Errors
+    /// When a program is missing, or the server ends or is not ready in time.
+    pub fn start(options: &LocalVpcOptions) -> anyhow::Result<Self> {
+        let binaries = Binaries::find()?;
+        clean(&binaries, &options.run_id)?;
+        let flow_log_dir = flow_log_dir(&options.run_id);
+        let log = output_file(&options.run_id);
+        for stale in [&log, &flow_log_dir] {
+            remove(stale)?;
+        }
+        let mut command = Command::new(binaries.program("underlay-vpc")?);
+        command
+            .args(["serve", "--api", "127.0.0.1:0", "--run-id", &options.run_id])
+            .arg("--flow-log-window")
+            .arg(format!("{}s", options.flow_log_window.as_secs()))
+            .arg("--flow-log-dir")
+            .arg(&flow_log_dir);
+        let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
+        let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(30), || {
+            let alive = server.check_alive();
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let ready = text.lines().find_map(|line| line.strip_prefix("ready "));
+            match ready {
+                Some(endpoint) => Ok(Some(endpoint.to_owned())),
+                None => alive.map(|()| None),
+            }
+        })?;
+        Ok(Self {
+            binaries,
+            run: RunDir::create(&options.run_id)?,
+            server,
+            ec2: Ec2::new(&endpoint)?,
+            flow_log_dir,
+            persistent: false,
+        })
+    }
+
+    /// The run's folder.
+    #[must_use]
+    pub fn run_dir(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// The programs.
+    #[must_use]
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// A caller of its API.
+    #[must_use]
+    pub fn ec2(&self) -> &Ec2 {
+        &self.ec2
+    }
+
+    /// Where its flow logs are.
+    #[must_use]
+    pub fn flow_log_dir(&self) -> &Path {
+        &self.flow_log_dir
+    }
+
+    /// The end of the server's output.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.server.log_tail()
+    }
+
+    /// The API's URL as reached from inside the VPC, for instances in `subnet`.
+    ///
+    /// # Errors
+    /// When the server does not know the subnet.
+    pub fn endpoint_inside(&self, subnet: &SubnetId) -> anyhow::Result<String> {
+        let program = self.binaries.program("underlay-vpc")?;
+        let mut command = Command::new(program);
+        command.args([
+            "endpoint",
+            "--run",
+            self.run.id(),
+            "--subnet",
+            subnet.as_str(),
+        ]);
+        Ok(output(&mut command)?.trim().to_owned())
+    }
+
+    /// Gives an ENI to a plain namespace called `name`.
+    ///
+    /// # Errors
+    /// When the server refuses, or the namespace does not appear.
+    pub fn host(&self, eni: &EniId, name: &str) -> anyhow::Result<Host> {
+        let program = self.binaries.program("underlay-vpc")?;
+        let mut command = Command::new(program);
+        command.args([
+            "host",
+            "--run",
+            self.run.id(),
+            "--eni",
+            eni.as_str(),
+            "--name",
+            name,
+        ]);
+        let printed = output(&mut command)?;
+        let path = printed
+            .split_whitespace()
+            .find(|word| word.starts_with('/'));
+        let path = path.with_context(|| format!("no namespace in {printed:?}"))?;
+        Ok(Host {
+            name: name.to_owned(),
+            netns: Netns::open(Path::new(path))?,
+        })
+    }
+
+    /// Lets the VPC outlive this value; [`clean`](Self::clean) removes it.
+    pub fn persist(&mut self) {
+        self.persistent = true;
+        self.server.persist();
+    }
+
+    /// Stops the server and removes everything of its run.
+    ///
+    /// # Errors
+    /// When it does not end by itself, or something is left.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.persistent = true; // the drop has nothing to do any more
+        let status = self.server.stop(Duration::from_secs(15))?;
+        if !status.success() {
+            bail!(
+                "underlay-vpc ended with {status}:\n{}",
+                self.server.log_tail()
+            );
+        }
+        clean(&self.binaries, self.run.id())
+    }
+
+    /// Removes everything of the run `id`, whoever started it.
+    ///
+    /// # Errors
+    /// When something is left.
+    pub fn clean(id: &str) -> anyhow::Result<()> {
+        clean(&Binaries::find()?, id)
+    }
+}
+
+impl Drop for LocalVpc {
+    fn drop(&mut self) {
+        if self.persistent {
+            return;
+        }
+        // Failures were reported where they matter; here what can be removed is removed.
+        self.server.stop(Duration::from_secs(10)).ok();
+        clean(&self.binaries, self.run.id()).ok();
+    }
+}
+
+fn clean(binaries: &Binaries, id: &str) -> anyhow::Result<()> {
+    if Path::new("/run/underlay-vpc").join(id).exists() {
+        let mut command = Command::new(binaries.program("underlay-vpc")?);
+        output(command.args(["clean", "--run", id]))?;
+    }
+    remove(&output_file(id))?;
+    remove(&flow_log_dir(id))
+}
+
+fn output_file(id: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("underlay-vpc-{id}.log"))
+}
+
+fn flow_log_dir(id: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("underlay-vpc-{id}.flow-logs"))
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
