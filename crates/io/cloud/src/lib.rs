@@ -8,6 +8,8 @@
 mod credentials;
 pub mod ec2;
 pub mod imds;
+#[cfg(test)]
+mod scripted_server;
 mod xml;
 
 pub use credentials::CredentialSource;

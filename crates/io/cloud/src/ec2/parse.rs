@@ -56,9 +56,8 @@ fn secondary_addresses(item: &Element) -> Result<Vec<Ipv4Addr>, XmlError> {
     let mut secondary = Vec::new();
     for entry in item.items("privateIpAddressesSet") {
         let address = entry.parse_child("privateIpAddress")?;
-        let is_primary = entry
-            .parse_optional("primary")?
-            .unwrap_or(Some(address) == primary);
+        let flag = entry.parse_optional("primary")?;
+        let is_primary = flag.unwrap_or_else(|| Some(address) == primary);
         if !is_primary {
             secondary.push(address);
         }

@@ -114,7 +114,7 @@ impl ImdsError {
     }
 }
 
-fn explain<'a>(status: u16, body: &'a str) -> &'a str {
+fn explain(status: u16, body: &str) -> &str {
     match status {
         401 => "the session token was refused twice",
         403 => "the metadata service is switched off for this instance, or a proxy is in the way",
