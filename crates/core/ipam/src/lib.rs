@@ -1,1 +1,28 @@
 //! The node's address allocator: pure, driven by inputs and time, answers with actions.
+//!
+//! [`Ipam`] knows ENIs and their addresses, hands them to pods, and decides which EC2 calls keep
+//! the pools filled. It never reads a clock, a socket or a file: the program feeds [`Input`]s with
+//! the time, runs the [`Action`]s that come out, and feeds their outcomes back.
+//!
+//! An address is in exactly one state: free, leased, cooling or being given back. A pool never
+//! hands out an address of another pool's ENI.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod backoff;
+mod config;
+mod eni;
+mod error;
+mod input;
+mod ipam;
+mod report;
+
+pub use action::{Action, Ec2Op, Lease, Notice, OpId, RequestId};
+pub use config::{Config, InstanceLimits};
+pub use error::{AllocError, Numbers, Reason};
+pub use input::{
+    Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Input, ObservedEni, PodAdd,
+};
+pub use ipam::Ipam;
+pub use report::{EniReport, LeaseReport, PoolReport, Report, WaiterReport};

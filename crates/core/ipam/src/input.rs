@@ -1,0 +1,163 @@
+//! Everything the allocator may learn.
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+use underlay_types::{Class, EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
+
+use crate::{Lease, OpId, RequestId};
+
+/// Everything the allocator may learn. Time comes beside it.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A pod wants an address. Answered by exactly one [`crate::Action::Reply`], unless cancelled.
+    PodAdd(PodAdd),
+    /// Nobody waits for this request any more: it gets no reply. Unknown requests are ignored.
+    Cancel(RequestId),
+    /// The pod is off the network: its address cools down, at least until [`Input::DeviceGone`].
+    /// An unknown key is ignored.
+    PodDel(LeaseKey),
+    /// The pod could not be wired; as [`Input::PodDel`].
+    WireFailed(LeaseKey),
+    /// The kernel device of this key no longer exists.
+    DeviceGone(LeaseKey),
+    /// An EC2 call ended.
+    Ec2 {
+        /// Which one.
+        op: OpId,
+        /// How.
+        outcome: Ec2Outcome,
+    },
+    /// The node can route through this ENI: the answer to [`crate::Action::UseEni`].
+    EniReady(EniId),
+    /// The node cannot route through this ENI now; [`crate::Action::UseEni`] will be repeated.
+    EniUnready {
+        /// Which ENI.
+        eni: EniId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The node no longer uses this ENI: the answer to [`crate::Action::DropEni`].
+    EniDropped(EniId),
+    /// What EC2 reports of this instance: every attached ENI and every one tagged as ours.
+    Observed {
+        /// When the question was sent: whatever changed since is not judged by the answer.
+        asked: Timestamp,
+        /// The answer.
+        enis: Vec<ObservedEni>,
+    },
+    /// What an earlier run left. Comes before the first [`Input::Observed`].
+    Restore {
+        /// Leases of pods that still live.
+        leases: Vec<Lease>,
+        /// Addresses that were cooling.
+        cooldowns: Vec<Cooldown>,
+    },
+    /// Stop growing and give every ENI back as it empties.
+    Drain,
+    /// Ends [`Input::Drain`].
+    Resume,
+    /// Time passed.
+    Tick,
+}
+
+/// A pod wants an address.
+#[derive(Debug, Clone)]
+pub struct PodAdd {
+    /// Names the request in its reply.
+    pub request: RequestId,
+    /// Which interface of which container.
+    pub key: LeaseKey,
+    /// Where the address must come from.
+    pub pool: PoolKey,
+    /// Until when to wait for growth.
+    pub deadline: Timestamp,
+}
+
+/// An address that was cooling when the journal was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cooldown {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Its ENI.
+    pub eni: EniId,
+    /// When it may be used again.
+    pub until: Timestamp,
+    /// The lease whose device may still exist.
+    pub device: Option<LeaseKey>,
+}
+
+/// Whose an ENI is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EniOwner {
+    /// The instance's primary ENI: its secondary addresses belong to the default pool.
+    Primary,
+    /// Created by us for this pool (by its tags).
+    Ours(PoolKey),
+    /// Somebody else's: it takes a slot and is otherwise left alone.
+    Foreign,
+}
+
+/// How an ENI is attached to this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// Attached, or about to be.
+    Attached {
+        /// The device index.
+        index: u16,
+    },
+    /// On its way out.
+    Detaching {
+        /// The device index, still taken.
+        index: u16,
+    },
+    /// Not attached.
+    None,
+}
+
+/// An ENI as EC2 reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedEni {
+    /// Its id.
+    pub id: EniId,
+    /// Whose it is.
+    pub owner: EniOwner,
+    /// Its attachment.
+    pub attachment: Attachment,
+    /// Whether it goes when the instance goes.
+    pub delete_on_termination: bool,
+    /// Its security groups.
+    pub groups: SecurityGroupSet,
+    /// Its secondary addresses.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// How an EC2 call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ec2Outcome {
+    /// `CreateEni`: the ENI exists, not attached.
+    Created {
+        /// Its id.
+        eni: EniId,
+        /// Its secondary addresses.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// `AssignAddresses`: the addresses that were added.
+    Assigned(Vec<Ipv4Addr>),
+    /// Any other call: done.
+    Done,
+    /// Refused, or failed on the way.
+    Failed(Ec2Failure),
+}
+
+/// Why an EC2 call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ec2Failure {
+    /// EC2's error code, or what failed on the way to EC2.
+    pub code: String,
+    /// EC2's words.
+    pub message: String,
+    /// What can be done about it.
+    #[serde(skip)]
+    pub class: Class,
+}

@@ -1,0 +1,287 @@
+//! The allocator: state, dispatch of inputs, and what every part of it needs to ask.
+
+mod growth;
+mod observe;
+mod outcome;
+mod pods;
+mod release;
+mod waiting;
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
+
+use crate::{
+    Action, Config, Ec2Failure, Ec2Op, Input, Notice, Numbers, OpId, RequestId,
+    backoff::Backoff,
+    eni::{Eni, Slot, Stage},
+};
+
+/// The allocator of one node.
+///
+/// Feed it every [`Input`] through [`Ipam::handle`], and a [`Input::Tick`] at
+/// [`Ipam::next_deadline`]; carry out the actions in order.
+#[derive(Debug)]
+pub struct Ipam {
+    pub(crate) config: Config,
+    pub(crate) now: Timestamp,
+    pub(crate) enis: BTreeMap<EniId, Eni>,
+    pub(crate) leases: BTreeMap<LeaseKey, (EniId, Ipv4Addr)>,
+    pub(crate) waiting: Vec<Waiter>,
+    pub(crate) ops: BTreeMap<OpId, Ec2Op>,
+    pub(crate) draining: bool,
+    next_op: u64,
+    /// Why and until when each pool does not grow.
+    pub(crate) backoffs: BTreeMap<PoolKey, Backoff>,
+    /// EC2 asked for fewer calls of any kind.
+    throttle: Backoff,
+    /// What the default pool's ENIs must carry.
+    primary_groups: Option<SecurityGroupSet>,
+    /// Attached ENIs that are not ours, with their device index.
+    foreign: BTreeMap<EniId, u16>,
+    /// When a `CreateEni` last ended: an older observation may or may not show its ENI.
+    last_creation: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) request: RequestId,
+    pub(crate) key: LeaseKey,
+    pub(crate) pool: PoolKey,
+    pub(crate) since: Timestamp,
+    pub(crate) deadline: Timestamp,
+}
+
+// === impl Ipam ===
+
+impl Ipam {
+    /// An allocator that knows no ENI yet: feed `Restore`, then `Observed`.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            next_op: config.first_op,
+            config,
+            now: Timestamp::ZERO,
+            enis: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            waiting: Vec::new(),
+            ops: BTreeMap::new(),
+            draining: false,
+            backoffs: BTreeMap::new(),
+            throttle: Backoff::default(),
+            primary_groups: None,
+            foreign: BTreeMap::new(),
+            last_creation: None,
+        }
+    }
+
+    /// Takes one input, and appends what is to be done to `out`, in order.
+    ///
+    /// Idempotence: a repeated `PodAdd` of a leased key gets the same lease; unknown keys, requests
+    /// and operations are ignored.
+    pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Action>) {
+        self.now = now;
+        match input {
+            Input::PodAdd(add) => self.pod_add(add, out),
+            Input::Cancel(request) => self.waiting.retain(|waiter| waiter.request != request),
+            Input::PodDel(key) | Input::WireFailed(key) => self.pod_del(key),
+            Input::DeviceGone(key) => self.device_gone(&key),
+            Input::Ec2 { op, outcome } => self.ec2_ended(op, outcome, out),
+            Input::EniReady(eni) => self.eni_ready(&eni),
+            Input::EniUnready { eni, reason } => self.eni_unready(&eni, reason, out),
+            Input::EniDropped(eni) => self.eni_dropped(&eni),
+            Input::Observed { asked, enis } => self.observed(asked, enis, out),
+            Input::Restore { leases, cooldowns } => self.restore(leases, cooldowns),
+            Input::Drain => self.draining = true,
+            Input::Resume => self.draining = false,
+            Input::Tick => {}
+        }
+        self.end_cooldowns();
+        self.serve_waiting(out);
+        self.note_idle();
+        self.release(out);
+        self.grow_all(out);
+        self.discard_detached(out);
+        self.settle_waiting(out);
+    }
+
+    /// When to call again with [`Input::Tick`] if nothing else happens.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let waiters = self.waiting.iter().map(|waiter| waiter.deadline);
+        let backoffs = self.backoffs.values().map(Backoff::until);
+        let enis = self.enis.values().flat_map(|eni| {
+            let idle = eni.idle_since.map(|since| since + self.config.idle_release);
+            eni.cooling_ends().chain(idle).chain([eni.backoff.until()])
+        });
+        waiters
+            .chain(backoffs)
+            .chain(enis)
+            .chain([self.throttle.until()])
+            .filter(|deadline| *deadline > self.now)
+            .min()
+    }
+
+    /// Whether every ENI but the primary one is gone, and the primary one has no pod addresses.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.ops.is_empty()
+            && self
+                .enis
+                .values()
+                .all(|eni| eni.primary && eni.slots.is_empty())
+    }
+
+    /// A pool in numbers.
+    #[must_use]
+    pub fn numbers(&self, pool: &PoolKey) -> Numbers {
+        let mut numbers = Numbers::default();
+        for eni in self
+            .enis
+            .values()
+            .filter(|eni| eni.pool == *pool && eni.takes_slot())
+        {
+            if eni.serves(pool) {
+                numbers.free += eni.free();
+            }
+            numbers.leased += eni.leased();
+            numbers.cooling += eni.cooling();
+            numbers.total += eni.slots.len();
+            numbers.enis += 1;
+        }
+        numbers
+    }
+
+    /// Starts an EC2 call and remembers it until its outcome.
+    fn start(&mut self, op: Ec2Op, out: &mut Vec<Action>) {
+        let id = OpId(self.next_op);
+        self.next_op += 1;
+        if let Some(eni) = eni_of(&op).and_then(|eni| self.enis.get_mut(eni)) {
+            eni.op = Some(id);
+            eni.changed = self.now;
+        }
+        self.ops.insert(id, op.clone());
+        out.push(Action::Ec2(id, op));
+    }
+
+    fn is_throttled(&self) -> bool {
+        self.throttle.pauses(self.now)
+    }
+
+    fn may_grow(&self, pool: &PoolKey) -> bool {
+        !self.draining
+            && !self.is_throttled()
+            && !self
+                .backoffs
+                .get(pool)
+                .is_some_and(|backoff| backoff.pauses(self.now))
+    }
+
+    /// ENIs that take a slot now, or will once created.
+    fn slots_taken(&self) -> usize {
+        let attached = self.enis.values().filter(|eni| eni.takes_slot()).count();
+        attached + self.foreign.len() + self.creating().count()
+    }
+
+    fn slots_free(&self) -> usize {
+        usize::from(self.config.limits.max_enis).saturating_sub(self.slots_taken())
+    }
+
+    /// The `CreateEni` calls under way: pool and number of addresses.
+    fn creating(&self) -> impl Iterator<Item = (&PoolKey, u16)> {
+        self.ops.values().filter_map(|op| match op {
+            Ec2Op::CreateEni { pool, addresses } => Some((pool, *addresses)),
+            _ => None,
+        })
+    }
+
+    fn waiters(&self, pool: &PoolKey) -> usize {
+        self.waiting
+            .iter()
+            .filter(|waiter| waiter.pool == *pool)
+            .count()
+    }
+
+    fn end_cooldowns(&mut self) {
+        let now = self.now;
+        for slot in self
+            .enis
+            .values_mut()
+            .flat_map(|eni| eni.slots.values_mut())
+        {
+            if matches!(slot, Slot::Cooling { until, device: None } if *until <= now) {
+                *slot = Slot::Free { since: now };
+            }
+        }
+    }
+
+    fn note_idle(&mut self) {
+        for eni in self.enis.values_mut() {
+            eni.idle_since = eni.is_idle().then(|| eni.idle_since.unwrap_or(self.now));
+        }
+    }
+
+    /// The groups that ENIs of `pool` must carry, once known.
+    fn expected_groups<'a>(&'a self, pool: &'a PoolKey) -> Option<&'a SecurityGroupSet> {
+        pool.explicit_set().or(self.primary_groups.as_ref())
+    }
+
+    fn report_failure(what: String, failure: Ec2Failure, out: &mut Vec<Action>) {
+        out.push(Action::Report(Notice::Ec2Failed { what, failure }));
+    }
+
+    fn eni_ready(&mut self, id: &EniId) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Preparing {
+            eni.stage = Stage::Active;
+            eni.awaited = false;
+            eni.changed = self.now;
+            eni.backoff.succeeded();
+        }
+    }
+
+    fn eni_unready(&mut self, id: &EniId, reason: String, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Preparing {
+            eni.awaited = false;
+            let failure = Ec2Failure {
+                code: "EniUnready".to_owned(),
+                message: reason.clone(),
+                class: underlay_types::Class::Retry,
+            };
+            eni.backoff.failed(self.now, failure);
+            out.push(Action::Report(Notice::EniUnready {
+                eni: id.clone(),
+                reason,
+            }));
+        }
+    }
+
+    fn eni_dropped(&mut self, id: &EniId) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Dropping {
+            eni.awaited = false;
+            eni.stage = Stage::Detaching;
+            eni.changed = self.now;
+        }
+    }
+}
+
+/// The existing ENI an operation works on.
+const fn eni_of(op: &Ec2Op) -> Option<&EniId> {
+    match op {
+        Ec2Op::AssignAddresses { eni, .. }
+        | Ec2Op::AttachEni { eni, .. }
+        | Ec2Op::DeleteEni { eni }
+        | Ec2Op::DetachEni { eni }
+        | Ec2Op::SetDeleteOnTermination { eni }
+        | Ec2Op::UnassignAddresses { eni, .. } => Some(eni),
+        Ec2Op::CreateEni { .. } => None,
+    }
+}

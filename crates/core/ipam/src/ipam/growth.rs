@@ -1,0 +1,235 @@
+//! Filling pools: addresses on attached ENIs first, then ENIs that exist, then new ones.
+
+use underlay_types::{EniId, PoolGroups, PoolKey};
+
+use super::Ipam;
+use crate::{
+    Action, Ec2Op,
+    eni::{Stage, packing_order},
+};
+
+/// What a pool lacks.
+struct Lack {
+    /// Addresses until waiters and the warm target are served.
+    all: usize,
+    /// Of these, addresses that pods wait for: worth the last slot, and another pool's idle ENI.
+    waited_for: usize,
+}
+
+impl Lack {
+    const fn met(&mut self, count: usize) {
+        self.all = self.all.saturating_sub(count);
+        self.waited_for = self.waited_for.saturating_sub(count);
+    }
+}
+
+impl Ipam {
+    /// Pools with waiters first, by the oldest request: they compete for slots.
+    pub(super) fn grow_all(&mut self, out: &mut Vec<Action>) {
+        self.prepare_attached(out);
+        let mut pools: Vec<PoolKey> = Vec::new();
+        let waiting = self.waiting.iter().map(|waiter| &waiter.pool);
+        for pool in waiting.chain(self.enis.values().map(|eni| &eni.pool)) {
+            if !pools.contains(pool) {
+                pools.push(pool.clone());
+            }
+        }
+        for pool in pools {
+            if let Some(lack) = self.lack(&pool).filter(|_| self.may_grow(&pool)) {
+                self.grow(&pool, lack, out);
+            }
+        }
+    }
+
+    fn grow(&mut self, pool: &PoolKey, mut lack: Lack, out: &mut Vec<Action>) {
+        self.assign_to_attached(pool, &mut lack, out);
+        self.attach_existing(pool, &mut lack, out);
+        self.create(pool, &mut lack, out);
+        self.claim_idle(pool, &lack, out);
+    }
+
+    /// What a pool lacks, if that is enough to act on: a pod waits, or half the warm target is used.
+    fn lack(&self, pool: &PoolKey) -> Option<Lack> {
+        let waiters = self.waiters(pool);
+        let warm = self.warm_target(pool);
+        let supply = self.supply(pool);
+        let trigger = waiters + warm.div_ceil(2);
+        (supply < trigger).then(|| Lack {
+            all: (waiters + warm).saturating_sub(supply),
+            waited_for: waiters.saturating_sub(supply),
+        })
+    }
+
+    /// Whether an unattached ENI of this pool is worth keeping.
+    pub(super) fn would_attach(&self, pool: &PoolKey) -> bool {
+        self.lack(pool)
+            .is_some_and(|lack| self.may_take_slot(pool, &lack))
+    }
+
+    pub(super) fn warm_target(&self, pool: &PoolKey) -> usize {
+        match pool.groups {
+            PoolGroups::Default => usize::from(self.config.warm_default),
+            PoolGroups::Exactly(_) => {
+                let used = self
+                    .enis
+                    .values()
+                    .any(|eni| eni.pool == *pool && eni.leased() > 0);
+                let wanted = used || self.waiters(pool) > 0;
+                if wanted {
+                    usize::from(self.config.warm_explicit)
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// Addresses that are free, or will be once what is under way is done.
+    fn supply(&self, pool: &PoolKey) -> usize {
+        let enis = self
+            .enis
+            .values()
+            .filter(|eni| eni.pool == *pool && eni.supplies());
+        let attached: usize = enis
+            .map(|eni| eni.free() + usize::from(eni.expecting))
+            .sum();
+        let created: usize = self
+            .creating()
+            .filter(|(creating, _)| *creating == pool)
+            .map(|(_, addresses)| usize::from(addresses))
+            .sum();
+        attached + created
+    }
+
+    fn capacity(&self, free_of: usize) -> usize {
+        usize::from(self.config.limits.pod_addresses_per_eni()).saturating_sub(free_of)
+    }
+
+    fn assign_to_attached(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
+        let mut candidates: Vec<_> = self
+            .enis
+            .iter()
+            .filter(|(_, eni)| eni.pool == *pool && eni.is_attached() && eni.op.is_none())
+            .collect();
+        candidates.sort_by(packing_order);
+        let room: Vec<(EniId, usize)> = candidates
+            .into_iter()
+            .map(|(id, eni)| (id.clone(), self.capacity(eni.slots.len())))
+            .collect();
+        for (eni, room) in room {
+            let count = u16::try_from(room.min(lack.all)).unwrap_or(u16::MAX);
+            if count > 0 {
+                lack.met(usize::from(count));
+                if let Some(state) = self.enis.get_mut(&eni) {
+                    state.expecting = count;
+                }
+                self.start(Ec2Op::AssignAddresses { eni, count }, out);
+            }
+        }
+    }
+
+    /// ENIs that an earlier attempt or run left unattached.
+    fn attach_existing(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
+        let detached: Vec<EniId> = self
+            .enis
+            .iter()
+            .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
+            .filter(|(_, eni)| eni.op.is_none() && !eni.suspended)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in detached {
+            if self.may_take_slot(pool, lack) {
+                lack.met(self.enis.get(&id).map_or(0, |eni| eni.free()));
+                self.attach(id, out);
+            }
+        }
+    }
+
+    /// Attaches at the lowest free device index. Without one, the ENI stays detached.
+    pub(super) fn attach(&mut self, id: EniId, out: &mut Vec<Action>) {
+        let index = (1..self.config.limits.max_enis.max(1)).find(|index| {
+            self.enis.values().all(|eni| eni.index != Some(*index))
+                && self.foreign.values().all(|foreign| foreign != index)
+        });
+        let Some(index) = index else { return };
+        if let Some(eni) = self.enis.get_mut(&id) {
+            eni.stage = Stage::Attaching;
+            eni.index = Some(index);
+            self.start(Ec2Op::AttachEni { eni: id, index }, out);
+        }
+    }
+
+    /// Creates ENIs for what will not fit on those the pool has or is getting. Each comes with the
+    /// warm target's addresses at least, as more pods tend to follow the one that made it needed.
+    fn create(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
+        lack.met(self.room_to_come(pool));
+        let most = self.capacity(0);
+        while most > 0 && self.may_take_slot(pool, lack) {
+            let wanted = lack.all.max(self.warm_target(pool)).min(most);
+            let addresses = u16::try_from(wanted).unwrap_or(u16::MAX);
+            lack.met(most);
+            self.start(
+                Ec2Op::CreateEni {
+                    pool: pool.clone(),
+                    addresses,
+                },
+                out,
+            );
+        }
+    }
+
+    /// Addresses that busy ENIs of the pool can be asked for once their calls have ended.
+    fn room_to_come(&self, pool: &PoolKey) -> usize {
+        let busy = self
+            .enis
+            .values()
+            .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some())
+            .map(|eni| self.capacity(eni.slots.len() + usize::from(eni.expecting)));
+        let creating = self
+            .creating()
+            .filter(|(creating, _)| *creating == pool)
+            .map(|(_, addresses)| self.capacity(usize::from(addresses)));
+        busy.chain(creating).sum()
+    }
+
+    /// The warm target of the default pool never takes the last slot, and an explicit pool's is
+    /// never a reason for an ENI.
+    fn may_take_slot(&self, pool: &PoolKey, lack: &Lack) -> bool {
+        let free = self.slots_free();
+        if lack.waited_for > 0 {
+            free > 0
+        } else {
+            lack.all > 0 && free > 1 && pool.groups == PoolGroups::Default
+        }
+    }
+
+    /// Sends idle ENIs of other pools away, as many as waiting pods of `pool` need slots.
+    fn claim_idle(&mut self, pool: &PoolKey, lack: &Lack, out: &mut Vec<Action>) {
+        let needed = lack.waited_for.div_ceil(self.capacity(0).max(1));
+        let leaving = self.enis.values().filter(|eni| eni.leaves()).count();
+        let missing = needed.saturating_sub(leaving + self.slots_free());
+        let idle: Vec<EniId> = self
+            .enis
+            .iter()
+            .filter(|(_, eni)| eni.pool != *pool && !eni.primary && eni.is_idle())
+            .filter(|(_, eni)| matches!(eni.stage, Stage::Active | Stage::Preparing))
+            .filter(|(_, eni)| eni.op.is_none() && self.waiters(&eni.pool) == 0)
+            .map(|(id, _)| id.clone())
+            .take(missing)
+            .collect();
+        for id in idle {
+            self.leave(&id, out);
+        }
+    }
+
+    /// Has the node use what is attached; again after a failure, with pauses.
+    fn prepare_attached(&mut self, out: &mut Vec<Action>) {
+        for (id, eni) in &mut self.enis {
+            let wants = eni.stage == Stage::Preparing && !eni.awaited;
+            if wants && !eni.backoff.pauses(self.now) {
+                eni.awaited = true;
+                out.push(Action::UseEni(id.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What EC2 reports of this instance, and what an earlier run left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use underlay_types::{EniId, PoolKey, Timestamp};
+
+use super::Ipam;
+use crate::{
+    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni,
+    eni::{Eni, Slot, Stage},
+};
+
+/// Consecutive observations without an ENI before it is believed gone: EC2's reads may be stale.
+const MISSES_UNTIL_GONE: u8 = 2;
+
+impl Ipam {
+    /// Leases and cooldowns stand on ENIs that are lost until an observation shows them.
+    pub(super) fn restore(&mut self, leases: Vec<Lease>, cooldowns: Vec<Cooldown>) {
+        for lease in leases {
+            let eni = Self::lost(&mut self.enis, &lease.eni, &lease.pool, self.now);
+            let slot = Slot::Leased {
+                key: lease.key.clone(),
+                missing: false,
+            };
+            eni.slots.insert(lease.address, slot);
+            self.leases.insert(lease.key, (lease.eni, lease.address));
+        }
+        for cooldown in cooldowns {
+            let Cooldown {
+                address,
+                eni,
+                until,
+                device,
+            } = cooldown;
+            let pool = PoolKey::default_pool();
+            let eni = Self::lost(&mut self.enis, &eni, &pool, self.now);
+            if !matches!(eni.slots.get(&address), Some(Slot::Leased { .. })) {
+                eni.slots.insert(address, Slot::Cooling { until, device });
+            }
+        }
+    }
+
+    fn lost<'a>(
+        enis: &'a mut BTreeMap<EniId, Eni>,
+        id: &EniId,
+        pool: &PoolKey,
+        now: Timestamp,
+    ) -> &'a mut Eni {
+        let new = || Eni::new(pool.clone(), Stage::Lost, now);
+        enis.entry(id.clone()).or_insert_with(new)
+    }
+
+    pub(super) fn observed(
+        &mut self,
+        asked: Timestamp,
+        observed: Vec<ObservedEni>,
+        out: &mut Vec<Action>,
+    ) {
+        let seen: BTreeSet<EniId> = observed.iter().map(|eni| eni.id.clone()).collect();
+        self.foreign.clear();
+        let primary = observed.iter().find(|eni| eni.owner == EniOwner::Primary);
+        if let Some(primary) = primary {
+            self.primary_groups = Some(primary.groups.clone());
+        }
+        for eni in observed {
+            match eni.owner.clone() {
+                EniOwner::Primary => self.see(asked, eni, &PoolKey::default_pool(), true, out),
+                EniOwner::Ours(pool) => self.see(asked, eni, &pool, false, out),
+                EniOwner::Foreign => {
+                    if let Attachment::Attached { index } | Attachment::Detaching { index } =
+                        eni.attachment
+                    {
+                        self.foreign.insert(eni.id, index);
+                    }
+                }
+            }
+        }
+        self.miss(asked, &seen, out);
+    }
+
+    fn see(
+        &mut self,
+        asked: Timestamp,
+        seen: ObservedEni,
+        pool: &PoolKey,
+        primary: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let known = self
+            .enis
+            .get(&seen.id)
+            .is_some_and(|eni| eni.stage != Stage::Lost);
+        if known {
+            let judged = self
+                .enis
+                .get(&seen.id)
+                .is_some_and(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked);
+            if judged {
+                self.audit_stage(&seen);
+                self.audit_addresses(&seen, out);
+            }
+        } else if primary || !self.may_be_created(asked) {
+            self.adopt(&seen, pool, primary);
+        } else {
+            return;
+        }
+        self.audit_groups(&seen, out);
+        self.audit_termination(&seen, out);
+    }
+
+    /// An unknown ENI may be one whose creation has not been answered yet.
+    fn may_be_created(&self, asked: Timestamp) -> bool {
+        self.creating().next().is_some() || self.last_creation.is_some_and(|end| end >= asked)
+    }
+
+    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool) {
+        let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
+        eni.pool = pool.clone();
+        eni.primary = primary;
+        eni.missed = 0;
+        eni.add_free(seen.addresses.iter().copied(), self.now);
+        (eni.stage, eni.index) = stage_of(seen.attachment);
+    }
+
+    fn audit_stage(&mut self, seen: &ObservedEni) {
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        eni.missed = 0;
+        let (stage, index) = stage_of(seen.attachment);
+        let contradicts = match eni.stage {
+            Stage::Detached => stage != Stage::Detached,
+            Stage::Preparing | Stage::Active => stage != Stage::Preparing,
+            Stage::Detaching => stage == Stage::Detached,
+            Stage::Attaching | Stage::Deleting | Stage::Dropping | Stage::Lost => false,
+        };
+        if contradicts {
+            eni.stage = stage;
+            eni.index = index;
+            eni.changed = self.now;
+        }
+    }
+
+    /// A lease is never taken away: the pod's packets are dropped by the VPC, and people are told.
+    fn audit_addresses(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        let there: BTreeSet<_> = seen.addresses.iter().copied().collect();
+        for (address, slot) in &mut eni.slots {
+            if let Slot::Leased { key, missing } = slot {
+                let gone = !there.contains(address);
+                if gone && !*missing {
+                    out.push(Action::Report(Notice::AddressMissing {
+                        address: *address,
+                        eni: seen.id.clone(),
+                        key: key.clone(),
+                    }));
+                }
+                *missing = gone;
+            }
+        }
+        eni.slots.retain(|address, slot| {
+            there.contains(address)
+                || matches!(
+                    slot,
+                    Slot::Leased { .. }
+                        | Slot::Cooling {
+                            device: Some(_),
+                            ..
+                        }
+                )
+        });
+        eni.add_free(there, self.now);
+    }
+
+    fn audit_groups(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let Some(pool) = self.enis.get(&seen.id).map(|eni| eni.pool.clone()) else {
+            return;
+        };
+        let Some(expected) = self.expected_groups(&pool).cloned() else {
+            return;
+        };
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        let differs = expected != seen.groups;
+        if differs != eni.suspended {
+            eni.suspended = differs;
+            let id = seen.id.clone();
+            out.push(Action::Report(if differs {
+                Notice::GroupsDiffer {
+                    eni: id,
+                    expected,
+                    found: seen.groups.clone(),
+                }
+            } else {
+                Notice::GroupsRestored { eni: id }
+            }));
+        }
+    }
+
+    fn audit_termination(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let wants = self.enis.get(&seen.id).is_some_and(|eni| {
+            let settled = matches!(eni.stage, Stage::Preparing | Stage::Active);
+            !eni.primary && settled && eni.op.is_none() && !eni.backoff.pauses(self.now)
+        });
+        if wants && !seen.delete_on_termination && !self.is_throttled() {
+            self.start(
+                Ec2Op::SetDeleteOnTermination {
+                    eni: seen.id.clone(),
+                },
+                out,
+            );
+        }
+    }
+
+    fn miss(&mut self, asked: Timestamp, seen: &BTreeSet<EniId>, out: &mut Vec<Action>) {
+        let mut gone = Vec::new();
+        for (id, eni) in &mut self.enis {
+            let judged = eni.op.is_none() && !eni.awaited && eni.changed < asked;
+            if seen.contains(id) || !judged {
+                continue;
+            }
+            eni.missed = eni.missed.saturating_add(1);
+            if eni.missed < MISSES_UNTIL_GONE {
+                continue;
+            }
+            if eni.leased() == 0 {
+                gone.push(id.clone());
+            } else if eni.missed == MISSES_UNTIL_GONE {
+                eni.stage = Stage::Lost;
+                eni.index = None;
+                let leases = eni.leased();
+                out.push(Action::Report(Notice::EniMissing {
+                    eni: id.clone(),
+                    leases,
+                }));
+            }
+        }
+        for id in gone {
+            out.push(Action::DropEni(id.clone()));
+            self.enis.remove(&id);
+        }
+    }
+}
+
+/// The stage to go on from, and the device index.
+const fn stage_of(attachment: Attachment) -> (Stage, Option<u16>) {
+    match attachment {
+        Attachment::Attached { index } => (Stage::Preparing, Some(index)),
+        Attachment::Detaching { index } => (Stage::Detaching, Some(index)),
+        Attachment::None => (Stage::Detached, None),
+    }
+}

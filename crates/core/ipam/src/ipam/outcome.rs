@@ -1,0 +1,153 @@
+//! What EC2 answered.
+
+use std::net::Ipv4Addr;
+
+use underlay_types::{Class, EniId, PoolKey};
+
+use super::{Ipam, eni_of};
+use crate::{
+    Action, Ec2Failure, Ec2Op, Ec2Outcome, OpId,
+    eni::{Eni, Slot, Stage},
+};
+
+impl Ipam {
+    pub(super) fn ec2_ended(&mut self, op: OpId, outcome: Ec2Outcome, out: &mut Vec<Action>) {
+        let Some(call) = self.ops.remove(&op) else {
+            return;
+        };
+        if let Some(eni) = eni_of(&call).and_then(|eni| self.enis.get_mut(eni)) {
+            eni.op = None;
+            eni.expecting = 0;
+            eni.changed = self.now;
+        }
+        if matches!(call, Ec2Op::CreateEni { .. }) {
+            self.last_creation = Some(self.now);
+        }
+        match outcome {
+            Ec2Outcome::Failed(failure) => self.failed(call, failure, out),
+            Ec2Outcome::Created { eni, addresses } => self.created(&call, eni, addresses, out),
+            Ec2Outcome::Assigned(addresses) => self.assigned(&call, addresses),
+            Ec2Outcome::Done => self.done(call, out),
+        }
+    }
+
+    fn created(
+        &mut self,
+        call: &Ec2Op,
+        id: EniId,
+        addresses: Vec<Ipv4Addr>,
+        out: &mut Vec<Action>,
+    ) {
+        let Ec2Op::CreateEni { pool, .. } = call else {
+            return;
+        };
+        self.growth_succeeded(pool);
+        let mut eni = Eni::new(pool.clone(), Stage::Detached, self.now);
+        eni.add_free(addresses, self.now);
+        self.enis.insert(id.clone(), eni);
+        if !self.draining && self.slots_free() > 0 {
+            self.attach(id, out);
+        }
+    }
+
+    fn assigned(&mut self, call: &Ec2Op, addresses: Vec<Ipv4Addr>) {
+        let now = self.now;
+        if let Some(eni) = eni_of(call).and_then(|id| self.enis.get_mut(id)) {
+            eni.add_free(addresses, now);
+            let pool = eni.pool.clone();
+            self.growth_succeeded(&pool);
+        }
+    }
+
+    fn growth_succeeded(&mut self, pool: &PoolKey) {
+        self.throttle.succeeded();
+        self.backoffs.remove(pool);
+    }
+
+    fn done(&mut self, call: Ec2Op, out: &mut Vec<Action>) {
+        self.throttle.succeeded();
+        let Some(eni) = eni_of(&call).and_then(|id| self.enis.get_mut(id)) else {
+            return;
+        };
+        eni.backoff.succeeded();
+        match call {
+            Ec2Op::AttachEni { eni: id, .. } => {
+                eni.stage = Stage::Preparing;
+                let pool = eni.pool.clone();
+                self.growth_succeeded(&pool);
+                self.start(Ec2Op::SetDeleteOnTermination { eni: id }, out);
+            }
+            Ec2Op::DetachEni { .. } => {
+                eni.stage = Stage::Detached;
+                eni.index = None;
+            }
+            Ec2Op::DeleteEni { eni: id } => {
+                self.enis.remove(&id);
+            }
+            Ec2Op::UnassignAddresses { addresses, .. } => {
+                eni.slots.retain(|address, slot| {
+                    !(*slot == Slot::Releasing && addresses.contains(address))
+                });
+            }
+            Ec2Op::AssignAddresses { .. }
+            | Ec2Op::CreateEni { .. }
+            | Ec2Op::SetDeleteOnTermination { .. } => {}
+        }
+    }
+
+    /// Undoes what the call stood for; growth pauses for its pool, giving back for its ENI. The
+    /// world may differ from what was thought, or the call may have worked all the same: look.
+    fn failed(&mut self, call: Ec2Op, failure: Ec2Failure, out: &mut Vec<Action>) {
+        let now = self.now;
+        let gone = failure.class == Class::NotFound;
+        if matches!(failure.class, Class::Throttled { .. }) {
+            self.throttle.failed(now, failure.clone());
+        } else {
+            out.push(Action::Observe);
+        }
+        if let Ec2Op::CreateEni { pool, .. } = &call {
+            self.backoffs
+                .entry(pool.clone())
+                .or_default()
+                .failed(now, failure.clone());
+        }
+        if let Some((id, eni)) = eni_of(&call).and_then(|id| Some((id, self.enis.get_mut(id)?))) {
+            match &call {
+                Ec2Op::AssignAddresses { .. } | Ec2Op::AttachEni { .. } => {
+                    let pool = eni.pool.clone();
+                    if matches!(call, Ec2Op::AttachEni { .. }) {
+                        eni.stage = Stage::Detached;
+                        eni.index = None;
+                    }
+                    self.backoffs
+                        .entry(pool)
+                        .or_default()
+                        .failed(now, failure.clone());
+                }
+                Ec2Op::DeleteEni { .. } if gone => {
+                    self.enis.remove(id);
+                }
+                Ec2Op::DeleteEni { .. } => {
+                    eni.stage = Stage::Detached;
+                    eni.backoff.failed(now, failure.clone());
+                }
+                Ec2Op::UnassignAddresses { .. } => {
+                    for slot in eni
+                        .slots
+                        .values_mut()
+                        .filter(|slot| **slot == Slot::Releasing)
+                    {
+                        *slot = Slot::Free { since: now };
+                    }
+                    eni.backoff.failed(now, failure.clone());
+                }
+                Ec2Op::CreateEni { .. }
+                | Ec2Op::DetachEni { .. }
+                | Ec2Op::SetDeleteOnTermination { .. } => {
+                    eni.backoff.failed(now, failure.clone());
+                }
+            }
+        }
+        Self::report_failure(call.to_string(), failure, out);
+    }
+}

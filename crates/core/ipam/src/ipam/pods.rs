@@ -1,0 +1,127 @@
+//! Pods come and go: leases out of free addresses, and back into cooldown.
+
+use underlay_types::{LeaseKey, PoolKey};
+
+use super::{Ipam, Waiter};
+use crate::{
+    Action, AllocError, Lease, PodAdd, Reason,
+    eni::{Slot, packing_order},
+};
+
+impl Ipam {
+    /// The lease of a key, if it has one.
+    #[must_use]
+    pub fn lease(&self, key: &LeaseKey) -> Option<Lease> {
+        let (eni, address) = self.leases.get(key)?;
+        let pool = self.enis.get(eni)?.pool.clone();
+        Some(Lease {
+            key: key.clone(),
+            address: *address,
+            eni: eni.clone(),
+            pool,
+        })
+    }
+
+    pub(super) fn pod_add(&mut self, add: PodAdd, out: &mut Vec<Action>) {
+        let PodAdd {
+            request,
+            key,
+            pool,
+            deadline,
+        } = add;
+        let answer = if let Some(lease) = self.lease(&key) {
+            if lease.pool == pool {
+                Ok(lease)
+            } else {
+                Err(self.refusal(pool, Reason::OtherPool(lease.pool)))
+            }
+        } else if self.waiting.iter().any(|waiter| waiter.key == key) {
+            Err(self.refusal(pool, Reason::AlreadyWaiting))
+        } else if self.draining {
+            Err(self.refusal(pool, Reason::Draining))
+        } else {
+            let since = self.now;
+            self.waiting.push(Waiter {
+                request,
+                key,
+                pool,
+                since,
+                deadline,
+            });
+            return;
+        };
+        out.push(Action::Reply(request, answer));
+    }
+
+    pub(super) fn pod_del(&mut self, key: LeaseKey) {
+        let until = self.now + self.config.cooldown;
+        let Some((eni, address)) = self.leases.remove(&key) else {
+            return;
+        };
+        let slots = self.enis.get_mut(&eni).map(|eni| &mut eni.slots);
+        if let Some(slot) = slots.and_then(|slots| slots.get_mut(&address)) {
+            *slot = Slot::Cooling {
+                until,
+                device: Some(key),
+            };
+        }
+    }
+
+    pub(super) fn device_gone(&mut self, key: &LeaseKey) {
+        for slot in self
+            .enis
+            .values_mut()
+            .flat_map(|eni| eni.slots.values_mut())
+        {
+            if let Slot::Cooling { device, .. } = slot
+                && device.as_ref() == Some(key)
+            {
+                *device = None;
+            }
+        }
+    }
+
+    /// Gives free addresses to those who wait, in the order they came.
+    pub(super) fn serve_waiting(&mut self, out: &mut Vec<Action>) {
+        for waiter in std::mem::take(&mut self.waiting) {
+            match self.take(&waiter.key, &waiter.pool) {
+                Some(lease) => out.push(Action::Reply(waiter.request, Ok(lease))),
+                None => self.waiting.push(waiter),
+            }
+        }
+    }
+
+    /// Leases the longest-free address of the fullest ENI, so that the emptiest drain.
+    fn take(&mut self, key: &LeaseKey, pool: &PoolKey) -> Option<Lease> {
+        let (id, address) = self
+            .enis
+            .iter()
+            .filter(|(_, eni)| eni.serves(pool) && eni.free() > 0)
+            .min_by(packing_order)
+            .and_then(|(id, eni)| Some((id.clone(), eni.oldest_free()?)))?;
+        let eni = self.enis.get_mut(&id)?;
+        eni.slots.insert(
+            address,
+            Slot::Leased {
+                key: key.clone(),
+                missing: false,
+            },
+        );
+        self.leases.insert(key.clone(), (id.clone(), address));
+        Some(Lease {
+            key: key.clone(),
+            address,
+            eni: id,
+            pool: pool.clone(),
+        })
+    }
+
+    pub(super) fn refusal(&self, pool: PoolKey, reason: Reason) -> Box<AllocError> {
+        let numbers = self.numbers(&pool);
+        Box::new(AllocError {
+            pool,
+            numbers,
+            reason,
+        })
+    }
+}

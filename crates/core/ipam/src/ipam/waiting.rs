@@ -1,0 +1,134 @@
+//! Requests that got no address yet: when to go on waiting, and what to say when not.
+
+use underlay_types::{PoolKey, Timestamp};
+
+use super::{Ipam, Waiter, eni_of};
+use crate::{
+    Action, AllocError, Ec2Op, Reason,
+    backoff::Backoff,
+    eni::{Eni, Stage},
+};
+
+impl Ipam {
+    /// Refuses those whose time is up, and those for whom nothing is under way nor can be.
+    pub(super) fn settle_waiting(&mut self, out: &mut Vec<Action>) {
+        for waiter in std::mem::take(&mut self.waiting) {
+            if self.now < waiter.deadline && self.has_hope(&waiter.pool, waiter.deadline) {
+                self.waiting.push(waiter);
+            } else {
+                let error = self.why_not(&waiter);
+                out.push(Action::Reply(waiter.request, Err(error)));
+            }
+        }
+    }
+
+    /// Whether an address may come free before `deadline`.
+    fn has_hope(&self, pool: &PoolKey, deadline: Timestamp) -> bool {
+        !self.draining
+            && (self.grows(pool)
+                || self.pause_ends_before(pool, deadline)
+                || self
+                    .enis
+                    .values()
+                    .any(|eni| eni.leaves() || cools_before(eni, pool, deadline)))
+    }
+
+    /// Whether growth of the pool is under way.
+    fn grows(&self, pool: &PoolKey) -> bool {
+        self.creating().any(|(creating, _)| creating == pool)
+            || self.enis.values().any(|eni| {
+                eni.pool == *pool
+                    && !eni.suspended
+                    && (matches!(eni.stage, Stage::Attaching | Stage::Preparing)
+                        || eni.stage == Stage::Active && eni.op.is_some())
+            })
+    }
+
+    fn pause_ends_before(&self, pool: &PoolKey, deadline: Timestamp) -> bool {
+        let throttled = self.is_throttled() && self.throttle.may_pass_by(deadline);
+        let paused = |backoff: &Backoff| backoff.pauses(self.now) && backoff.may_pass_by(deadline);
+        (throttled || self.backoffs.get(pool).is_some_and(paused)) && self.has_room(pool)
+    }
+
+    fn has_room(&self, pool: &PoolKey) -> bool {
+        let capacity = usize::from(self.config.limits.pod_addresses_per_eni());
+        self.slots_free() > 0
+            || self
+                .enis
+                .values()
+                .any(|eni| eni.pool == *pool && eni.is_attached() && eni.slots.len() < capacity)
+            || self
+                .enis
+                .values()
+                .any(|eni| !eni.primary && eni.pool != *pool && eni.is_idle())
+    }
+
+    fn why_not(&self, waiter: &Waiter) -> Box<AllocError> {
+        let pool = &waiter.pool;
+        let failure = self
+            .backoffs
+            .get(pool)
+            .and_then(Backoff::last)
+            .or_else(|| self.throttle.last().filter(|_| self.is_throttled()));
+        let reason = if self.draining {
+            Reason::Draining
+        } else if let Some(failure) = failure.filter(|_| !self.grows(pool)) {
+            Reason::Refused(failure.clone())
+        } else if self.now >= waiter.deadline {
+            let waited = self.now.saturating_since(waiter.since);
+            Reason::Deadline {
+                waited,
+                waited_for: self.under_way(pool),
+            }
+        } else {
+            Reason::NoSlot {
+                attached: self.slots_taken(),
+                max: self.config.limits.max_enis,
+            }
+        };
+        self.refusal(pool.clone(), reason)
+    }
+
+    /// What is under way for a pool, in words; also for the node's status.
+    pub(crate) fn under_way(&self, pool: &PoolKey) -> String {
+        let mut parts: Vec<String> = self
+            .ops
+            .values()
+            .filter(|op| match op {
+                Ec2Op::CreateEni { pool: creating, .. } => creating == pool,
+                op => eni_of(op)
+                    .and_then(|eni| self.enis.get(eni))
+                    .is_some_and(|eni| eni.pool == *pool || eni.leaves()),
+            })
+            .map(ToString::to_string)
+            .collect();
+        for (id, eni) in &self.enis {
+            match eni.stage {
+                Stage::Preparing if eni.pool == *pool => {
+                    parts.push(format!("the device of {id} to be set up"));
+                }
+                Stage::Dropping => parts.push(format!("{id} to be dropped by the node")),
+                _ => {}
+            }
+        }
+        if parts.is_empty() && self.numbers(pool).cooling > 0 {
+            parts.push("addresses to cool down".to_owned());
+        }
+        if parts.is_empty() {
+            parts.push("a slot to come free".to_owned());
+        }
+        parts.join(", ")
+    }
+}
+
+/// Whether a cooling address of the own pool comes free, or another pool's ENI may leave.
+fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
+    let until = if eni.serves(pool) {
+        eni.cooling_ends().min()
+    } else if !eni.primary && eni.pool != *pool && eni.leased() == 0 {
+        eni.cooling_ends().max()
+    } else {
+        None
+    };
+    until.is_some_and(|until| until < deadline)
+}

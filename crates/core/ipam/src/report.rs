@@ -1,0 +1,179 @@
+//! The allocator's state for people.
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+use underlay_types::{EniId, LeaseKey, PoolKey};
+
+use crate::{
+    Ec2Failure, Ipam, Numbers,
+    eni::{Slot, Stage},
+};
+
+/// The allocator's state for people, in a fixed order.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether the node gives everything back.
+    pub draining: bool,
+    /// Every ENI, by id.
+    pub enis: Vec<EniReport>,
+    /// Every pool, by key.
+    pub pools: Vec<PoolReport>,
+    /// Every lease, by key.
+    pub leases: Vec<LeaseReport>,
+    /// Requests without an address yet, oldest first.
+    pub waiting: Vec<WaiterReport>,
+    /// EC2 calls under way.
+    pub calls: Vec<String>,
+}
+
+/// One ENI.
+#[derive(Debug, Clone, Serialize)]
+pub struct EniReport {
+    /// Its id.
+    pub eni: EniId,
+    /// Its pool.
+    pub pool: String,
+    /// Whether it is the instance's primary one.
+    pub primary: bool,
+    /// Its device index while attached.
+    pub index: Option<u16>,
+    /// How far it is on its way in or out.
+    stage: Stage,
+    /// Whether its groups differ from its pool's, so that no address of it is handed out.
+    pub suspended: bool,
+    /// Addresses for pods.
+    pub total: usize,
+    /// Of these: free.
+    pub free: usize,
+    /// Of these: used by pods.
+    pub leased: usize,
+    /// Of these: cooling down.
+    pub cooling: usize,
+}
+
+/// One pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolReport {
+    /// Its key.
+    pub pool: PoolKey,
+    /// Its addresses.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+    /// Requests that wait for an address of it.
+    pub waiting: usize,
+    /// Why it did not grow the last time.
+    pub last_failure: Option<Ec2Failure>,
+}
+
+/// One lease.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeaseReport {
+    /// Who has it.
+    pub key: LeaseKey,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Its ENI.
+    pub eni: EniId,
+    /// Whether EC2 no longer reports it on that ENI.
+    pub missing: bool,
+}
+
+/// One request without an address yet.
+#[derive(Debug, Clone, Serialize)]
+pub struct WaiterReport {
+    /// Who waits.
+    pub key: LeaseKey,
+    /// For which pool.
+    pub pool: String,
+    /// For how long so far.
+    pub waited_ms: u128,
+    /// For what.
+    pub waits_for: String,
+}
+
+impl Ipam {
+    /// The state for people.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report {
+            draining: self.draining,
+            enis: self.eni_reports(),
+            pools: self.pool_reports(),
+            leases: self.lease_reports(),
+            waiting: self
+                .waiting
+                .iter()
+                .map(|waiter| WaiterReport {
+                    key: waiter.key.clone(),
+                    pool: waiter.pool.to_string(),
+                    waited_ms: self.now.saturating_since(waiter.since).as_millis(),
+                    waits_for: self.under_way(&waiter.pool),
+                })
+                .collect(),
+            calls: self.ops.values().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn eni_reports(&self) -> Vec<EniReport> {
+        self.enis
+            .iter()
+            .map(|(id, eni)| EniReport {
+                eni: id.clone(),
+                pool: eni.pool.to_string(),
+                primary: eni.primary,
+                index: eni.index,
+                stage: eni.stage,
+                suspended: eni.suspended,
+                total: eni.slots.len(),
+                free: eni.free(),
+                leased: eni.leased(),
+                cooling: eni.cooling(),
+            })
+            .collect()
+    }
+
+    fn pool_reports(&self) -> Vec<PoolReport> {
+        let mut pools: Vec<&PoolKey> = self
+            .enis
+            .values()
+            .map(|eni| &eni.pool)
+            .chain(self.waiting.iter().map(|waiter| &waiter.pool))
+            .chain(self.backoffs.keys())
+            .collect();
+        pools.sort_unstable();
+        pools.dedup();
+        pools
+            .into_iter()
+            .map(|pool| PoolReport {
+                pool: pool.clone(),
+                numbers: self.numbers(pool),
+                waiting: self
+                    .waiting
+                    .iter()
+                    .filter(|waiter| waiter.pool == *pool)
+                    .count(),
+                last_failure: self
+                    .backoffs
+                    .get(pool)
+                    .and_then(|backoff| backoff.last().cloned()),
+            })
+            .collect()
+    }
+
+    fn lease_reports(&self) -> Vec<LeaseReport> {
+        let missing = |eni: &EniId, address| {
+            let slot = self.enis.get(eni).and_then(|eni| eni.slots.get(address));
+            matches!(slot, Some(Slot::Leased { missing: true, .. }))
+        };
+        self.leases
+            .iter()
+            .map(|(key, (eni, address))| LeaseReport {
+                key: key.clone(),
+                address: *address,
+                eni: eni.clone(),
+                missing: missing(eni, address),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! The allocator against a cloud that keeps EC2's rules: scenarios by name, and random ones.
+
+#![expect(clippy::unwrap_used, reason = "tests panic")]
+
+mod model;
+mod properties;
+mod scenarios;
+
+use underlay_types::{LeaseKey, PoolKey};
+
+fn key(container: u8) -> LeaseKey {
+    LeaseKey {
+        network: "underlay".parse().unwrap(),
+        container: format!("c{container}").parse().unwrap(),
+        ifname: "eth0".parse().unwrap(),
+    }
+}
+
+fn pool(which: u8) -> PoolKey {
+    match which {
+        0 => PoolKey::default_pool(),
+        set => PoolKey::exactly(format!("sg-0000000{:x}", set + 9).parse().unwrap()),
+    }
+}

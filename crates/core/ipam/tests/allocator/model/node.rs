@@ -1,0 +1,287 @@
+//! A node around the allocator: keeps its own books and checks every answer against them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use underlay_ipam::{
+    Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, PodAdd, RequestId,
+};
+use underlay_types::{Class, EniId, LeaseKey, PoolKey, Timestamp};
+
+use super::cloud::{Cloud, IPV4_PER_ENI, MAX_ENIS, failure};
+
+pub(crate) const COOLDOWN: Duration = Duration::from_secs(30);
+
+/// An address that left a pod.
+#[derive(Debug, Clone)]
+pub(crate) struct Released {
+    pub(crate) lease: Lease,
+    pub(crate) at: Timestamp,
+    pub(crate) device: bool,
+}
+
+pub(crate) struct Node {
+    pub(crate) ipam: Ipam,
+    pub(crate) cloud: Cloud,
+    pub(crate) now: Timestamp,
+    pub(crate) ops: Vec<(OpId, Ec2Op)>,
+    pub(crate) to_use: Vec<EniId>,
+    pub(crate) to_drop: Vec<EniId>,
+    pub(crate) observe: bool,
+    pub(crate) leases: BTreeMap<LeaseKey, Lease>,
+    pub(crate) released: BTreeMap<Ipv4Addr, Released>,
+    pub(crate) open: BTreeMap<RequestId, (LeaseKey, PoolKey, Timestamp)>,
+    pub(crate) refusals: Vec<String>,
+    pub(crate) calls: Vec<String>,
+    next_request: u64,
+    last_op: u64,
+}
+
+impl Node {
+    /// A node right after its first look at the cloud.
+    pub(crate) fn start(addresses: u8) -> Self {
+        let mut node = Self {
+            ipam: Ipam::new(config(1)),
+            cloud: Cloud::new(addresses),
+            now: Timestamp::from_secs(1000),
+            ops: Vec::new(),
+            to_use: Vec::new(),
+            to_drop: Vec::new(),
+            observe: false,
+            leases: BTreeMap::new(),
+            released: BTreeMap::new(),
+            open: BTreeMap::new(),
+            refusals: Vec::new(),
+            calls: Vec::new(),
+            next_request: 1,
+            last_op: 0,
+        };
+        node.look();
+        node
+    }
+
+    /// Kill and start again: what was under way is forgotten, books and cloud stay.
+    pub(crate) fn restart(&mut self) {
+        self.ipam = Ipam::new(config(self.last_op + 1));
+        self.ops.clear();
+        self.to_use.clear();
+        self.to_drop.clear();
+        self.open.clear();
+        let leases = self.leases.values().cloned().collect();
+        let cooldowns = self
+            .released
+            .values()
+            .map(|released| Cooldown {
+                address: released.lease.address,
+                eni: released.lease.eni.clone(),
+                until: released.at + COOLDOWN,
+                device: released.device.then(|| released.lease.key.clone()),
+            })
+            .collect();
+        self.feed(Input::Restore { leases, cooldowns });
+        self.look();
+    }
+
+    pub(crate) fn look(&mut self) {
+        self.observe = false;
+        self.pass(Duration::from_millis(1));
+        let (asked, enis) = (self.now, self.cloud.observe());
+        self.pass(Duration::from_millis(1));
+        self.feed(Input::Observed { asked, enis });
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.feed(Input::Tick);
+    }
+
+    pub(crate) fn add(&mut self, key: LeaseKey, pool: PoolKey, wait: Duration) {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        let deadline = self.now + wait;
+        self.open
+            .insert(request, (key.clone(), pool.clone(), deadline));
+        self.feed(Input::PodAdd(PodAdd {
+            request,
+            key,
+            pool,
+            deadline,
+        }));
+    }
+
+    pub(crate) fn del(&mut self, key: LeaseKey) {
+        if let Some(lease) = self.leases.remove(&key) {
+            let released = Released {
+                lease,
+                at: self.now,
+                device: true,
+            };
+            self.released.insert(released.lease.address, released);
+        }
+        self.feed(Input::PodDel(key));
+    }
+
+    pub(crate) fn device_gone(&mut self, key: LeaseKey) {
+        for released in self
+            .released
+            .values_mut()
+            .filter(|old| old.lease.key == key)
+        {
+            released.device = false;
+        }
+        self.feed(Input::DeviceGone(key));
+    }
+
+    /// Runs one pending call. `lost`: it works, and its answer does not arrive.
+    pub(crate) fn run_op(&mut self, which: usize, fails: Option<Class>, lost: bool) {
+        if self.ops.is_empty() {
+            return;
+        }
+        let (op, call) = self.ops.remove(which % self.ops.len());
+        let outcome = match fails {
+            Some(class) => {
+                if lost {
+                    let _answer = self.cloud.run(&call);
+                }
+                failure("Injected", class)
+            }
+            None => self.cloud.run(&call),
+        };
+        self.feed(Input::Ec2 { op, outcome });
+    }
+
+    pub(crate) fn kernel_answers(&mut self, ready: bool) {
+        for eni in std::mem::take(&mut self.to_use) {
+            self.feed(if ready {
+                Input::EniReady(eni)
+            } else {
+                Input::EniUnready {
+                    eni,
+                    reason: "no device".to_owned(),
+                }
+            });
+        }
+        for eni in std::mem::take(&mut self.to_drop) {
+            self.feed(Input::EniDropped(eni));
+        }
+    }
+
+    /// Lets everything under way end well, and time pass, until nothing is.
+    pub(crate) fn quiesce(&mut self) {
+        for _ in 0..50 {
+            while !self.ops.is_empty() || !self.to_use.is_empty() || !self.to_drop.is_empty() {
+                self.run_op(0, None, false);
+                self.kernel_answers(true);
+            }
+            self.look();
+            if let Some(deadline) = self.ipam.next_deadline() {
+                self.now = deadline;
+                self.feed(Input::Tick);
+            }
+        }
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        self.ipam.handle(self.now, input, &mut actions);
+        for action in actions {
+            match action {
+                Action::Reply(request, answer) => self.replied(request, answer),
+                Action::Ec2(id, op) => {
+                    assert!(id.0 > self.last_op, "operation ids grow");
+                    self.last_op = id.0;
+                    self.calls.push(op.to_string());
+                    self.ops.push((id, op));
+                }
+                Action::UseEni(eni) => self.to_use.push(eni),
+                Action::DropEni(eni) => self.to_drop.push(eni),
+                Action::Observe => self.observe = true,
+                Action::Report(_) => {}
+            }
+        }
+        self.check();
+    }
+
+    fn replied(
+        &mut self,
+        request: RequestId,
+        answer: Result<Lease, Box<underlay_ipam::AllocError>>,
+    ) {
+        let (key, pool, _) = self
+            .open
+            .remove(&request)
+            .expect("one answer to each request");
+        let lease = match answer {
+            Ok(lease) => lease,
+            Err(error) => return self.refusals.push(error.to_string()),
+        };
+        assert_eq!((&lease.key, &lease.pool), (&key, &pool));
+        if let Some(before) = self.leases.get(&key) {
+            assert_eq!(*before, lease, "a repeated ADD gets the same lease");
+            return;
+        }
+        let others = self.leases.values();
+        assert!(
+            others
+                .into_iter()
+                .all(|other| other.address != lease.address),
+            "{lease:?}"
+        );
+        if let Some(old) = self.released.remove(&lease.address) {
+            assert!(!old.device, "{lease:?} while its old device exists");
+            assert!(
+                self.now.saturating_since(old.at) >= COOLDOWN,
+                "{lease:?} still cools"
+            );
+        }
+        if let Some(eni) = self.cloud.enis.get(&lease.eni) {
+            assert_eq!(eni.pool, pool, "an address of another pool");
+        }
+        self.leases.insert(key, lease);
+    }
+
+    fn check(&self) {
+        let report = self.ipam.report();
+        let ours: BTreeSet<_> = self.leases.values().map(|l| (&l.key, l.address)).collect();
+        let theirs: BTreeSet<_> = report.leases.iter().map(|l| (&l.key, l.address)).collect();
+        assert_eq!(ours, theirs, "leases");
+        assert_eq!(
+            report.waiting.len(),
+            self.open.len(),
+            "every request waits or is answered"
+        );
+        for (key, _, deadline) in self.open.values() {
+            assert!(
+                *deadline > self.now,
+                "{key} was not answered by its deadline"
+            );
+        }
+        for eni in &report.enis {
+            assert!(eni.free + eni.leased + eni.cooling <= eni.total, "{eni:?}");
+        }
+        assert!(
+            self.ipam
+                .next_deadline()
+                .is_none_or(|deadline| deadline > self.now)
+        );
+    }
+}
+
+pub(crate) fn limits() -> InstanceLimits {
+    InstanceLimits {
+        max_enis: MAX_ENIS,
+        ipv4_per_eni: IPV4_PER_ENI,
+    }
+}
+
+fn config(first_op: u64) -> Config {
+    Config {
+        warm_default: 2,
+        warm_explicit: 1,
+        first_op,
+        ..Config::for_limits(limits())
+    }
+}

@@ -1,0 +1,153 @@
+//! What holds whatever happens. The node's own checks run after every input.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use proptest::prelude::*;
+use underlay_ipam::Input;
+use underlay_types::Class;
+
+use crate::{key, model::node::Node, pool};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add {
+        container: u8,
+        pool: u8,
+        wait_secs: u8,
+    },
+    Del(u8),
+    DeviceGone(u8),
+    RunOp {
+        which: u8,
+        fails: Option<u8>,
+        lost: bool,
+    },
+    Kernel {
+        ready: bool,
+    },
+    Look,
+    Pass {
+        secs: u8,
+    },
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0u8..12, 0u8..3, 0u8..30).prop_map(|(container, pool, wait_secs)| {
+            Step::Add { container, pool, wait_secs }
+        }),
+        4 => (0u8..12).prop_map(Step::Del),
+        3 => (0u8..12).prop_map(Step::DeviceGone),
+        8 => any::<u8>().prop_map(|which| Step::RunOp { which, fails: None, lost: false }),
+        1 => (any::<u8>(), 0u8..4, any::<bool>()).prop_map(|(which, class, lost)| {
+            Step::RunOp { which, fails: Some(class), lost }
+        }),
+        6 => prop_oneof![4 => Just(true), 1 => Just(false)]
+            .prop_map(|ready| Step::Kernel { ready }),
+        1 => Just(Step::Look),
+        3 => (0u8..40).prop_map(|secs| Step::Pass { secs }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+const fn class(number: u8) -> Class {
+    match number {
+        0 => Class::Retry,
+        1 => Class::Throttled { after: None },
+        2 => Class::Conflict,
+        _ => Class::Denied,
+    }
+}
+
+fn take(node: &mut Node, step: &Step) {
+    match *step {
+        Step::Add {
+            container,
+            pool: which,
+            wait_secs,
+        } => {
+            node.add(
+                key(container),
+                pool(which),
+                Duration::from_secs(u64::from(wait_secs)),
+            );
+        }
+        Step::Del(container) => node.del(key(container)),
+        Step::DeviceGone(container) => {
+            // A device of a live pod does not go.
+            if !node.leases.contains_key(&key(container)) {
+                node.device_gone(key(container));
+            }
+        }
+        Step::RunOp { which, fails, lost } => {
+            node.run_op(usize::from(which), fails.map(class), lost);
+        }
+        Step::Kernel { ready } => node.kernel_answers(ready),
+        Step::Look => node.look(),
+        Step::Pass { secs } => node.pass(Duration::from_secs(u64::from(secs))),
+        Step::Restart => node.restart(),
+    }
+}
+
+/// Every address of every ENI is known, in exactly one state.
+fn assert_nothing_lost(node: &Node) {
+    let report = node.ipam.report();
+    let known: BTreeSet<_> = report
+        .enis
+        .iter()
+        .map(|eni| (&eni.eni, eni.total))
+        .collect();
+    let there: BTreeSet<_> = node
+        .cloud
+        .enis
+        .iter()
+        .map(|(id, eni)| (id, eni.addresses.len()))
+        .collect();
+    assert_eq!(known, there);
+    for eni in &report.enis {
+        assert_eq!(eni.free + eni.leased + eni.cooling, eni.total, "{eni:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn addresses_are_given_once_kept_cool_and_never_lost(
+        subnet in 4u8..30,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut node = Node::start(subnet);
+        for step in &steps {
+            take(&mut node, step);
+        }
+        node.quiesce();
+        assert_nothing_lost(&node);
+
+        node.feed(Input::Drain);
+        for container in 0..12 {
+            node.del(key(container));
+            node.device_gone(key(container));
+        }
+        node.quiesce();
+        prop_assert!(node.ipam.is_drained(), "{:?}", node.ipam.report());
+        prop_assert_eq!(node.cloud.free.len(), usize::from(subnet), "every address is back");
+        prop_assert_eq!(node.cloud.enis.len(), 1, "every ENI of ours is gone");
+    }
+
+    #[test]
+    fn without_faults_no_call_is_refused_for_a_limit(
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        let mut node = Node::start(200);
+        for step in steps {
+            match step {
+                Step::RunOp { which, .. } => node.run_op(usize::from(which), None, false),
+                Step::Restart | Step::Look => {}
+                step => take(&mut node, &step),
+            }
+            prop_assert!(!node.observe, "a call failed: {:?}", node.ipam.report());
+        }
+    }
+}
