@@ -1,10 +1,12 @@
 //! What a VPC is told before it starts: account, Region, limits, timing.
 
+use underlay_types::AccountId;
+
 /// Everything that is fixed for the life of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelConfig {
-    /// The account's id, 12 digits.
-    pub account_id: String,
+    /// The account.
+    pub account: AccountId,
     /// The Region's name.
     pub region: String,
     /// The Region's availability zones.
@@ -94,7 +96,7 @@ impl Default for ModelConfig {
             id: id.to_owned(),
         };
         Self {
-            account_id: "123456789012".to_owned(),
+            account: "123456789012".parse().expect("it has twelve digits"),
             region: "us-east-1".to_owned(),
             zones: vec![
                 zone("us-east-1a", "use1-az1"),

@@ -14,6 +14,7 @@ mod change;
 mod config;
 mod error;
 mod image_list;
+mod imds;
 mod instance_type;
 mod model;
 mod objects;
@@ -23,6 +24,10 @@ mod tags;
 pub use change::Change;
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
 pub use error::{Ec2Error, ErrorCode};
+pub use imds::{
+    Imds, ImdsRequest, ImdsResponse, InstanceView, InterfaceView, RoleCredentials,
+    TOKEN_ENTROPY_BYTES,
+};
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::Model;
 pub use objects::{
