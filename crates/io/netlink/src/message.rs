@@ -62,6 +62,13 @@ impl Message {
         self
     }
 
+    /// The same message with more flags.
+    pub(crate) fn with_flags(mut self, flags: u16) -> Self {
+        let all = u16::from_ne_bytes([self.0[6], self.0[7]]) | flags;
+        self.0[6..8].copy_from_slice(&all.to_ne_bytes());
+        self
+    }
+
     /// The finished bytes.
     pub(crate) fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);

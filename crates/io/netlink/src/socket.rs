@@ -136,39 +136,60 @@ impl Socket {
     }
 
     /// Sends `messages`, each asking for an acknowledgement, and returns the kernel's answers.
-    pub(crate) fn exchange(&mut self, messages: Vec<Message>) -> Result<Vec<Answer>, Errno> {
-        let first = self.sequence.wrapping_add(1);
-        let mut bytes = Vec::with_capacity(messages.len() * 128);
+    fn exchange(&mut self, messages: Vec<Message>) -> Result<Vec<Answer>, Errno> {
         let count = messages.len();
+        let asked = |message: Message| message.with_flags(NLM_F_ACK);
+        let first = self.send(messages.into_iter().map(asked))?;
+        let answers = self
+            .answers(first, count, None)
+            .map_err(|(errno, _)| errno)?;
+        Ok(answers)
+    }
+
+    /// Sends a transaction of nfnetlink: a begin, messages that ask for acknowledgement, an end.
+    /// A refusal of the whole is answered to the begin.
+    pub(crate) fn transact(&mut self, batch: Vec<Message>) -> Result<Vec<Answer>, (Errno, String)> {
+        let count = batch.len().saturating_sub(2);
+        let begin = self
+            .send(batch.into_iter())
+            .map_err(|errno| (errno, String::new()))?;
+        self.answers(begin.wrapping_add(1), count, Some(begin))
+    }
+
+    /// Sends messages in one datagram and returns the sequence number of the first.
+    fn send(&mut self, messages: impl Iterator<Item = Message>) -> Result<u32, Errno> {
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::with_capacity(1024);
         for message in messages {
             self.sequence = self.sequence.wrapping_add(1);
-            let mut encoded = message.finish(self.sequence);
-            encoded[6] |= NLM_F_ACK.to_ne_bytes()[0];
-            bytes.extend_from_slice(&encoded);
+            bytes.extend_from_slice(&message.finish(self.sequence));
         }
-        self.send(&bytes)?;
-        self.collect_answers(first, count)
+        net::send(&self.fd, &bytes, SendFlags::empty())?;
+        Ok(first)
     }
 
-    /// Sends bytes of finished messages.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        net::send(&self.fd, bytes, SendFlags::empty()).map(|_| ())
-    }
-
-    /// Reads one answer for each of the `count` sequence numbers from `first` on.
-    pub(crate) fn collect_answers(
+    /// Reads one answer for each of the `count` sequence numbers from `first` on; an error for
+    /// `whole` ends it.
+    fn answers(
         &mut self,
         first: u32,
         count: usize,
-    ) -> Result<Vec<Answer>, Errno> {
+        whole: Option<u32>,
+    ) -> Result<Vec<Answer>, (Errno, String)> {
         let mut answers: Vec<Option<Answer>> = vec![None; count];
         let mut missing = count;
         while missing > 0 {
-            let length = self.receive()?;
+            let length = self.receive().map_err(|errno| (errno, String::new()))?;
             for received in dump::messages(&self.buffer[..length]) {
+                if received.kind != NLMSG_ERROR {
+                    continue;
+                }
+                if Some(received.sequence) == whole {
+                    answer_of(received)?;
+                }
                 let index = usize::try_from(received.sequence.wrapping_sub(first));
                 let slot = index.ok().and_then(|index| answers.get_mut(index));
-                if let (NLMSG_ERROR, Some(slot @ None)) = (received.kind, slot) {
+                if let Some(slot @ None) = slot {
                     *slot = Some(answer_of(received));
                     missing -= 1;
                 }
@@ -177,8 +198,8 @@ impl Socket {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// Asks for a dump and hands each message's payload to `take`; repeats the dump when the kernel
-    /// says that it was disturbed, calling `restart` before each try.
+    /// Asks for a dump and returns what `parse` makes of its messages; repeats the dump when the
+    /// kernel says that it was disturbed.
     pub(crate) fn dump<T>(
         &mut self,
         op: &'static str,
@@ -207,12 +228,8 @@ impl Socket {
         mut take: impl FnMut(&[u8]),
     ) -> Result<bool, (Errno, String)> {
         let plain = |errno| (errno, String::new());
-        self.sequence = self.sequence.wrapping_add(1);
-        let sequence = self.sequence;
-        let mut bytes = request.finish(sequence);
-        let flags = u16::from_ne_bytes([bytes[6], bytes[7]]) | NLM_F_DUMP;
-        bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
-        self.send(&bytes).map_err(plain)?;
+        let request = std::iter::once(request.with_flags(NLM_F_DUMP));
+        let sequence = self.send(request).map_err(plain)?;
         let mut complete = true;
         loop {
             let length = self.receive().map_err(plain)?;
@@ -237,10 +254,9 @@ impl Socket {
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T, KernelError> {
         let fail = |errno| KernelError::new(request.op, &request.object, errno);
-        self.sequence = self.sequence.wrapping_add(1);
-        let sequence = self.sequence;
-        let bytes = request.message.clone().finish(sequence);
-        self.send(&bytes).map_err(fail)?;
+        let sequence = self
+            .send(std::iter::once(request.message.clone()))
+            .map_err(fail)?;
         loop {
             let length = self.receive().map_err(fail)?;
             for received in dump::messages(&self.buffer[..length]) {
