@@ -14,7 +14,8 @@ const PREFIX_LEN: u8 = 28;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AddressPool {
     cidr: Ipv4Net,
-    taken: Vec<bool>,
+    /// Bit `i % 64` of word `i / 64` is the subnet's address number `i`.
+    taken: Vec<u64>,
     free: u32,
 }
 
@@ -23,16 +24,14 @@ impl AddressPool {
     /// future use, and broadcast.
     pub(crate) fn new(cidr: Ipv4Net) -> Self {
         let cidr = cidr.trunc();
-        let size = 1_u32
-            .checked_shl(32 - u32::from(cidr.prefix_len()))
-            .unwrap_or(u32::MAX);
+        let size = size_of(cidr);
         let mut pool = Self {
             cidr,
-            taken: vec![false; usize_of(size)],
+            taken: vec![0; usize_of(size.div_ceil(64))],
             free: size,
         };
         for offset in [0, 1, 2, 3, size - 1] {
-            pool.set(offset, 1);
+            pool.set(offset, 1, true);
         }
         pool
     }
@@ -42,46 +41,40 @@ impl AddressPool {
         self.free
     }
 
-    /// Whether `address` is one of the five that nobody gets.
-    pub(crate) fn is_reserved(&self, address: Ipv4Addr) -> bool {
-        self.offset(address)
-            .is_none_or(|offset| offset < 4 || offset + 1 == self.size())
+    /// Whether the subnet has `block`.
+    pub(crate) fn has(&self, block: Ipv4Net) -> bool {
+        self.cidr.contains(&block)
+    }
+
+    /// Whether the subnet has `block` and keeps none of it for itself.
+    pub(crate) fn is_assignable(&self, block: Ipv4Net) -> bool {
+        let (first, last) = (self.offset(block.network()), self.offset(block.broadcast()));
+        first
+            .zip(last)
+            .is_some_and(|(first, last)| first >= 4 && last + 1 < size_of(self.cidr))
     }
 
     /// Whether the block lies within the subnet and all of it is free.
     pub(crate) fn is_free(&self, block: Ipv4Net) -> bool {
-        self.offset(block.network())
-            .zip(self.offset(block.broadcast()))
-            .is_some_and(|(first, last)| {
-                self.taken[usize_of(first)..=usize_of(last)]
-                    .iter()
-                    .all(|taken| !taken)
-            })
+        self.cidr.contains(&block)
+            && self
+                .offset(block.network())
+                .is_some_and(|first| self.none_taken(first, size_of(block)))
     }
 
     /// Takes a free block. The caller has asked `is_free`.
     pub(crate) fn take(&mut self, block: Ipv4Net) {
         debug_assert!(self.is_free(block), "{block} is not free");
         if let Some(offset) = self.offset(block.network()) {
-            self.set(offset, size_of(block));
+            self.set(offset, size_of(block), true);
         }
     }
 
     /// Gives a taken block back.
     pub(crate) fn release(&mut self, block: Ipv4Net) {
-        let Some(first) = self.offset(block.network()).map(usize_of) else {
-            return;
-        };
-        for slot in self
-            .taken
-            .iter_mut()
-            .skip(first)
-            .take(usize_of(size_of(block)))
-        {
-            debug_assert!(*slot, "{block} was not taken");
-            *slot = false;
+        if let Some(offset) = self.offset(block.network()) {
+            self.set(offset, size_of(block), false);
         }
-        self.free += size_of(block);
     }
 
     /// Takes a free address.
@@ -100,43 +93,57 @@ impl AddressPool {
 
     /// The first free block of `size` aligned addresses from a starting point on, cyclically.
     fn take_next(&mut self, size: u32, order: AddressOrder, rng: &mut Rng) -> Option<Ipv4Net> {
-        let blocks = self.size() / size;
+        let blocks = size_of(self.cidr) / size;
         let start = match order {
             AddressOrder::Random => rng.below(blocks),
             AddressOrder::Sequential => 0,
         };
-        let free = |block: &u32| {
-            let first = usize_of(block * size);
-            self.taken[first..first + usize_of(size)]
-                .iter()
-                .all(|taken| !taken)
-        };
-        let found = (start..blocks).chain(0..start).find(free)?;
-        self.set(found * size, size);
+        let found = (start..blocks)
+            .chain(0..start)
+            .find(|block| self.none_taken(block * size, size))?;
+        self.set(found * size, size, true);
         let length = if size == 1 { 32 } else { PREFIX_LEN };
         Ipv4Net::new(self.address(found * size), length).ok()
     }
 
-    fn set(&mut self, offset: u32, size: u32) {
-        for slot in self
-            .taken
-            .iter_mut()
-            .skip(usize_of(offset))
-            .take(usize_of(size))
-        {
-            *slot = true;
-        }
-        self.free -= size;
+    fn none_taken(&self, first: u32, size: u32) -> bool {
+        (first..first + size).all(|offset| {
+            let word = self
+                .taken
+                .get(usize_of(offset / 64))
+                .copied()
+                .unwrap_or(u64::MAX);
+            word & (1 << (offset % 64)) == 0
+        })
     }
 
-    fn size(&self) -> u32 {
-        u32::try_from(self.taken.len()).unwrap_or(u32::MAX)
+    fn set(&mut self, first: u32, size: u32, taken: bool) {
+        for offset in first..first + size {
+            let Some(word) = self.taken.get_mut(usize_of(offset / 64)) else {
+                continue;
+            };
+            let bit = 1 << (offset % 64);
+            debug_assert!(
+                (*word & bit != 0) != taken,
+                "address {offset} of {}",
+                self.cidr
+            );
+            if taken {
+                *word |= bit;
+            } else {
+                *word &= !bit;
+            }
+        }
+        if taken {
+            self.free -= size;
+        } else {
+            self.free += size;
+        }
     }
 
     fn offset(&self, address: Ipv4Addr) -> Option<u32> {
-        self.cidr
-            .contains(&address)
-            .then(|| address.to_bits() - self.cidr.network().to_bits())
+        let offset = || address.to_bits() - self.cidr.network().to_bits();
+        self.cidr.contains(&address).then(offset)
     }
 
     fn address(&self, offset: u32) -> Ipv4Addr {
@@ -144,6 +151,7 @@ impl AddressPool {
     }
 }
 
+/// Addresses in a block. Blocks here are /16 at the widest, so that the number fits.
 fn size_of(block: Ipv4Net) -> u32 {
     1_u32
         .checked_shl(32 - u32::from(block.prefix_len()))
@@ -218,7 +226,9 @@ mod tests {
         let pool = pool("10.0.0.0/24");
         assert!(!pool.is_free("10.0.1.4/32".parse().unwrap()));
         assert!(!pool.is_free("10.0.0.0/23".parse().unwrap()));
-        assert!(pool.is_reserved("10.0.0.3".parse().unwrap()));
-        assert!(!pool.is_reserved("10.0.0.4".parse().unwrap()));
+        assert!(!pool.is_assignable("10.0.0.3/32".parse().unwrap()));
+        assert!(!pool.is_assignable("10.0.0.255/32".parse().unwrap()));
+        assert!(pool.is_assignable("10.0.0.4/32".parse().unwrap()));
+        assert!(!pool.is_assignable("10.0.0.240/28".parse().unwrap()));
     }
 }

@@ -65,6 +65,7 @@ error_codes! {
     DryRunOperation "DryRunOperation" 412,
     FlowLogAlreadyExists "FlowLogAlreadyExists" 400,
     IdempotentParameterMismatch "IdempotentParameterMismatch" 400,
+    IncorrectInstanceState "IncorrectInstanceState" 400,
     IncompleteSignature "IncompleteSignature" 400,
     InstanceLimitExceeded "InstanceLimitExceeded" 400,
     InsufficientCidrBlocks "InsufficientCidrBlocks" 400,
@@ -124,6 +125,7 @@ error_codes! {
     TagLimitExceeded "TagLimitExceeded" 400,
     UnknownParameter "UnknownParameter" 400,
     UnsupportedOperation "UnsupportedOperation" 400,
+    VpcIdNotSpecified "VPCIdNotSpecified" 400,
     VpcLimitExceeded "VpcLimitExceeded" 400,
 }
 

@@ -20,6 +20,7 @@ mod model;
 mod objects;
 mod rng;
 mod tags;
+mod throttle;
 
 pub use change::Change;
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
@@ -29,7 +30,10 @@ pub use imds::{
     TOKEN_ENTROPY_BYTES,
 };
 pub use instance_type::{Hypervisor, InstanceType};
-pub use model::Model;
+pub use model::{
+    Assigned, EniRequest, FlowLogRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
+    Model, RuleSpec, TagEntry, V4Request, check_tags,
+};
 pub use objects::{
     Attachment, AttachmentHolder, AttachmentStatus, BootMode, Eni, EniAddresses, EniStatus,
     FlowLog, FlowLogResource, Image, Instance, InstanceState, InterfaceType, MetadataOptions,
@@ -38,3 +42,4 @@ pub use objects::{
     VpcCidrAssociation,
 };
 pub use tags::Tags;
+pub use throttle::{Budget, Throttle};

@@ -1,14 +1,41 @@
 //! The state of an account in one Region, and how to read it.
 
+mod addresses;
+mod attach;
+mod enis;
+mod flow_logs;
+mod groups;
+mod idempotency;
+mod instances;
+mod lifecycle;
+mod lookup;
+mod route_tables;
+mod subnets;
+mod tagging;
+mod vpcs;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
 };
 
 use underlay_types::{
-    EniId, FlowLogId, ImageId, InstanceId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+    EniId, FlowLogId, ImageId, InstanceId, Mac, RouteTableId, SecurityGroupId, SubnetId, Timestamp,
+    VpcId,
 };
 
+pub use self::{
+    addresses::{Assigned, V4Request},
+    enis::EniRequest,
+    flow_logs::FlowLogRequest,
+    groups::RuleSpec,
+    instances::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    tagging::{TagEntry, check_tags},
+};
+use self::{
+    idempotency::Remembered,
+    lifecycle::{Timer, Timings},
+};
 use crate::{
     Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, Route, RouteState,
     RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool, image_list,
@@ -21,20 +48,26 @@ use crate::{
 /// return an [`Ec2Error`](crate::Ec2Error) and leave the model equal to what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    pub(crate) config: ModelConfig,
-    pub(crate) rng: Rng,
-    pub(crate) vpcs: BTreeMap<VpcId, Vpc>,
-    pub(crate) subnets: BTreeMap<SubnetId, Subnet>,
-    pub(crate) pools: BTreeMap<SubnetId, AddressPool>,
-    pub(crate) groups: BTreeMap<SecurityGroupId, SecurityGroup>,
-    pub(crate) route_tables: BTreeMap<RouteTableId, RouteTable>,
-    pub(crate) enis: BTreeMap<EniId, Eni>,
-    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    config: ModelConfig,
+    rng: Rng,
+    vpcs: BTreeMap<VpcId, Vpc>,
+    subnets: BTreeMap<SubnetId, Subnet>,
+    pools: BTreeMap<SubnetId, AddressPool>,
+    groups: BTreeMap<SecurityGroupId, SecurityGroup>,
+    route_tables: BTreeMap<RouteTableId, RouteTable>,
+    enis: BTreeMap<EniId, Eni>,
+    instances: BTreeMap<InstanceId, Instance>,
     /// Interfaces that have an attachment to the instance, in whatever status.
-    pub(crate) attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
-    pub(crate) images: BTreeMap<ImageId, Image>,
-    pub(crate) flow_logs: BTreeMap<FlowLogId, FlowLog>,
-    pub(crate) changes: Vec<Change>,
+    attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
+    images: BTreeMap<ImageId, Image>,
+    flow_logs: BTreeMap<FlowLogId, FlowLog>,
+    /// What ends by itself, by when; the number keeps those of one moment in order.
+    timers: BTreeMap<(Timestamp, u64), Timer>,
+    timers_set: u64,
+    timings: Timings,
+    tokens: BTreeMap<String, Remembered>,
+    macs_given: u64,
+    changes: Vec<Change>,
 }
 
 impl Model {
@@ -43,6 +76,7 @@ impl Model {
     pub fn new(config: ModelConfig) -> Self {
         Self {
             rng: Rng::new(config.seed),
+            timings: Timings::of(config.preset),
             config,
             vpcs: BTreeMap::new(),
             subnets: BTreeMap::new(),
@@ -57,6 +91,10 @@ impl Model {
                 .map(|image| (image.id.clone(), image))
                 .collect(),
             flow_logs: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            tokens: BTreeMap::new(),
+            macs_given: 0,
             changes: Vec::new(),
         }
     }

@@ -1,0 +1,339 @@
+//! Creating, changing and deleting interfaces.
+
+use std::net::Ipv4Addr;
+
+use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId};
+
+use super::addresses::{AddressPlan, V4Request, check_not_managed, check_sane};
+use crate::{
+    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, EniAddresses, ErrorCode,
+    InterfaceType, Model, Tags,
+};
+use underlay_types::Timestamp;
+
+/// An interface to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EniRequest {
+    /// Where.
+    pub subnet: SubnetId,
+    /// Its primary address; any free one without it.
+    pub primary: Option<Ipv4Addr>,
+    /// What else.
+    pub v4: V4Request,
+    /// Its groups; the VPC's default group without any.
+    pub groups: Vec<SecurityGroupId>,
+    /// What its creator writes about it.
+    pub description: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl EniRequest {
+    /// An interface in `subnet` with everything left to EC2.
+    #[must_use]
+    pub const fn new(subnet: SubnetId) -> Self {
+        Self {
+            subnet,
+            primary: None,
+            v4: V4Request::Nothing,
+            groups: Vec::new(),
+            description: String::new(),
+            tags: Tags::new(),
+        }
+    }
+}
+
+impl Model {
+    /// CreateNetworkInterface.
+    ///
+    /// # Errors
+    /// `InvalidSubnetID.NotFound`; those of groups (`InvalidGroup.NotFound`,
+    /// `SecurityGroupsPerInterfaceLimitExceeded`) and of addresses as with [`Self::assign`];
+    /// `NetworkInterfaceLimitExceeded`.
+    pub fn create_eni(&mut self, request: &EniRequest) -> Result<EniId, Ec2Error> {
+        let mut plan = self.plan_addresses(&request.subnet)?;
+        let eni = self.plan_eni(request, &mut plan, 0)?;
+        self.commit_plan(&request.subnet, plan);
+        Ok(self.add_eni(eni))
+    }
+
+    /// An interface for an endpoint that a service places in a subnet: the account sees it and
+    /// cannot change it.
+    ///
+    /// # Errors
+    /// As [`Self::create_eni`].
+    pub fn create_service_eni(
+        &mut self,
+        request: &EniRequest,
+        requester: &str,
+    ) -> Result<EniId, Ec2Error> {
+        let id = self.create_eni(request)?;
+        if let Some(eni) = self.enis.get_mut(&id) {
+            eni.interface_type = InterfaceType::VpcEndpoint;
+            eni.requester = Some(requester.to_owned());
+        }
+        Ok(id)
+    }
+
+    /// Checks a request and takes its addresses from `plan`; the interface is not in the model
+    /// yet. `planned` interfaces of the same call count against the quota.
+    pub(crate) fn plan_eni(
+        &self,
+        request: &EniRequest,
+        plan: &mut AddressPlan,
+        planned: usize,
+    ) -> Result<Eni, Ec2Error> {
+        let subnet = self.require_subnet(&request.subnet)?;
+        let groups = self.require_eni_groups(&subnet.vpc, &request.groups)?;
+        check_sane(&request.v4)?;
+        check_description(&request.description)?;
+        if self.enis.len() + planned >= self.config.limits.enis {
+            let text = "You have reached the maximum number of network interfaces.";
+            return Err(Ec2Error::new(
+                ErrorCode::NetworkInterfaceLimitExceeded,
+                text,
+            ));
+        }
+        // Explicit addresses first: the primary address must not take one of them.
+        let explicit = matches!(request.v4, V4Request::Addresses(_) | V4Request::Prefixes(_));
+        let early = if explicit {
+            Some(plan.take(&request.v4)?)
+        } else {
+            None
+        };
+        let primary = plan.take_primary(request.primary)?;
+        let assigned = match early {
+            Some(assigned) => assigned,
+            None => plan.take(&request.v4)?,
+        };
+        let addresses = EniAddresses {
+            primary,
+            secondary: assigned.addresses,
+            prefixes: assigned.prefixes,
+        };
+        Ok(Eni {
+            id: EniId::from_serial(plan.rng.next()),
+            vpc: subnet.vpc.clone(),
+            subnet: subnet.id.clone(),
+            zone: subnet.zone.clone(),
+            mac: Mac::local(0),
+            description: request.description.clone(),
+            groups,
+            interface_type: InterfaceType::Interface,
+            requester: None,
+            source_dest_check: true,
+            metadata_addresses: addresses.clone(),
+            addresses,
+            attachment: None,
+            tags: request.tags.clone(),
+        })
+    }
+
+    pub(crate) fn commit_plan(&mut self, subnet: &SubnetId, plan: AddressPlan) {
+        self.rng = plan.rng;
+        self.pools.insert(subnet.clone(), plan.pool);
+    }
+
+    /// Puts a planned interface into the model, with an Ethernet address of its own.
+    pub(crate) fn add_eni(&mut self, mut eni: Eni) -> EniId {
+        self.macs_given += 1;
+        // Times an odd number is one to one modulo 2^40: no two interfaces share an address.
+        eni.mac = Mac::local((self.config.seed ^ self.macs_given).wrapping_mul(0x9e_3779_b97f));
+        let id = eni.id.clone();
+        self.enis.insert(id.clone(), eni);
+        self.changes.push(Change::EniCreated(id.clone()));
+        id
+    }
+
+    /// DeleteNetworkInterface.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `InvalidParameterValue` while it is attached;
+    /// `OperationNotPermitted` for a service's.
+    pub fn delete_eni(&mut self, id: &EniId) -> Result<(), Ec2Error> {
+        let eni = self.require_eni(id)?;
+        check_not_managed(eni)?;
+        if eni.attachment.is_some() {
+            let text = format!("Network interface '{id}' is currently in use.");
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
+        self.remove_eni(id);
+        Ok(())
+    }
+
+    /// Removes a service's interface, for the service.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`.
+    pub fn delete_service_eni(&mut self, id: &EniId) -> Result<(), Ec2Error> {
+        self.require_eni(id)?;
+        self.remove_eni(id);
+        Ok(())
+    }
+
+    pub(crate) fn remove_eni(&mut self, id: &EniId) {
+        let Some(eni) = self.enis.remove(id) else {
+            return;
+        };
+        if let Some(pool) = self.pools.get_mut(&eni.subnet) {
+            let EniAddresses {
+                primary,
+                secondary,
+                prefixes,
+            } = eni.addresses;
+            pool.release(primary.into());
+            secondary
+                .into_iter()
+                .for_each(|address| pool.release(address.into()));
+            prefixes.into_iter().for_each(|prefix| pool.release(prefix));
+        }
+        self.drop_flow_logs_of(id.as_str());
+        self.changes.push(Change::EniDeleted(id.clone()));
+        self.note_routes_to(id);
+    }
+
+    /// Says that something that is not an instance holds the interface, such as the host of a
+    /// managed database or a load balancer. Its device is the driver's affair.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `InvalidNetworkInterface.InUse`.
+    pub fn give_to_external(
+        &mut self,
+        id: &EniId,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<AttachmentId, Ec2Error> {
+        if self.require_eni(id)?.attachment.is_some() {
+            return Err(in_use(id));
+        }
+        let attachment = AttachmentId::from_serial(self.rng.next());
+        if let Some(eni) = self.enis.get_mut(id) {
+            eni.attachment = Some(Attachment {
+                id: attachment.clone(),
+                holder: AttachmentHolder::External {
+                    owner: owner.to_owned(),
+                },
+                device_index: 1,
+                network_card: 0,
+                status: AttachmentStatus::Attached,
+                attach_time: now,
+                delete_on_termination: false,
+            });
+        }
+        self.changes.push(Change::EniChanged(id.clone()));
+        self.note_routes_to(id);
+        Ok(attachment)
+    }
+
+    /// Takes an interface back from something that is not an instance.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `InvalidParameterValue` when no such thing holds it.
+    pub fn take_from_external(&mut self, id: &EniId) -> Result<(), Ec2Error> {
+        let eni = self.require_eni(id)?;
+        if eni.attachment.is_none() || eni.instance().is_some() {
+            let text = format!("Interface {id} is not held by anything but an instance");
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
+        if let Some(eni) = self.enis.get_mut(id) {
+            eni.attachment = None;
+        }
+        self.changes.push(Change::EniChanged(id.clone()));
+        self.note_routes_to(id);
+        Ok(())
+    }
+
+    /// ModifyNetworkInterfaceAttribute `groupSet`.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; those of groups; `OperationNotPermitted`.
+    pub fn set_eni_groups(
+        &mut self,
+        id: &EniId,
+        groups: &[SecurityGroupId],
+    ) -> Result<(), Ec2Error> {
+        let eni = self.require_eni(id)?;
+        check_not_managed(eni)?;
+        let groups = self.require_eni_groups(&eni.vpc, groups)?;
+        self.change_eni(id, |eni| eni.groups = groups);
+        Ok(())
+    }
+
+    /// ModifyNetworkInterfaceAttribute `sourceDestCheck`.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `OperationNotPermitted`.
+    pub fn set_source_dest_check(&mut self, id: &EniId, check: bool) -> Result<(), Ec2Error> {
+        check_not_managed(self.require_eni(id)?)?;
+        self.change_eni(id, |eni| eni.source_dest_check = check);
+        Ok(())
+    }
+
+    /// ModifyNetworkInterfaceAttribute `description`.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `InvalidParameterValue`; `OperationNotPermitted`.
+    pub fn set_eni_description(&mut self, id: &EniId, text: &str) -> Result<(), Ec2Error> {
+        check_not_managed(self.require_eni(id)?)?;
+        check_description(text)?;
+        self.change_eni(id, |eni| text.clone_into(&mut eni.description));
+        Ok(())
+    }
+
+    /// ModifyNetworkInterfaceAttribute `attachment`: whether it goes with its instance.
+    ///
+    /// # Errors
+    /// `InvalidNetworkInterfaceID.NotFound`; `InvalidAttachmentID.NotFound` unless it is the
+    /// interface's attachment; `OperationNotPermitted`.
+    pub fn set_delete_on_termination(
+        &mut self,
+        id: &EniId,
+        attachment: &AttachmentId,
+        delete: bool,
+    ) -> Result<(), Ec2Error> {
+        let eni = self.require_eni(id)?;
+        check_not_managed(eni)?;
+        if eni
+            .attachment
+            .as_ref()
+            .is_none_or(|each| &each.id != attachment)
+        {
+            return Err(no_attachment(attachment));
+        }
+        self.change_eni(id, |eni| {
+            if let Some(attachment) = &mut eni.attachment {
+                attachment.delete_on_termination = delete;
+            }
+        });
+        Ok(())
+    }
+
+    fn change_eni(&mut self, id: &EniId, change: impl FnOnce(&mut Eni)) {
+        if let Some(eni) = self.enis.get_mut(id) {
+            change(eni);
+            self.changes.push(Change::EniChanged(id.clone()));
+        }
+    }
+}
+
+pub(crate) fn in_use(id: &EniId) -> Ec2Error {
+    Ec2Error::new(
+        ErrorCode::InvalidNetworkInterfaceInUse,
+        format!("Interface: [{id}] in use."),
+    )
+}
+
+pub(crate) fn no_attachment(id: &AttachmentId) -> Ec2Error {
+    Ec2Error::new(
+        ErrorCode::InvalidAttachmentIdNotFound,
+        format!("The attachment '{id}' does not exist."),
+    )
+}
+
+fn check_description(text: &str) -> Result<(), Ec2Error> {
+    if text.chars().count() <= 255 {
+        return Ok(());
+    }
+    let text = "Invalid value for parameter description: at most 255 characters are allowed.";
+    Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+}

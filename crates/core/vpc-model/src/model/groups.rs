@@ -1,0 +1,309 @@
+//! Creating and deleting security groups, and changing their rules.
+
+use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+
+use crate::{
+    Change, Ec2Error, ErrorCode, Model, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
+    Tags,
+};
+
+/// A rule to add or to remove: what it allows and with whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSpec {
+    /// What traffic.
+    pub traffic: RuleTraffic,
+    /// With whom; blocks need not be canonical.
+    pub peer: RulePeer,
+    /// What its creator writes about it; not compared.
+    pub description: Option<String>,
+}
+
+impl RuleSpec {
+    /// As EC2 stores it: blocks are reduced to their network address.
+    fn canonical(&self) -> Self {
+        let peer = match &self.peer {
+            RulePeer::Ipv4(block) => RulePeer::Ipv4(block.trunc()),
+            RulePeer::Ipv6(block) => RulePeer::Ipv6(block.trunc()),
+            RulePeer::Group(id) => RulePeer::Group(id.clone()),
+        };
+        Self {
+            peer,
+            ..self.clone()
+        }
+    }
+
+    fn is(&self, rule: &Rule) -> bool {
+        self.traffic == rule.traffic && self.peer == rule.peer
+    }
+}
+
+impl Model {
+    /// CreateSecurityGroup, allowing all egress and no ingress.
+    ///
+    /// # Errors
+    /// `InvalidVpcID.NotFound`; `InvalidGroup.Duplicate` when the VPC has a group of this name;
+    /// `InvalidParameterValue` for a name or description EC2 does not take;
+    /// `SecurityGroupLimitExceeded`.
+    pub fn create_group(
+        &mut self,
+        vpc: &VpcId,
+        name: &str,
+        description: &str,
+        tags: Tags,
+    ) -> Result<SecurityGroupId, Ec2Error> {
+        self.require_vpc(vpc)?;
+        for (what, text) in [("groupName", name), ("GroupDescription", description)] {
+            check_group_text(what, text)?;
+        }
+        if name.starts_with("sg-") {
+            let text = format!(
+                "Invalid value '{name}' for groupName. A group name cannot begin with 'sg-'."
+            );
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
+        if self
+            .groups
+            .values()
+            .any(|group| &group.vpc == vpc && group.name == name)
+        {
+            let text = format!("The security group '{name}' already exists for VPC '{vpc}'");
+            return Err(Ec2Error::new(ErrorCode::InvalidGroupDuplicate, text));
+        }
+        if self.groups.len() >= self.config.limits.groups {
+            let text = "The maximum number of security groups has been reached.";
+            return Err(Ec2Error::new(ErrorCode::SecurityGroupLimitExceeded, text));
+        }
+        let id = SecurityGroupId::from_serial(self.rng.next());
+        let group = SecurityGroup {
+            id: id.clone(),
+            vpc: vpc.clone(),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            rules: vec![self.egress_to_all()],
+            tags,
+        };
+        self.groups.insert(id.clone(), group);
+        self.changes.push(Change::GroupChanged(id.clone()));
+        Ok(id)
+    }
+
+    /// DeleteSecurityGroup.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`; `CannotDelete` for a default group; `DependencyViolation` while
+    /// an interface carries it or another group's rule names it.
+    pub fn delete_group(&mut self, id: &SecurityGroupId) -> Result<(), Ec2Error> {
+        let group = self.require_group(id)?;
+        if self
+            .vpcs
+            .get(&group.vpc)
+            .is_some_and(|vpc| &vpc.default_group == id)
+        {
+            let text = "the specified group: \"default\" cannot be deleted by a user";
+            return Err(Ec2Error::new(ErrorCode::CannotDelete, text));
+        }
+        let referenced = self
+            .groups
+            .values()
+            .filter(|other| &other.id != id)
+            .any(|other| {
+                other
+                    .rules
+                    .iter()
+                    .any(|rule| rule.peer == RulePeer::Group(id.clone()))
+            });
+        if referenced || self.enis.values().any(|eni| eni.groups.contains(id)) {
+            let text = format!("resource {id} has a dependent object");
+            return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
+        }
+        self.groups.remove(id);
+        self.changes.push(Change::GroupChanged(id.clone()));
+        Ok(())
+    }
+
+    /// AuthorizeSecurityGroupIngress and Egress: all rules or none.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound` for the group or one that a rule names;
+    /// `InvalidPermission.Duplicate` for a rule that is there, or twice in the request;
+    /// `RulesPerSecurityGroupLimitExceeded`.
+    pub fn authorize(
+        &mut self,
+        id: &SecurityGroupId,
+        direction: RuleDirection,
+        specs: &[RuleSpec],
+        tags: &Tags,
+    ) -> Result<Vec<SecurityGroupRuleId>, Ec2Error> {
+        let group = self.require_group(id)?;
+        let specs: Vec<_> = specs.iter().map(RuleSpec::canonical).collect();
+        for (index, spec) in specs.iter().enumerate() {
+            self.check_peer(group, spec)?;
+            let repeated = specs
+                .iter()
+                .take(index)
+                .any(|each| each.traffic == spec.traffic && each.peer == spec.peer);
+            if repeated || group.rules_of(direction).any(|rule| spec.is(rule)) {
+                let text = format!(
+                    "the specified rule \"peer: {}, {}\" already exists",
+                    peer_text(&spec.peer),
+                    traffic_text(spec.traffic)
+                );
+                return Err(Ec2Error::new(ErrorCode::InvalidPermissionDuplicate, text));
+            }
+        }
+        self.check_rule_quota(group, direction, &specs)?;
+        let mut ids = Vec::new();
+        for spec in specs {
+            let rule_id = SecurityGroupRuleId::from_serial(self.rng.next());
+            ids.push(rule_id.clone());
+            if let Some(group) = self.groups.get_mut(id) {
+                group.rules.push(Rule {
+                    id: rule_id,
+                    direction,
+                    traffic: spec.traffic,
+                    peer: spec.peer,
+                    description: spec.description,
+                    tags: tags.clone(),
+                });
+            }
+        }
+        self.changes.push(Change::GroupChanged(id.clone()));
+        Ok(ids)
+    }
+
+    /// A rule may name a group of its own VPC.
+    fn check_peer(&self, group: &SecurityGroup, spec: &RuleSpec) -> Result<(), Ec2Error> {
+        if let RulePeer::Group(peer) = &spec.peer
+            && self.require_group(peer)?.vpc != group.vpc
+        {
+            let text = format!(
+                "The security group '{peer}' does not exist in VPC '{}'",
+                group.vpc
+            );
+            return Err(Ec2Error::new(ErrorCode::InvalidGroupNotFound, text));
+        }
+        Ok(())
+    }
+
+    /// Counts IPv4 and IPv6 rules apart; a rule that names a group counts as both.
+    fn check_rule_quota(
+        &self,
+        group: &SecurityGroup,
+        direction: RuleDirection,
+        added: &[RuleSpec],
+    ) -> Result<(), Ec2Error> {
+        let limit = self.config.limits.rules_per_group;
+        let peers = || {
+            let kept = group.rules_of(direction).map(|rule| &rule.peer);
+            kept.chain(added.iter().map(|spec| &spec.peer))
+        };
+        let v4 = peers()
+            .filter(|peer| !matches!(peer, RulePeer::Ipv6(_)))
+            .count();
+        let v6 = peers()
+            .filter(|peer| !matches!(peer, RulePeer::Ipv4(_)))
+            .count();
+        if v4.max(v6) > limit {
+            let text = "The maximum number of rules per security group has been reached.";
+            return Err(Ec2Error::new(
+                ErrorCode::RulesPerSecurityGroupLimitExceeded,
+                text,
+            ));
+        }
+        Ok(())
+    }
+
+    /// RevokeSecurityGroupIngress and Egress by what the rules say: all or none.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`; `InvalidPermission.NotFound` for a rule that is not there.
+    pub fn revoke(
+        &mut self,
+        id: &SecurityGroupId,
+        direction: RuleDirection,
+        specs: &[RuleSpec],
+    ) -> Result<Vec<Rule>, Ec2Error> {
+        let group = self.require_group(id)?;
+        let mut gone = Vec::new();
+        for spec in specs.iter().map(RuleSpec::canonical) {
+            let found = group
+                .rules_of(direction)
+                .find(|rule| spec.is(rule))
+                .ok_or_else(|| {
+                    Ec2Error::new(
+                        ErrorCode::InvalidPermissionNotFound,
+                        "The specified rule does not exist in this security group.",
+                    )
+                })?;
+            gone.push(found.id.clone());
+        }
+        Ok(self.remove_rules(id, &gone))
+    }
+
+    /// RevokeSecurityGroupIngress and Egress by rule ids: all or none.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`; `InvalidSecurityGroupRuleId.NotFound`.
+    pub fn revoke_by_id(
+        &mut self,
+        id: &SecurityGroupId,
+        direction: RuleDirection,
+        rules: &[SecurityGroupRuleId],
+    ) -> Result<Vec<Rule>, Ec2Error> {
+        let group = self.require_group(id)?;
+        for wanted in rules {
+            if !group.rules_of(direction).any(|rule| &rule.id == wanted) {
+                let text = format!("The security group rule ID '{wanted}' does not exist");
+                return Err(Ec2Error::new(
+                    ErrorCode::InvalidSecurityGroupRuleIdNotFound,
+                    text,
+                ));
+            }
+        }
+        Ok(self.remove_rules(id, rules))
+    }
+
+    fn remove_rules(&mut self, id: &SecurityGroupId, rules: &[SecurityGroupRuleId]) -> Vec<Rule> {
+        let Some(group) = self.groups.get_mut(id) else {
+            return Vec::new();
+        };
+        let (gone, kept) = std::mem::take(&mut group.rules)
+            .into_iter()
+            .partition(|rule| rules.contains(&rule.id));
+        group.rules = kept;
+        self.changes.push(Change::GroupChanged(id.clone()));
+        gone
+    }
+}
+
+/// Up to 255 letters, digits, spaces and `._-:/()#,@[]+=&;{}!$*`.
+fn check_group_text(what: &str, text: &str) -> Result<(), Ec2Error> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
+    if text.is_empty() || text.len() > 255 || !text.chars().all(allowed) {
+        let text = format!(
+            "Value ({text}) for parameter {what} is invalid. Character sets beyond ASCII are not \
+             supported, and 1 to 255 characters are allowed."
+        );
+        return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+    }
+    Ok(())
+}
+
+fn peer_text(peer: &RulePeer) -> String {
+    match peer {
+        RulePeer::Ipv4(block) => block.to_string(),
+        RulePeer::Ipv6(block) => block.to_string(),
+        RulePeer::Group(id) => id.to_string(),
+    }
+}
+
+fn traffic_text(traffic: RuleTraffic) -> String {
+    match traffic {
+        RuleTraffic::All => "ALL".to_owned(),
+        RuleTraffic::Tcp(ports) => format!("TCP, from port: {}, to port: {}", ports.from, ports.to),
+        RuleTraffic::Udp(ports) => format!("UDP, from port: {}, to port: {}", ports.from, ports.to),
+        RuleTraffic::Icmp { .. } => "ICMP".to_owned(),
+        RuleTraffic::Icmpv6 { .. } => "ICMPV6".to_owned(),
+        RuleTraffic::Protocol(number) => format!("protocol {number}"),
+    }
+}

@@ -1,0 +1,389 @@
+//! Launching and terminating instances.
+
+use std::collections::BTreeMap;
+
+use underlay_types::{
+    AttachmentId, EniId, ImageId, InstanceId, ReservationId, SubnetId, Timestamp,
+};
+
+use super::{
+    addresses::{AddressPlan, check_slots_of_type},
+    attach::check_place,
+    enis::{EniRequest, in_use},
+    lifecycle::Timer,
+};
+use crate::{
+    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, Image,
+    Instance, InstanceState, InstanceType, MetadataOptions, Model, Tags,
+};
+
+/// Instances to launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchRequest {
+    /// What they boot.
+    pub image: ImageId,
+    /// The name of their type.
+    pub instance_type: String,
+    /// How many at least.
+    pub min_count: u32,
+    /// How many at most.
+    pub max_count: u32,
+    /// Their interfaces; one of them at device index 0 of card 0.
+    pub interfaces: Vec<LaunchInterface>,
+    /// How their metadata service answers.
+    pub metadata: MetadataOptions,
+    /// The instance profile, by name.
+    pub profile: Option<String>,
+    /// The key pair.
+    pub key_name: Option<String>,
+    /// User data (base64).
+    pub user_data: Option<String>,
+    /// The client token.
+    pub client_token: Option<String>,
+    /// Their tags.
+    pub tags: Tags,
+}
+
+/// An interface of instances to launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchInterface {
+    /// The device index.
+    pub device_index: u32,
+    /// The network card.
+    pub network_card: u32,
+    /// Where the interface comes from.
+    pub source: LaunchInterfaceSource,
+    /// Whether it goes with the instance; by default a new one does and an existing one does not.
+    pub delete_on_termination: Option<bool>,
+}
+
+/// Where an interface of instances to launch comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchInterfaceSource {
+    /// One that is there; only one instance can have it.
+    Existing(EniId),
+    /// One made for the purpose.
+    New(EniRequest),
+}
+
+/// Instances that are planned and not in the model yet.
+struct LaunchPlan {
+    pools: BTreeMap<SubnetId, AddressPlan>,
+    /// Per instance its new interfaces.
+    instances: Vec<Vec<Eni>>,
+}
+
+impl Model {
+    /// RunInstances: as many as possible between the two counts, or none.
+    ///
+    /// # Errors
+    /// `InvalidAMIID.NotFound`; `InvalidInstanceType`; `InvalidParameterValue` and
+    /// `InvalidParameterCombination` for counts and interfaces that do not fit;
+    /// `InstanceLimitExceeded`; `AttachmentLimitExceeded`; `PrivateIpAddressLimitExceeded`;
+    /// `InvalidNetworkInterface.InUse`; those of [`Self::create_eni`].
+    pub fn launch(
+        &mut self,
+        request: &LaunchRequest,
+        now: Timestamp,
+    ) -> Result<ReservationId, Ec2Error> {
+        let image = self.require_image(&request.image)?.clone();
+        let kind = check_type(request, &image)?;
+        self.check_counts(request)?;
+        self.check_interfaces(request, kind)?;
+        let plan = self.plan_launch(request)?;
+        // Every draw of every subnet's plan began at the model's generator: go on from the last.
+        let reservation = ReservationId::from_serial(self.rng.next());
+        for (subnet, each) in plan.pools {
+            self.pools.insert(subnet, each.pool);
+        }
+        for (index, enis) in plan.instances.into_iter().enumerate() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            self.start_instance(request, (&image, &reservation, index), enis, now);
+        }
+        Ok(reservation)
+    }
+
+    fn check_counts(&self, request: &LaunchRequest) -> Result<(), Ec2Error> {
+        let (min, max) = (request.min_count, request.max_count);
+        if min == 0 || min > max {
+            let text = format!(
+                "Invalid value '{max}' for maxCount. It must not be below minCount ({min}), which is at least 1."
+            );
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
+        let alive = |each: &&Instance| each.state != InstanceState::Terminated;
+        let running = self.instances.values().filter(alive).count();
+        let room = self.config.limits.instances.saturating_sub(running);
+        if usize::try_from(min).is_ok_and(|min| min > room) {
+            let text = format!(
+                "You have requested more instances ({max}) than your current instance limit of {} allows.",
+                self.config.limits.instances
+            );
+            return Err(Ec2Error::new(ErrorCode::InstanceLimitExceeded, text));
+        }
+        Ok(())
+    }
+
+    fn check_interfaces(
+        &self,
+        request: &LaunchRequest,
+        kind: &'static InstanceType,
+    ) -> Result<(), Ec2Error> {
+        let combination =
+            |text: &str| Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
+        let mut places = Vec::new();
+        let mut zone = None;
+        let mut existing = Vec::new();
+        for each in &request.interfaces {
+            let place = (each.network_card, each.device_index);
+            check_place(kind, &InstanceId::from_serial(0), &places, place)?;
+            places.push(place);
+            let (at, slots, prefixes) = match &each.source {
+                LaunchInterfaceSource::Existing(id) => {
+                    let eni = self.require_eni(id)?;
+                    if eni.attachment.is_some() || existing.contains(id) {
+                        return Err(in_use(id));
+                    }
+                    existing.push(id.clone());
+                    let prefixes = !eni.addresses.prefixes.is_empty();
+                    (eni.zone.clone(), eni.addresses.slots(), prefixes)
+                }
+                LaunchInterfaceSource::New(new) => {
+                    let zone = self.require_subnet(&new.subnet)?.zone.clone();
+                    (
+                        zone,
+                        new.v4.slots().saturating_add(1),
+                        new.v4.has_prefixes(),
+                    )
+                }
+            };
+            check_slots_of_type(kind, slots, prefixes)?;
+            if zone.get_or_insert_with(|| at.clone()) != &at {
+                return combination("All network interfaces must be in the same availability zone");
+            }
+        }
+        if !places.contains(&(0, 0)) {
+            return combination("A primary network interface with device index 0 is required");
+        }
+        if !existing.is_empty() && request.max_count > 1 {
+            return combination(
+                "Network interfaces and an instance count above 1 may not be specified on the same request",
+            );
+        }
+        Ok(())
+    }
+
+    fn plan_launch(&self, request: &LaunchRequest) -> Result<LaunchPlan, Ec2Error> {
+        let mut plan = LaunchPlan {
+            pools: BTreeMap::new(),
+            instances: Vec::new(),
+        };
+        let room = self
+            .config
+            .limits
+            .instances
+            .saturating_sub(self.instances.len());
+        let most = request
+            .max_count
+            .min(u32::try_from(room.max(1)).unwrap_or(u32::MAX));
+        let mut planned = 0;
+        for number in 0..most {
+            let before = plan.pools.clone();
+            match self.plan_instance(request, &mut plan.pools, planned) {
+                Ok(enis) => {
+                    planned += enis.len();
+                    plan.instances.push(enis);
+                }
+                Err(_) if number >= request.min_count => {
+                    plan.pools = before;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The new interfaces of one instance, their addresses taken from `pools`.
+    fn plan_instance(
+        &self,
+        request: &LaunchRequest,
+        pools: &mut BTreeMap<SubnetId, AddressPlan>,
+        planned: usize,
+    ) -> Result<Vec<Eni>, Ec2Error> {
+        let mut enis = Vec::new();
+        for each in &request.interfaces {
+            let LaunchInterfaceSource::New(new) = &each.source else {
+                continue;
+            };
+            if !pools.contains_key(&new.subnet) {
+                pools.insert(new.subnet.clone(), self.plan_addresses(&new.subnet)?);
+            }
+            if let Some(pool) = pools.get_mut(&new.subnet) {
+                enis.push(self.plan_eni(new, pool, planned + enis.len())?);
+            }
+        }
+        Ok(enis)
+    }
+
+    fn start_instance(
+        &mut self,
+        request: &LaunchRequest,
+        (image, reservation, launch_index): (&Image, &ReservationId, u32),
+        new: Vec<Eni>,
+        now: Timestamp,
+    ) {
+        let id = InstanceId::from_serial(self.rng.next());
+        let mut new = new.into_iter();
+        let mut places = Vec::new();
+        for each in &request.interfaces {
+            let eni = match &each.source {
+                LaunchInterfaceSource::Existing(id) => Some(id.clone()),
+                LaunchInterfaceSource::New(_) => new.next().map(|mut eni| {
+                    // Drawn from the model's generator: plans of two subnets draw alike.
+                    eni.id = EniId::from_serial(self.rng.next());
+                    self.add_eni(eni)
+                }),
+            };
+            let Some(eni) = eni else { continue };
+            let made = matches!(each.source, LaunchInterfaceSource::New(_));
+            let attachment = Attachment {
+                id: AttachmentId::from_serial(self.rng.next()),
+                holder: AttachmentHolder::Instance(id.clone()),
+                device_index: each.device_index,
+                network_card: each.network_card,
+                status: AttachmentStatus::Attaching,
+                attach_time: now,
+                delete_on_termination: each.delete_on_termination.unwrap_or(made),
+            };
+            places.push((
+                each.network_card,
+                each.device_index,
+                eni.clone(),
+                attachment.id.clone(),
+            ));
+            self.put_attachment(&eni, attachment);
+        }
+        self.add_instance(request, (image, reservation, launch_index), &id, now);
+        self.changes.push(Change::InstanceStarted(id.clone()));
+        places.sort_unstable();
+        for (_, _, eni, attachment) in places {
+            self.finish_attach(&eni, &attachment);
+        }
+        let delay = self.draw_delay(self.timings.launch);
+        self.schedule(now, delay, Timer::Running(id));
+    }
+
+    fn add_instance(
+        &mut self,
+        request: &LaunchRequest,
+        (image, reservation, launch_index): (&Image, &ReservationId, u32),
+        id: &InstanceId,
+        now: Timestamp,
+    ) {
+        let Some(primary) = self.primary_eni_of(id) else {
+            return;
+        };
+        let default_role = &self.config.default_role;
+        let instance = Instance {
+            id: id.clone(),
+            reservation: reservation.clone(),
+            launch_index,
+            image: image.id.clone(),
+            boot: image.boot,
+            instance_type: request.instance_type.clone(),
+            vpc: primary.vpc.clone(),
+            subnet: primary.subnet.clone(),
+            zone: primary.zone.clone(),
+            state: InstanceState::Pending,
+            launch_time: now,
+            metadata: request.metadata,
+            role: request
+                .profile
+                .clone()
+                .unwrap_or_else(|| default_role.clone()),
+            profile: request.profile.clone(),
+            key_name: request.key_name.clone(),
+            user_data: request.user_data.clone(),
+            client_token: request.client_token.clone(),
+            tags: request.tags.clone(),
+        };
+        self.instances.insert(id.clone(), instance);
+    }
+
+    /// TerminateInstances: all or none. Returns each instance's state before.
+    ///
+    /// # Errors
+    /// `InvalidInstanceID.NotFound`, naming the first that is unknown.
+    pub fn terminate(
+        &mut self,
+        ids: &[InstanceId],
+        now: Timestamp,
+    ) -> Result<Vec<(InstanceId, InstanceState)>, Ec2Error> {
+        let mut before = Vec::new();
+        for id in ids {
+            before.push((id.clone(), self.require_instance(id)?.state));
+        }
+        for (id, _) in &before {
+            let Some(instance) = self.instances.get_mut(id) else {
+                continue;
+            };
+            if matches!(
+                instance.state,
+                InstanceState::Pending | InstanceState::Running
+            ) {
+                instance.state = InstanceState::ShuttingDown;
+                let delay = self.draw_delay(self.timings.terminate);
+                self.schedule(now, delay, Timer::Terminated(id.clone()));
+            }
+        }
+        Ok(before)
+    }
+
+    /// Takes an instance's interfaces away, deletes those that go with it, and ends it.
+    pub(crate) fn finish_termination(&mut self, id: &InstanceId) {
+        let mut leaving = Vec::new();
+        for eni in self.enis_of(id).into_iter().rev() {
+            if let Some(held) = &eni.attachment {
+                let announce = held.status != AttachmentStatus::Attaching;
+                leaving.push((
+                    eni.id.clone(),
+                    held.id.clone(),
+                    announce,
+                    held.delete_on_termination,
+                ));
+            }
+        }
+        for (eni, attachment, announce, _) in &leaving {
+            self.finish_detach(eni, attachment, *announce);
+        }
+        for (eni, _, _, delete) in &leaving {
+            if *delete {
+                self.remove_eni(eni);
+            }
+        }
+        self.attached.remove(id);
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.state = InstanceState::Terminated;
+        }
+        self.changes.push(Change::InstanceTerminated(id.clone()));
+    }
+}
+
+fn check_type(request: &LaunchRequest, image: &Image) -> Result<&'static InstanceType, Ec2Error> {
+    let name = &request.instance_type;
+    let kind = InstanceType::named(name).ok_or_else(|| {
+        let text = format!("Invalid value '{name}' for InstanceType.");
+        Ec2Error::new(ErrorCode::InvalidParameterValue, text)
+    })?;
+    if kind.architecture == image.architecture {
+        return Ok(kind);
+    }
+    let text = format!(
+        "The architecture '{}' of the specified instance type does not match the architecture \
+         '{}' of the specified AMI. Specify an instance type and an AMI that have matching \
+         architectures, and try again.",
+        kind.architecture, image.architecture
+    );
+    Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+}

@@ -1,0 +1,143 @@
+//! What is under way, and when it is over.
+
+use std::time::Duration;
+
+use underlay_types::{AttachmentId, EniId, InstanceId, Timestamp};
+
+use crate::{InstanceState, Model, Preset};
+
+/// How long a terminated instance is still shown.
+const SHOWN_AFTER_TERMINATION: Duration = Duration::from_secs(3_600);
+/// How long a client token is remembered.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// From which range each delay is drawn, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timings {
+    pub(crate) attach: (u32, u32),
+    pub(crate) detach: (u32, u32),
+    pub(crate) metadata: (u32, u32),
+    pub(crate) launch: (u32, u32),
+    pub(crate) terminate: (u32, u32),
+}
+
+impl Timings {
+    pub(crate) const fn of(preset: Preset) -> Self {
+        match preset {
+            Preset::Instant => Self {
+                attach: (0, 0),
+                detach: (0, 0),
+                metadata: (0, 0),
+                launch: (0, 0),
+                terminate: (0, 0),
+            },
+            Preset::Realistic => Self {
+                attach: (1_000, 3_000),
+                detach: (1_000, 6_000),
+                metadata: (300, 1_500),
+                launch: (2_000, 6_000),
+                terminate: (3_000, 8_000),
+            },
+        }
+    }
+}
+
+/// Something that ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// An attachment is done.
+    Attached(EniId, AttachmentId),
+    /// A detachment is done; whether the device had been there.
+    Detached {
+        eni: EniId,
+        attachment: AttachmentId,
+        announce: bool,
+    },
+    /// A terminated instance is no longer shown.
+    Forget(InstanceId),
+    /// A client token is no longer remembered.
+    ForgetToken(String),
+    /// Metadata shows an interface's addresses as they are now.
+    Metadata(EniId),
+    /// An instance runs.
+    Running(InstanceId),
+    /// An instance is gone.
+    Terminated(InstanceId),
+}
+
+impl Model {
+    /// When to call [`Self::tick`] next, if nothing else happens.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.keys().next().map(|(when, _)| *when)
+    }
+
+    /// Ends what is over by `now`, in order.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(entry) = self
+            .timers
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            let ((when, _), timer) = entry.remove_entry();
+            self.fire(timer, when);
+        }
+    }
+
+    /// Ends `timer` after `delay`: at once when there is none.
+    pub(crate) fn schedule(&mut self, now: Timestamp, delay: Duration, timer: Timer) {
+        if delay.is_zero() {
+            self.fire(timer, now);
+        } else {
+            self.timers_set += 1;
+            self.timers.insert((now + delay, self.timers_set), timer);
+        }
+    }
+
+    pub(crate) fn draw_delay(&mut self, (from, to): (u32, u32)) -> Duration {
+        if to == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(u64::from(from + self.rng.below(to - from + 1)))
+    }
+
+    pub(crate) fn refresh_metadata_later(&mut self, eni: &EniId, now: Timestamp) {
+        let delay = self.draw_delay(self.timings.metadata);
+        self.schedule(now, delay, Timer::Metadata(eni.clone()));
+    }
+
+    fn fire(&mut self, timer: Timer, now: Timestamp) {
+        match timer {
+            Timer::Attached(eni, attachment) => self.finish_attach(&eni, &attachment),
+            Timer::Detached {
+                eni,
+                attachment,
+                announce,
+            } => {
+                self.finish_detach(&eni, &attachment, announce);
+            }
+            Timer::Forget(instance) => {
+                self.instances.remove(&instance);
+            }
+            Timer::ForgetToken(token) => {
+                self.tokens.remove(&token);
+            }
+            Timer::Metadata(eni) => {
+                if let Some(eni) = self.enis.get_mut(&eni) {
+                    eni.metadata_addresses = eni.addresses.clone();
+                }
+            }
+            Timer::Running(instance) => {
+                if let Some(instance) = self.instances.get_mut(&instance)
+                    && instance.state == InstanceState::Pending
+                {
+                    instance.state = InstanceState::Running;
+                }
+            }
+            Timer::Terminated(instance) => {
+                self.finish_termination(&instance);
+                self.schedule(now, SHOWN_AFTER_TERMINATION, Timer::Forget(instance));
+            }
+        }
+    }
+}
