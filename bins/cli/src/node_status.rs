@@ -1,0 +1,108 @@
+//! The agent's status, as far as this version shows it: what is absent is left out, what is new is
+//! ignored, so that CLI and agent need not be of one version.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use serde::Deserialize;
+use underlay_types::{LeaseKey, PoolKey};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeStatus {
+    pub(crate) instance: Option<InstanceStatus>,
+    pub(crate) draining: bool,
+    pub(crate) enis: Vec<EniStatus>,
+    pub(crate) pools: Vec<PoolStatus>,
+    pub(crate) leases: Vec<LeaseStatus>,
+    pub(crate) waiting: Vec<WaitingPod>,
+    /// EC2 calls under way.
+    pub(crate) calls: Vec<String>,
+    /// What else the agent waits for, in its own words.
+    pub(crate) waits_for: Vec<String>,
+    /// EC2 calls so far, by action.
+    pub(crate) ec2: BTreeMap<String, ActionStatus>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct InstanceStatus {
+    pub(crate) instance_id: String,
+    #[serde(default)]
+    pub(crate) instance_type: String,
+    #[serde(default)]
+    pub(crate) zone: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct EniStatus {
+    pub(crate) eni: String,
+    pub(crate) pool: String,
+    pub(crate) index: Option<u32>,
+    pub(crate) stage: String,
+    pub(crate) suspended: bool,
+    pub(crate) total: u64,
+    pub(crate) free: u64,
+    pub(crate) leased: u64,
+    pub(crate) cooling: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PoolStatus {
+    pub(crate) pool: PoolKey,
+    #[serde(default)]
+    pub(crate) free: u64,
+    #[serde(default)]
+    pub(crate) leased: u64,
+    #[serde(default)]
+    pub(crate) cooling: u64,
+    #[serde(default)]
+    pub(crate) total: u64,
+    #[serde(default)]
+    pub(crate) enis: u64,
+    #[serde(default)]
+    pub(crate) waiting: u64,
+    #[serde(default)]
+    pub(crate) last_failure: Option<FailureStatus>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FailureStatus {
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct LeaseStatus {
+    pub(crate) key: LeaseKey,
+    pub(crate) address: Ipv4Addr,
+    #[serde(default)]
+    pub(crate) eni: String,
+    #[serde(default)]
+    pub(crate) missing: bool,
+    #[serde(default)]
+    pub(crate) pod: Option<PodName>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PodName {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct WaitingPod {
+    pub(crate) key: LeaseKey,
+    #[serde(default)]
+    pub(crate) pool: String,
+    #[serde(default)]
+    pub(crate) waited_ms: u64,
+    #[serde(default)]
+    pub(crate) waits_for: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ActionStatus {
+    pub(crate) results: BTreeMap<String, u64>,
+}
