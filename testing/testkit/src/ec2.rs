@@ -3,6 +3,7 @@
 //! It is not the product's own client on purpose: tests should not see the API through the same
 //! eyes as the code they test.
 
+mod setup;
 mod xml;
 
 use std::{fmt, net::SocketAddr};
@@ -14,6 +15,7 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+pub use setup::{IngressRule, Interface, Source};
 pub use xml::Element;
 
 /// An error answer of the API.

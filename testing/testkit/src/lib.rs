@@ -11,6 +11,7 @@
 
 mod addresses;
 mod binaries;
+mod cluster;
 mod cri;
 mod ec2;
 mod flow_logs;
@@ -26,8 +27,9 @@ mod wait;
 
 pub use addresses::addresses_inside;
 pub use binaries::Binaries;
+pub use cluster::{Cluster, ClusterNode, NETWORK_DEADLINE, Networks, NodeSpec};
 pub use cri::{Cri, Pod, PodSpec, PortMapping};
-pub use ec2::{Ec2, Ec2Error, Element};
+pub use ec2::{Ec2, Ec2Error, Element, IngressRule, Interface, Source};
 pub use flow_logs::{FlowLogLine, read_flow_logs};
 pub use image::PauseImage;
 pub use imds::{TokenAttempt, imds_get, imds_token};
@@ -35,5 +37,5 @@ pub use netns::Netns;
 pub use node::{AgentSettings, Node};
 pub use process::Daemon;
 pub use run_dir::RunDir;
-pub use vpc::{Host, LocalVpc, LocalVpcOptions, VpcNamespace};
+pub use vpc::{Host, LocalVpc, LocalVpcOptions};
 pub use wait::{wait_for, wait_for_async};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use underlay_types::{EniId, InstanceId, SubnetId};
+use underlay_types::{EniId, SubnetId};
 
 use crate::{Binaries, Daemon, Ec2, Netns, RunDir, process::output, wait_for};
 
@@ -50,23 +50,6 @@ pub struct Host {
     pub name: String,
     /// Its namespace.
     pub netns: Netns,
-}
-
-/// Where the namespace of something in the VPC is.
-#[derive(Debug, Clone, Copy)]
-pub enum VpcNamespace<'a> {
-    /// An instance.
-    Instance(&'a InstanceId),
-}
-
-impl VpcNamespace<'_> {
-    /// The namespace's path.
-    #[must_use]
-    pub fn path(self) -> PathBuf {
-        match self {
-            Self::Instance(id) => Path::new("/run/netns").join(id.as_str()),
-        }
-    }
 }
 
 impl LocalVpc {

@@ -11,7 +11,7 @@ use crate::{Binaries, Daemon, Node, wait_for, wait_for_async};
 pub struct AgentSettings {
     /// The EC2 endpoint, as reached from inside the instance.
     pub ec2_endpoint: String,
-    /// What its configuration file holds after `version = 1` and the paths of the node.
+    /// Sections of its configuration file besides `[paths]`, which is the node's.
     pub config: String,
 }
 
@@ -39,7 +39,11 @@ impl Node {
     }
 
     fn agent_configuration(&self, settings: &AgentSettings) -> String {
-        format!("version = 1\n{}", settings.config)
+        format!(
+            "version = 1\n{}\n[paths]\nconflist_dir = \"{}\"\n",
+            settings.config,
+            self.conf_dir().display()
+        )
     }
 
     /// Waits until the runtime has a network: the agent has written its configuration.

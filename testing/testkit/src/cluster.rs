@@ -1,0 +1,191 @@
+//! A VPC with nodes in it: what most tests and the demo start from.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ipnet::Ipv4Net;
+use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
+
+use crate::{AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source};
+
+/// The networks of a cluster, as ids.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    /// The VPC, 10.0.0.0/16.
+    pub vpc: VpcId,
+    /// A subnet in each of two zones: 10.0.1.0/24 and 10.0.2.0/24.
+    pub subnets: [SubnetId; 2],
+    /// The group of the nodes: everything from each other.
+    pub node_group: SecurityGroupId,
+}
+
+/// A node to be.
+#[derive(Debug, Clone)]
+pub struct NodeSpec {
+    /// Its name.
+    pub name: String,
+    /// Its instance type, which limits ENIs and addresses.
+    pub instance_type: String,
+    /// The index of its subnet.
+    pub subnet: usize,
+    /// Sections of its agent's configuration.
+    pub agent_config: String,
+}
+
+impl NodeSpec {
+    /// A node with the agent's defaults.
+    #[must_use]
+    pub fn new(name: &str, instance_type: &str, subnet: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            instance_type: instance_type.to_owned(),
+            subnet,
+            agent_config: String::new(),
+        }
+    }
+
+    /// With sections of the agent's configuration.
+    #[must_use]
+    pub fn with_agent_config(mut self, config: &str) -> Self {
+        config.clone_into(&mut self.agent_config);
+        self
+    }
+}
+
+/// A node of a cluster.
+#[derive(Debug)]
+pub struct ClusterNode {
+    /// Its processes and namespaces.
+    pub node: Node,
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Its primary address.
+    pub address: std::net::Ipv4Addr,
+    /// How its agent was started.
+    pub agent: AgentSettings,
+}
+
+/// A VPC with nodes. Dropping it removes everything: the nodes first, then the VPC.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The nodes.
+    pub nodes: Vec<ClusterNode>,
+    /// The ids.
+    pub networks: Networks,
+    /// The VPC.
+    pub vpc: LocalVpc,
+}
+
+impl Networks {
+    /// Creates them.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn create(ec2: &Ec2) -> anyhow::Result<Self> {
+        let block = |text: &str| text.parse::<Ipv4Net>().context("a block");
+        let vpc = ec2.create_vpc(block("10.0.0.0/16")?).await?;
+        let subnets = [
+            ec2.create_subnet(&vpc, block("10.0.1.0/24")?, "us-east-1a")
+                .await?,
+            ec2.create_subnet(&vpc, block("10.0.2.0/24")?, "us-east-1b")
+                .await?,
+        ];
+        let node_group = ec2.create_group(&vpc, "node", false).await?;
+        let each_other = IngressRule {
+            tcp_port: None,
+            source: Source::Group(&node_group),
+        };
+        ec2.allow(&node_group, each_other).await?;
+        Ok(Self {
+            vpc,
+            subnets,
+            node_group,
+        })
+    }
+}
+
+impl Cluster {
+    /// Starts a VPC of its own for the test `name`, with `nodes` that are ready for pods.
+    ///
+    /// # Errors
+    /// When anything does not come up; with what was tried and the end of the log.
+    pub async fn start(name: &str, nodes: &[NodeSpec]) -> anyhow::Result<Self> {
+        let vpc = LocalVpc::start(&LocalVpcOptions::unique(name))?;
+        let networks = Networks::create(vpc.ec2()).await?;
+        let image = PauseImage::build(vpc.run_dir().path())?;
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            networks,
+            vpc,
+        };
+        for spec in nodes {
+            let node = cluster.launch(spec, &image).await?;
+            cluster.nodes.push(node);
+        }
+        for node in &mut cluster.nodes {
+            node.node.wait_network_ready(NETWORK_DEADLINE).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Runs an instance and, in it, the runtime and the agent; does not wait for the agent.
+    ///
+    /// # Errors
+    /// When the API refuses or a process does not start.
+    pub async fn launch(&self, spec: &NodeSpec, image: &PauseImage) -> anyhow::Result<ClusterNode> {
+        let subnet = self
+            .networks
+            .subnets
+            .get(spec.subnet)
+            .context("no such subnet")?;
+        let groups = [&self.networks.node_group];
+        let ec2 = self.vpc.ec2();
+        let instance = ec2
+            .run_instance(&spec.instance_type, subnet, &groups, &spec.name)
+            .await?;
+        let interfaces = ec2.interfaces_of(&instance).await?;
+        let primary = interfaces
+            .first()
+            .context("an instance without an interface")?;
+        let netns = std::path::Path::new("/run/netns").join(instance.as_str());
+        let binaries = self.vpc.binaries();
+        let mut node = Node::boot(self.vpc.run_dir(), &spec.name, &netns, binaries, image)?;
+        let agent = AgentSettings {
+            ec2_endpoint: self.vpc.endpoint_inside(subnet)?,
+            config: spec.agent_config.clone(),
+        };
+        node.start_agent(binaries, &agent)?;
+        node.start_containerd(image).await?;
+        Ok(ClusterNode {
+            node,
+            instance,
+            address: primary.primary,
+            agent,
+        })
+    }
+
+    /// Lets everything outlive this value.
+    pub fn persist(&mut self) {
+        for node in &mut self.nodes {
+            node.node.persist();
+        }
+        self.vpc.persist();
+    }
+
+    /// Stops everything in order.
+    ///
+    /// # Errors
+    /// When something does not end by itself or is left.
+    pub fn stop(self) -> anyhow::Result<()> {
+        let Self {
+            nodes,
+            networks: _,
+            vpc,
+        } = self;
+        drop(nodes);
+        vpc.stop()
+    }
+}
+
+/// How long a node may take from the agent's start until the runtime has a network.
+pub const NETWORK_DEADLINE: Duration = Duration::from_secs(30);
