@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr};
 use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet};
 
-use crate::{AllocError, Ec2Failure};
+use crate::{AllocError, Ec2Failure, Place};
 
 /// Names a request for an address, from [`crate::PodAdd`] to its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,8 +59,8 @@ pub enum Ec2Op {
     AttachEni {
         /// The ENI.
         eni: EniId,
-        /// The device index to attach it at.
-        index: u16,
+        /// Where.
+        place: Place,
     },
     /// Create an ENI with secondary addresses in the same call.
     CreateEni {
@@ -97,7 +97,7 @@ impl fmt::Display for Ec2Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AssignAddresses { eni, count } => write!(f, "assign {count} addresses to {eni}"),
-            Self::AttachEni { eni, index } => write!(f, "attach {eni} at index {index}"),
+            Self::AttachEni { eni, place } => write!(f, "attach {eni} at {place}"),
             Self::CreateEni { pool, addresses } => {
                 write!(f, "create an ENI for {pool} with {addresses} addresses")
             }

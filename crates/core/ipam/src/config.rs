@@ -1,12 +1,39 @@
 //! What the allocator is told once.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-/// Limits of the instance type, on network card 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// Where an ENI is plugged in. Device indices are unique per network card only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The network card.
+    pub card: u8,
+    /// The device index on it.
+    pub index: u8,
+}
+
+impl Place {
+    /// The primary ENI's.
+    pub const PRIMARY: Self = Self { card: 0, index: 0 };
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.card > 0 {
+            write!(f, "card {} ", self.card)?;
+        }
+        write!(f, "index {}", self.index)
+    }
+}
+
+/// Limits of the instance type.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceLimits {
-    /// ENIs that can be attached, the primary one included.
-    pub max_enis: u16,
+    /// ENIs that each network card takes, the primary one included.
+    pub enis_per_card: Vec<u8>,
+    /// ENIs to use at most, the primary one included, if fewer than the cards take.
+    pub enis: Option<usize>,
     /// IPv4 addresses of one ENI, its primary one included.
     pub ipv4_per_eni: u16,
 }
@@ -14,8 +41,30 @@ pub struct InstanceLimits {
 impl InstanceLimits {
     /// Addresses of one ENI that pods may get: all but its primary one.
     #[must_use]
-    pub const fn pod_addresses_per_eni(self) -> u16 {
+    pub const fn pod_addresses_per_eni(&self) -> u16 {
         self.ipv4_per_eni.saturating_sub(1)
+    }
+
+    /// ENIs that can be attached, the primary one included.
+    #[must_use]
+    pub fn max_enis(&self) -> usize {
+        let cards = self
+            .enis_per_card
+            .iter()
+            .map(|enis| usize::from(*enis))
+            .sum();
+        self.enis.map_or(cards, |enis| enis.min(cards))
+    }
+
+    /// Places for further ENIs in the order they are used: index 0 last, as few types offer it on
+    /// cards other than the first.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        (0u8..).zip(&self.enis_per_card).flat_map(|(card, enis)| {
+            let last = (card > 0 && *enis > 0).then_some(0);
+            (1..*enis)
+                .chain(last)
+                .map(move |index| Place { card, index })
+        })
     }
 }
 

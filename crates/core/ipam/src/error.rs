@@ -75,7 +75,7 @@ pub enum Reason {
         /// ENIs attached, or on their way.
         attached: usize,
         /// ENIs the instance type allows.
-        max: u16,
+        max: usize,
     },
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 use underlay_types::{Class, EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
 
-use crate::{Lease, OpId, RequestId};
+use crate::{Lease, OpId, Place, RequestId};
 
 /// Everything the allocator may learn. Time comes beside it.
 #[derive(Debug, Clone)]
@@ -103,13 +103,13 @@ pub enum EniOwner {
 pub enum Attachment {
     /// Attached, or about to be.
     Attached {
-        /// The device index.
-        index: u16,
+        /// Where.
+        place: Place,
     },
     /// On its way out.
     Detaching {
-        /// The device index, still taken.
-        index: u16,
+        /// Where; still taken.
+        place: Place,
     },
     /// Not attached.
     None,

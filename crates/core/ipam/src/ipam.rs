@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
 
 use crate::{
-    Action, Config, Ec2Failure, Ec2Op, Input, Notice, Numbers, OpId, RequestId,
+    Action, Config, Ec2Failure, Ec2Op, Input, Notice, Numbers, OpId, Place, RequestId,
     backoff::Backoff,
     eni::{Eni, Slot, Stage},
 };
@@ -37,8 +37,8 @@ pub struct Ipam {
     throttle: Backoff,
     /// What the default pool's ENIs must carry.
     primary_groups: Option<SecurityGroupSet>,
-    /// Attached ENIs that are not ours, with their device index.
-    foreign: BTreeMap<EniId, u16>,
+    /// Attached ENIs that are not ours, with their place.
+    foreign: BTreeMap<EniId, Place>,
     /// When a `CreateEni` last ended: an older observation may or may not show its ENI.
     last_creation: Option<Timestamp>,
 }
@@ -112,7 +112,10 @@ impl Ipam {
         let backoffs = self.backoffs.values().map(Backoff::until);
         let enis = self.enis.values().flat_map(|eni| {
             let idle = eni.idle_since.map(|since| since + self.config.idle_release);
-            eni.cooling_ends().chain(idle).chain([eni.backoff.until()])
+            eni.slots
+                .cooling_ends()
+                .chain(idle)
+                .chain([eni.backoff.until()])
         });
         waiters
             .chain(backoffs)
@@ -142,10 +145,10 @@ impl Ipam {
             .filter(|eni| eni.pool == *pool && eni.takes_slot())
         {
             if eni.serves(pool) {
-                numbers.free += eni.free();
+                numbers.free += eni.slots.free();
             }
-            numbers.leased += eni.leased();
-            numbers.cooling += eni.cooling();
+            numbers.leased += eni.slots.leased();
+            numbers.cooling += eni.slots.cooling();
             numbers.total += eni.slots.len();
             numbers.enis += 1;
         }
@@ -184,7 +187,10 @@ impl Ipam {
     }
 
     fn slots_free(&self) -> usize {
-        usize::from(self.config.limits.max_enis).saturating_sub(self.slots_taken())
+        self.config
+            .limits
+            .max_enis()
+            .saturating_sub(self.slots_taken())
     }
 
     /// The `CreateEni` calls under way: pool and number of addresses.
@@ -204,13 +210,13 @@ impl Ipam {
 
     fn end_cooldowns(&mut self) {
         let now = self.now;
-        for slot in self
-            .enis
-            .values_mut()
-            .flat_map(|eni| eni.slots.values_mut())
-        {
-            if matches!(slot, Slot::Cooling { until, device: None } if *until <= now) {
-                *slot = Slot::Free { since: now };
+        for eni in self.enis.values_mut() {
+            if eni.slots.cooling_ends().any(|until| until <= now) {
+                eni.slots.update(|_, slot| {
+                    if matches!(slot, Slot::Cooling { until, device: None } if *until <= now) {
+                        *slot = Slot::Free { since: now };
+                    }
+                });
             }
         }
     }

@@ -19,7 +19,7 @@ mod ipam;
 mod report;
 
 pub use action::{Action, Ec2Op, Lease, Notice, OpId, RequestId};
-pub use config::{Config, InstanceLimits};
+pub use config::{Config, InstanceLimits, Place};
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
     Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Input, ObservedEni, PodAdd,

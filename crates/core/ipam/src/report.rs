@@ -6,7 +6,7 @@ use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PoolKey};
 
 use crate::{
-    Ec2Failure, Ipam, Numbers,
+    Ec2Failure, Ipam, Numbers, Place,
     eni::{Slot, Stage},
 };
 
@@ -36,8 +36,8 @@ pub struct EniReport {
     pub pool: String,
     /// Whether it is the instance's primary one.
     pub primary: bool,
-    /// Its device index while attached.
-    pub index: Option<u16>,
+    /// Where it is attached.
+    pub place: Option<Place>,
     /// How far it is on its way in or out.
     stage: Stage,
     /// Whether its groups differ from its pool's, so that no address of it is handed out.
@@ -122,13 +122,13 @@ impl Ipam {
                 eni: id.clone(),
                 pool: eni.pool.to_string(),
                 primary: eni.primary,
-                index: eni.index,
+                place: eni.place,
                 stage: eni.stage,
                 suspended: eni.suspended,
                 total: eni.slots.len(),
-                free: eni.free(),
-                leased: eni.leased(),
-                cooling: eni.cooling(),
+                free: eni.slots.free(),
+                leased: eni.slots.leased(),
+                cooling: eni.slots.cooling(),
             })
             .collect()
     }
@@ -162,8 +162,8 @@ impl Ipam {
     }
 
     fn lease_reports(&self) -> Vec<LeaseReport> {
-        let missing = |eni: &EniId, address| {
-            let slot = self.enis.get(eni).and_then(|eni| eni.slots.get(address));
+        let missing = |eni: &EniId, address: &Ipv4Addr| {
+            let slot = self.enis.get(eni).and_then(|eni| eni.slots.get(*address));
             matches!(slot, Some(Slot::Leased { missing: true, .. }))
         };
         self.leases

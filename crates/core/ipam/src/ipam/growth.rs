@@ -73,7 +73,7 @@ impl Ipam {
                 let used = self
                     .enis
                     .values()
-                    .any(|eni| eni.pool == *pool && eni.leased() > 0);
+                    .any(|eni| eni.pool == *pool && eni.slots.leased() > 0);
                 let wanted = used || self.waiters(pool) > 0;
                 if wanted {
                     usize::from(self.config.warm_explicit)
@@ -91,7 +91,7 @@ impl Ipam {
             .values()
             .filter(|eni| eni.pool == *pool && eni.supplies());
         let attached: usize = enis
-            .map(|eni| eni.free() + usize::from(eni.expecting))
+            .map(|eni| eni.slots.free() + usize::from(eni.expecting))
             .sum();
         let created: usize = self
             .creating()
@@ -139,23 +139,23 @@ impl Ipam {
             .collect();
         for id in detached {
             if self.may_take_slot(pool, lack) {
-                lack.met(self.enis.get(&id).map_or(0, |eni| eni.free()));
+                lack.met(self.enis.get(&id).map_or(0, |eni| eni.slots.free()));
                 self.attach(id, out);
             }
         }
     }
 
-    /// Attaches at the lowest free device index. Without one, the ENI stays detached.
+    /// Attaches at the first free place. Without one, the ENI stays detached.
     pub(super) fn attach(&mut self, id: EniId, out: &mut Vec<Action>) {
-        let index = (1..self.config.limits.max_enis.max(1)).find(|index| {
-            self.enis.values().all(|eni| eni.index != Some(*index))
-                && self.foreign.values().all(|foreign| foreign != index)
+        let place = self.config.limits.places().find(|place| {
+            self.enis.values().all(|eni| eni.place != Some(*place))
+                && self.foreign.values().all(|foreign| foreign != place)
         });
-        let Some(index) = index else { return };
+        let Some(place) = place else { return };
         if let Some(eni) = self.enis.get_mut(&id) {
             eni.stage = Stage::Attaching;
-            eni.index = Some(index);
-            self.start(Ec2Op::AttachEni { eni: id, index }, out);
+            eni.place = Some(place);
+            self.start(Ec2Op::AttachEni { eni: id, place }, out);
         }
     }
 

@@ -6,7 +6,7 @@ use underlay_types::{EniId, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
-    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni,
+    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni, Place,
     eni::{Eni, Slot, Stage},
 };
 
@@ -22,7 +22,7 @@ impl Ipam {
                 key: lease.key.clone(),
                 missing: false,
             };
-            eni.slots.insert(lease.address, slot);
+            eni.slots.set(lease.address, slot);
             self.leases.insert(lease.key, (lease.eni, lease.address));
         }
         for cooldown in cooldowns {
@@ -34,8 +34,8 @@ impl Ipam {
             } = cooldown;
             let pool = PoolKey::default_pool();
             let eni = Self::lost(&mut self.enis, &eni, &pool, self.now);
-            if !matches!(eni.slots.get(&address), Some(Slot::Leased { .. })) {
-                eni.slots.insert(address, Slot::Cooling { until, device });
+            if !matches!(eni.slots.get(address), Some(Slot::Leased { .. })) {
+                eni.slots.set(address, Slot::Cooling { until, device });
             }
         }
     }
@@ -67,10 +67,10 @@ impl Ipam {
                 EniOwner::Primary => self.see(asked, eni, &PoolKey::default_pool(), true, out),
                 EniOwner::Ours(pool) => self.see(asked, eni, &pool, false, out),
                 EniOwner::Foreign => {
-                    if let Attachment::Attached { index } | Attachment::Detaching { index } =
+                    if let Attachment::Attached { place } | Attachment::Detaching { place } =
                         eni.attachment
                     {
-                        self.foreign.insert(eni.id, index);
+                        self.foreign.insert(eni.id, place);
                     }
                 }
             }
@@ -118,8 +118,8 @@ impl Ipam {
         eni.pool = pool.clone();
         eni.primary = primary;
         eni.missed = 0;
-        eni.add_free(seen.addresses.iter().copied(), self.now);
-        (eni.stage, eni.index) = stage_of(seen.attachment);
+        eni.slots.add_free(seen.addresses.iter().copied(), self.now);
+        (eni.stage, eni.place) = stage_of(seen.attachment);
     }
 
     fn audit_stage(&mut self, seen: &ObservedEni) {
@@ -127,7 +127,7 @@ impl Ipam {
             return;
         };
         eni.missed = 0;
-        let (stage, index) = stage_of(seen.attachment);
+        let (stage, place) = stage_of(seen.attachment);
         let contradicts = match eni.stage {
             Stage::Detached => stage != Stage::Detached,
             Stage::Preparing | Stage::Active => stage != Stage::Preparing,
@@ -136,7 +136,7 @@ impl Ipam {
         };
         if contradicts {
             eni.stage = stage;
-            eni.index = index;
+            eni.place = place;
             eni.changed = self.now;
         }
     }
@@ -147,21 +147,21 @@ impl Ipam {
             return;
         };
         let there: BTreeSet<_> = seen.addresses.iter().copied().collect();
-        for (address, slot) in &mut eni.slots {
+        eni.slots.update(|address, slot| {
             if let Slot::Leased { key, missing } = slot {
-                let gone = !there.contains(address);
+                let gone = !there.contains(&address);
                 if gone && !*missing {
                     out.push(Action::Report(Notice::AddressMissing {
-                        address: *address,
+                        address,
                         eni: seen.id.clone(),
                         key: key.clone(),
                     }));
                 }
                 *missing = gone;
             }
-        }
+        });
         eni.slots.retain(|address, slot| {
-            there.contains(address)
+            there.contains(&address)
                 || matches!(
                     slot,
                     Slot::Leased { .. }
@@ -171,7 +171,7 @@ impl Ipam {
                         }
                 )
         });
-        eni.add_free(there, self.now);
+        eni.slots.add_free(there, self.now);
     }
 
     fn audit_groups(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
@@ -226,12 +226,12 @@ impl Ipam {
             if eni.missed < MISSES_UNTIL_GONE {
                 continue;
             }
-            if eni.leased() == 0 {
+            if eni.slots.leased() == 0 {
                 gone.push(id.clone());
             } else if eni.missed == MISSES_UNTIL_GONE {
                 eni.stage = Stage::Lost;
-                eni.index = None;
-                let leases = eni.leased();
+                eni.place = None;
+                let leases = eni.slots.leased();
                 out.push(Action::Report(Notice::EniMissing {
                     eni: id.clone(),
                     leases,
@@ -245,11 +245,11 @@ impl Ipam {
     }
 }
 
-/// The stage to go on from, and the device index.
-const fn stage_of(attachment: Attachment) -> (Stage, Option<u16>) {
+/// The stage to go on from, and the place.
+const fn stage_of(attachment: Attachment) -> (Stage, Option<Place>) {
     match attachment {
-        Attachment::Attached { index } => (Stage::Preparing, Some(index)),
-        Attachment::Detaching { index } => (Stage::Detaching, Some(index)),
+        Attachment::Attached { place } => (Stage::Preparing, Some(place)),
+        Attachment::Detaching { place } => (Stage::Detaching, Some(place)),
         Attachment::None => (Stage::Detached, None),
     }
 }

@@ -43,7 +43,7 @@ impl Ipam {
         };
         self.growth_succeeded(pool);
         let mut eni = Eni::new(pool.clone(), Stage::Detached, self.now);
-        eni.add_free(addresses, self.now);
+        eni.slots.add_free(addresses, self.now);
         self.enis.insert(id.clone(), eni);
         if !self.draining && self.slots_free() > 0 {
             self.attach(id, out);
@@ -53,7 +53,7 @@ impl Ipam {
     fn assigned(&mut self, call: &Ec2Op, addresses: Vec<Ipv4Addr>) {
         let now = self.now;
         if let Some(eni) = eni_of(call).and_then(|id| self.enis.get_mut(id)) {
-            eni.add_free(addresses, now);
+            eni.slots.add_free(addresses, now);
             let pool = eni.pool.clone();
             self.growth_succeeded(&pool);
         }
@@ -79,14 +79,14 @@ impl Ipam {
             }
             Ec2Op::DetachEni { .. } => {
                 eni.stage = Stage::Detached;
-                eni.index = None;
+                eni.place = None;
             }
             Ec2Op::DeleteEni { eni: id } => {
                 self.enis.remove(&id);
             }
             Ec2Op::UnassignAddresses { addresses, .. } => {
                 eni.slots.retain(|address, slot| {
-                    !(*slot == Slot::Releasing && addresses.contains(address))
+                    !(*slot == Slot::Releasing && addresses.contains(&address))
                 });
             }
             Ec2Op::AssignAddresses { .. }
@@ -117,7 +117,7 @@ impl Ipam {
                     let pool = eni.pool.clone();
                     if matches!(call, Ec2Op::AttachEni { .. }) {
                         eni.stage = Stage::Detached;
-                        eni.index = None;
+                        eni.place = None;
                     }
                     self.backoffs
                         .entry(pool)
@@ -132,13 +132,11 @@ impl Ipam {
                     eni.backoff.failed(now, failure.clone());
                 }
                 Ec2Op::UnassignAddresses { .. } => {
-                    for slot in eni
-                        .slots
-                        .values_mut()
-                        .filter(|slot| **slot == Slot::Releasing)
-                    {
-                        *slot = Slot::Free { since: now };
-                    }
+                    eni.slots.update(|_, slot| {
+                        if *slot == Slot::Releasing {
+                            *slot = Slot::Free { since: now };
+                        }
+                    });
                     eni.backoff.failed(now, failure.clone());
                 }
                 Ec2Op::CreateEni { .. }

@@ -58,26 +58,21 @@ impl Ipam {
         let Some((eni, address)) = self.leases.remove(&key) else {
             return;
         };
-        let slots = self.enis.get_mut(&eni).map(|eni| &mut eni.slots);
-        if let Some(slot) = slots.and_then(|slots| slots.get_mut(&address)) {
-            *slot = Slot::Cooling {
-                until,
-                device: Some(key),
-            };
+        if let Some(eni) = self.enis.get_mut(&eni) {
+            let device = Some(key);
+            eni.slots.set(address, Slot::Cooling { until, device });
         }
     }
 
     pub(super) fn device_gone(&mut self, key: &LeaseKey) {
-        for slot in self
-            .enis
-            .values_mut()
-            .flat_map(|eni| eni.slots.values_mut())
-        {
-            if let Slot::Cooling { device, .. } = slot
-                && device.as_ref() == Some(key)
-            {
-                *device = None;
-            }
+        for eni in self.enis.values_mut().filter(|eni| eni.slots.cooling() > 0) {
+            eni.slots.update(|_, slot| {
+                if let Slot::Cooling { device, .. } = slot
+                    && device.as_ref() == Some(key)
+                {
+                    *device = None;
+                }
+            });
         }
     }
 
@@ -96,11 +91,11 @@ impl Ipam {
         let (id, address) = self
             .enis
             .iter()
-            .filter(|(_, eni)| eni.serves(pool) && eni.free() > 0)
+            .filter(|(_, eni)| eni.serves(pool) && eni.slots.free() > 0)
             .min_by(packing_order)
-            .and_then(|(id, eni)| Some((id.clone(), eni.oldest_free()?)))?;
+            .and_then(|(id, eni)| Some((id.clone(), eni.slots.oldest_free()?)))?;
         let eni = self.enis.get_mut(&id)?;
-        eni.slots.insert(
+        eni.slots.set(
             address,
             Slot::Leased {
                 key: key.clone(),

@@ -49,7 +49,7 @@ impl Ipam {
         match eni.pool.groups {
             PoolGroups::Exactly(_) => true,
             PoolGroups::Default => {
-                free.saturating_sub(eni.free()) >= usize::from(self.config.warm_default)
+                free.saturating_sub(eni.slots.free()) >= usize::from(self.config.warm_default)
             }
         }
     }
@@ -101,12 +101,12 @@ impl Ipam {
                 continue;
             };
             let mut addresses = Vec::new();
-            for (address, slot) in &mut eni.slots {
+            eni.slots.update(|address, slot| {
                 if matches!(slot, Slot::Free { .. } | Slot::Cooling { device: None, .. }) {
                     *slot = Slot::Releasing;
-                    addresses.push(*address);
+                    addresses.push(address);
                 }
-            }
+            });
             if !addresses.is_empty() {
                 self.start(Ec2Op::UnassignAddresses { eni: id, addresses }, out);
             }

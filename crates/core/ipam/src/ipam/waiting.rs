@@ -16,9 +16,33 @@ impl Ipam {
             if self.now < waiter.deadline && self.has_hope(&waiter.pool, waiter.deadline) {
                 self.waiting.push(waiter);
             } else {
-                let error = self.why_not(&waiter);
-                out.push(Action::Reply(waiter.request, Err(error)));
+                let Waiter {
+                    request,
+                    pool,
+                    since,
+                    deadline,
+                    ..
+                } = waiter;
+                let reason = self.why_not(&pool, since, deadline);
+                out.push(Action::Reply(request, Err(self.refusal(pool, reason))));
             }
+        }
+    }
+
+    /// Whether a pod that asks now may get an address of `pool` by `deadline`.
+    ///
+    /// # Errors
+    /// What it would be told.
+    pub fn prospects(&self, pool: &PoolKey, deadline: Timestamp) -> Result<(), Box<AllocError>> {
+        let free = self
+            .enis
+            .values()
+            .any(|eni| eni.serves(pool) && eni.slots.free() > 0);
+        let grows = self.may_grow(pool) && self.has_room(pool);
+        if !self.draining && (free || grows) || self.has_hope(pool, deadline) {
+            Ok(())
+        } else {
+            Err(self.refusal(pool.clone(), self.why_not(pool, self.now, deadline)))
         }
     }
 
@@ -63,19 +87,18 @@ impl Ipam {
                 .any(|eni| !eni.primary && eni.pool != *pool && eni.is_idle())
     }
 
-    fn why_not(&self, waiter: &Waiter) -> Box<AllocError> {
-        let pool = &waiter.pool;
+    fn why_not(&self, pool: &PoolKey, since: Timestamp, deadline: Timestamp) -> Reason {
         let failure = self
             .backoffs
             .get(pool)
             .and_then(Backoff::last)
             .or_else(|| self.throttle.last().filter(|_| self.is_throttled()));
-        let reason = if self.draining {
+        if self.draining {
             Reason::Draining
         } else if let Some(failure) = failure.filter(|_| !self.grows(pool)) {
             Reason::Refused(failure.clone())
-        } else if self.now >= waiter.deadline {
-            let waited = self.now.saturating_since(waiter.since);
+        } else if self.now >= deadline {
+            let waited = self.now.saturating_since(since);
             Reason::Deadline {
                 waited,
                 waited_for: self.under_way(pool),
@@ -83,10 +106,9 @@ impl Ipam {
         } else {
             Reason::NoSlot {
                 attached: self.slots_taken(),
-                max: self.config.limits.max_enis,
+                max: self.config.limits.max_enis(),
             }
-        };
-        self.refusal(pool.clone(), reason)
+        }
     }
 
     /// What is under way for a pool, in words; also for the node's status.
@@ -124,9 +146,9 @@ impl Ipam {
 /// Whether a cooling address of the own pool comes free, or another pool's ENI may leave.
 fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
     let until = if eni.serves(pool) {
-        eni.cooling_ends().min()
-    } else if !eni.primary && eni.pool != *pool && eni.leased() == 0 {
-        eni.cooling_ends().max()
+        eni.slots.cooling_ends().min()
+    } else if !eni.primary && eni.pool != *pool && eni.slots.leased() == 0 {
+        eni.slots.cooling_ends().max()
     } else {
         None
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Attachment, EniOwner, Input, ObservedEni};
+use underlay_ipam::{Attachment, EniOwner, Input, ObservedEni, Place};
 use underlay_types::{Class, EniId};
 
 use crate::{
@@ -244,7 +244,9 @@ fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
     let foreign = ObservedEni {
         id: EniId::from_serial(99),
         owner: EniOwner::Foreign,
-        attachment: Attachment::Attached { index: 1 },
+        attachment: Attachment::Attached {
+            place: Place { card: 0, index: 1 },
+        },
         delete_on_termination: false,
         groups: "sg-00000001".parse().unwrap(),
         addresses: vec!["10.9.9.9".parse().unwrap()],

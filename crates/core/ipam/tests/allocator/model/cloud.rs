@@ -5,16 +5,16 @@ use std::{
     net::Ipv4Addr,
 };
 
-use underlay_ipam::{Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, ObservedEni};
+use underlay_ipam::{Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, ObservedEni, Place};
 use underlay_types::{Class, EniId, PoolGroups, PoolKey, SecurityGroupSet};
 
-pub(crate) const MAX_ENIS: u16 = 3;
+pub(crate) const MAX_ENIS: u8 = 3;
 pub(crate) const IPV4_PER_ENI: u16 = 4;
 
 #[derive(Debug, Clone)]
 pub(crate) struct CloudEni {
     pub(crate) pool: PoolKey,
-    pub(crate) index: Option<u16>,
+    pub(crate) place: Option<Place>,
     pub(crate) delete_on_termination: bool,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
 }
@@ -42,7 +42,7 @@ impl Cloud {
     pub(crate) fn new(addresses: u8) -> Self {
         let eni = CloudEni {
             pool: PoolKey::default_pool(),
-            index: Some(0),
+            place: Some(Place::PRIMARY),
             delete_on_termination: true,
             addresses: BTreeSet::new(),
         };
@@ -65,16 +65,16 @@ impl Cloud {
     }
 
     pub(crate) fn attached(&self) -> usize {
-        self.enis.values().filter(|eni| eni.index.is_some()).count()
+        self.enis.values().filter(|eni| eni.place.is_some()).count()
     }
 
     pub(crate) fn run(&mut self, op: &Ec2Op) -> Ec2Outcome {
         match op {
             Ec2Op::CreateEni { pool, addresses } => self.create(pool, *addresses),
             Ec2Op::AssignAddresses { eni, count } => self.assign(eni, *count),
-            Ec2Op::AttachEni { eni, index } => self.attach(eni, *index),
+            Ec2Op::AttachEni { eni, place } => self.attach(eni, *place),
             Ec2Op::DeleteEni { eni } => match self.enis.get(eni) {
-                Some(found) if found.index.is_none() => {
+                Some(found) if found.place.is_none() => {
                     let gone = self.enis.remove(eni).unwrap();
                     self.free.extend(gone.addresses);
                     Ec2Outcome::Done
@@ -83,8 +83,8 @@ impl Cloud {
                 None => not_found(),
             },
             Ec2Op::DetachEni { eni } => match self.enis.get_mut(eni) {
-                Some(found) if found.index.is_some() => {
-                    found.index = None;
+                Some(found) if found.place.is_some() => {
+                    found.place = None;
                     Ec2Outcome::Done
                 }
                 _ => failure("InvalidAttachmentID.NotFound", Class::NotFound),
@@ -121,7 +121,7 @@ impl Cloud {
         self.next_eni += 1;
         let created = CloudEni {
             pool: pool.clone(),
-            index: None,
+            place: None,
             delete_on_termination: false,
             addresses: addresses.clone(),
         };
@@ -147,16 +147,16 @@ impl Cloud {
         Ec2Outcome::Assigned(addresses.into_iter().collect())
     }
 
-    fn attach(&mut self, eni: &EniId, index: u16) -> Ec2Outcome {
+    fn attach(&mut self, eni: &EniId, place: Place) -> Ec2Outcome {
         if self.attached() >= usize::from(MAX_ENIS) {
             return failure("AttachmentLimitExceeded", Class::Conflict);
         }
-        if self.enis.values().any(|eni| eni.index == Some(index)) {
+        if self.enis.values().any(|eni| eni.place == Some(place)) {
             return failure("InvalidParameterValue", Class::Invalid);
         }
         match self.enis.get_mut(eni) {
-            Some(found) if found.index.is_none() => {
-                found.index = Some(index);
+            Some(found) if found.place.is_none() => {
+                found.place = Some(place);
                 Ec2Outcome::Done
             }
             Some(_) => failure("InvalidNetworkInterface.InUse", Class::Conflict),
@@ -173,8 +173,8 @@ impl Cloud {
                 EniOwner::Ours(eni.pool.clone())
             },
             attachment: eni
-                .index
-                .map_or(Attachment::None, |index| Attachment::Attached { index }),
+                .place
+                .map_or(Attachment::None, |place| Attachment::Attached { place }),
             delete_on_termination: eni.delete_on_termination,
             groups: groups(&eni.pool),
             addresses: eni.addresses.iter().copied().collect(),

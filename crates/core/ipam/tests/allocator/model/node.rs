@@ -272,7 +272,8 @@ impl Node {
 
 pub(crate) fn limits() -> InstanceLimits {
     InstanceLimits {
-        max_enis: MAX_ENIS,
+        enis_per_card: vec![MAX_ENIS],
+        enis: None,
         ipv4_per_eni: IPV4_PER_ENI,
     }
 }
