@@ -1,0 +1,6 @@
+//! The VPC on one machine: EC2 API, instance metadata, fabric, flow logs.
+
+#![forbid(unsafe_code)]
+
+pub mod flowlogs;
+pub mod imds;
