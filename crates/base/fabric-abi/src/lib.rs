@@ -1,1 +1,75 @@
 //! Layout of the maps that the fabric's eBPF programs share with user space.
+//!
+//! Mirrors `bpf/fabric.h` field by field. Fields called `*_be` hold the bytes of an address or a
+//! port in network order; everything else is in the machine's order. No structure has padding
+//! that is not a field, which the derives of zerocopy prove; sizes are asserted below.
+
+#![forbid(unsafe_code)]
+
+mod keys;
+mod values;
+
+pub use keys::{AddressKey, Caller, FlowKey, LossKey, MemberKey, RouteKey, RulesKey, TrackKey};
+pub use values::{Flow, Port, Route, Rule, RuleChunk, Settings, Track};
+
+/// Security groups that a port can carry.
+pub const GROUPS_PER_PORT: usize = 16;
+/// Rules in one entry of `group_rules`.
+pub const RULES_PER_CHUNK: usize = 32;
+/// Entries that are asked for one group and direction.
+pub const CHUNKS_PER_GROUP: usize = 32;
+/// Bytes of the largest IP packet that passes.
+pub const MTU: u16 = 9001;
+
+/// Direction of a packet that arrives at the ENI's owner.
+pub const INGRESS: u8 = 0;
+/// Direction of a packet that leaves the ENI's owner.
+pub const EGRESS: u8 = 1;
+
+/// The packet passed the ENI's groups.
+pub const ACCEPT: u8 = 0;
+/// The ENI's groups refused the packet.
+pub const REJECT: u8 = 1;
+
+/// The VPC's mapping says where the packet goes.
+pub const ROUTE_LOCAL: u32 = 1;
+/// The packet goes to the ENI of the route.
+pub const ROUTE_ENI: u32 = 2;
+/// The packet is dropped.
+pub const ROUTE_BLACKHOLE: u32 = 3;
+
+/// The peer of a rule is a CIDR block.
+pub const PEER_CIDR: u16 = 0;
+/// The peer of a rule is the ENIs that carry a group.
+pub const PEER_GROUP: u16 = 1;
+
+/// A rule's protocol: any.
+pub const PROTOCOL_ANY: u16 = 0xffff;
+/// A rule's ICMP type or code: any.
+pub const ICMP_ANY: u16 = 0xffff;
+
+/// Flag of a port: packets must come from and go to the ENI's own addresses.
+pub const PORT_SOURCE_DEST_CHECK: u32 = 1;
+
+/// What happened to packets, as indices of the `counters` map, with the names that people see.
+pub const COUNTERS: [&str; 19] = [
+    "delivered",
+    "delivered-to-service",
+    "delivered-from-service",
+    "arp-answered",
+    "arp-ignored",
+    "drop-not-ipv4",
+    "drop-multicast",
+    "drop-malformed",
+    "drop-no-port",
+    "drop-mtu",
+    "drop-source-check",
+    "drop-egress-groups",
+    "drop-no-route",
+    "drop-blackhole",
+    "drop-unknown-address",
+    "drop-dest-check",
+    "drop-ingress-groups",
+    "drop-fragment",
+    "drop-service-table-full",
+];

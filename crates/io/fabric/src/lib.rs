@@ -1,1 +1,32 @@
-//! The packet fabric of the local VPC: a namespace in which each ENI is a port, and eBPF between the ports.
+//! The packet fabric of the local VPC: a namespace in which each ENI is a port, and eBPF between
+//! the ports.
+//!
+//! A [`Fabric`] owns two namespaces with names: its own, where the near ends of all ENIs' veths
+//! lie and nothing but eBPF programs touches a packet, and the one of the link-local services,
+//! where a program may listen on 169.254.169.254. ENIs become ports with [`Fabric::add_port`]; the
+//! VPC's subnets, routes and groups are pushed with `set_*` and take effect at once.
+//!
+//! The words of this crate are its own ([`PortConfig`], [`Subnet`], [`Route`], [`GroupRules`]):
+//! whoever owns the VPC model translates.
+
+mod caller;
+mod device;
+mod error;
+mod fabric;
+mod flows;
+mod maps;
+mod numbers;
+mod pod;
+mod programs;
+mod services;
+mod words;
+
+pub use error::FabricError;
+pub use fabric::{Fabric, FabricNames, FabricSizes};
+pub use flows::{Action, Direction, Drained, FlowRecord};
+pub use words::{
+    GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+};
+
+/// Bytes of the largest IP packet that passes, and the MTU of an ENI.
+pub const MTU: u16 = underlay_fabric_abi::MTU;

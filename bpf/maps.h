@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fabric's tables. Sizes are defaults: user space sets them when it loads the object. */
+#ifndef UNDERLAY_MAPS_H
+#define UNDERLAY_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "fabric.h"
+
+#define TABLE_WITH(name, kind, key_type, value_type, entries, flags) \
+	struct {                                                     \
+		__uint(type, kind);                                  \
+		__type(key, key_type);                               \
+		__type(value, value_type);                           \
+		__uint(max_entries, entries);                        \
+		__uint(map_flags, flags);                            \
+	} name SEC(".maps")
+
+/* Filled by packets: memory is taken at load, so that filling never allocates. */
+#define TABLE(name, kind, key_type, value_type, entries) \
+	TABLE_WITH(name, kind, key_type, value_type, entries, 0)
+
+/* Filled by user space, seldom: memory is taken when needed. */
+#define MODEL(name, kind, key_type, value_type, entries) \
+	TABLE_WITH(name, kind, key_type, value_type, entries, BPF_F_NO_PREALLOC)
+
+TABLE(settings_table, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
+/* The flow-log window now open. */
+TABLE(window, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1);
+TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, COUNTERS);
+/* How many service ids have been given out. */
+TABLE(service_ids_used, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+
+MODEL(enis, BPF_MAP_TYPE_HASH, __u32, __u32, 65536); /* ifindex to ENI */
+MODEL(ports, BPF_MAP_TYPE_HASH, __u32, struct port, 65536);
+MODEL(addresses, BPF_MAP_TYPE_HASH, struct address_key, __u32, 1048576);
+MODEL(routes, BPF_MAP_TYPE_LPM_TRIE, struct route_key, struct route, 262144);
+MODEL(group_rules, BPF_MAP_TYPE_HASH, struct rules_key, struct rule_chunk, 65536);
+MODEL(members, BPF_MAP_TYPE_HASH, struct member_key, __u32, 1048576);
+
+TABLE(tracks, BPF_MAP_TYPE_LRU_HASH, struct track_key, struct track, 262144);
+TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct transport, 4096);
+TABLE(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
+TABLE(flow_losses, BPF_MAP_TYPE_HASH, struct loss_key, __u64, 8192);
+TABLE(callers, BPF_MAP_TYPE_HASH, __be32, struct caller, 65536);
+TABLE(caller_ids, BPF_MAP_TYPE_HASH, struct caller, __be32, 65536);
+
+static __always_inline void count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value)
+		*value += 1;
+}
+
+#endif

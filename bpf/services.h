@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Link-local services. A caller is known by its port: its source address is replaced by an id that stands for (ENI,
+ * source address), so that two callers with one address differ, and answers find their way back. The time to live is
+ * left alone: an answer with 1 reaches the instance's own sockets and dies where the instance would forward it. */
+#ifndef UNDERLAY_SERVICES_H
+#define UNDERLAY_SERVICES_H
+
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "deliver.h"
+
+#define LINK_LOCAL_SERVICE(last) (__bpf_constant_htonl(0xa9fea900 + (last))) /* 169.254.169.last */
+
+static __always_inline int is_service(__be32 address)
+{
+	return address == LINK_LOCAL_SERVICE(254) || address == LINK_LOCAL_SERVICE(253) ||
+	       address == LINK_LOCAL_SERVICE(123);
+}
+
+/* The id of a caller, given out on its first packet; 0 when there are none left. */
+static __always_inline __be32 caller_id(const struct caller *caller, const struct settings *settings)
+{
+	__u32 zero = 0;
+	__be32 id, *known = bpf_map_lookup_elem(&caller_ids, caller);
+	__u64 *used, serial;
+
+	if (known)
+		return *known;
+	used = bpf_map_lookup_elem(&service_ids_used, &zero);
+	if (!used)
+		return 0;
+	serial = __sync_fetch_and_add(used, 1);
+	if (serial >= settings->service_ids)
+		return 0;
+	id = bpf_htonl(settings->service_ids_base + (__u32)serial);
+	if (bpf_map_update_elem(&callers, &id, caller, BPF_NOEXIST))
+		return 0;
+	if (bpf_map_update_elem(&caller_ids, caller, &id, BPF_NOEXIST)) {
+		/* Another processor was first, or the table is full. */
+		bpf_map_delete_elem(&callers, &id);
+		known = bpf_map_lookup_elem(&caller_ids, caller);
+		return known ? *known : 0;
+	}
+	return id;
+}
+
+static __always_inline int replace_address(struct __sk_buff *skb, const struct packet *packet, __u32 offset,
+					   __be32 old, __be32 new)
+{
+	if (!packet->later_fragment) {
+		if (packet->protocol == IPPROTO_TCP)
+			bpf_l4_csum_replace(skb, packet->l4_offset + __builtin_offsetof(struct tcphdr, check),
+					    old, new, BPF_F_PSEUDO_HDR | sizeof(new));
+		else if (packet->protocol == IPPROTO_UDP)
+			bpf_l4_csum_replace(skb, packet->l4_offset + __builtin_offsetof(struct udphdr, check),
+					    old, new,
+					    BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | sizeof(new));
+	}
+	if (bpf_l3_csum_replace(skb, IP_OFFSET + __builtin_offsetof(struct iphdr, check), old, new,
+				sizeof(new)))
+		return -1;
+	return (int)bpf_skb_store_bytes(skb, IP_OFFSET + offset, &new, sizeof(new), 0);
+}
+
+static __always_inline int to_service(struct __sk_buff *skb, __u32 eni,
+				      const struct settings *settings, const struct packet *packet)
+{
+	struct caller caller = { .eni = eni, .address = packet->source };
+	__be32 id = caller_id(&caller, settings);
+
+	if (!id) {
+		count(DROP_SERVICE_TABLE_FULL);
+		return TC_ACT_SHOT;
+	}
+	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, saddr), packet->source, id))
+		return TC_ACT_SHOT;
+	count(DELIVERED_TO_SERVICE);
+	return deliver(skb, settings->services_ifindex, settings->services_mac,
+		       settings->services_gateway_mac);
+}
+
+static __always_inline int from_service(struct __sk_buff *skb, const struct packet *packet)
+{
+	__be32 id = packet->destination;
+	struct caller *caller = bpf_map_lookup_elem(&callers, &id);
+	struct port *port;
+	__be32 address;
+
+	if (!caller || !is_service(packet->source)) {
+		count(DROP_UNKNOWN_ADDRESS);
+		return TC_ACT_SHOT;
+	}
+	port = bpf_map_lookup_elem(&ports, &caller->eni);
+	if (!port) {
+		count(DROP_NO_PORT);
+		return TC_ACT_SHOT;
+	}
+	address = caller->address;
+	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, daddr), id, address))
+		return TC_ACT_SHOT;
+	count(DELIVERED_FROM_SERVICE);
+	return deliver(skb, port->ifindex, port->mac, port->gateway_mac);
+}
+
+#endif

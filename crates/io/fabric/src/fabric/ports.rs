@@ -1,0 +1,333 @@
+//! Ports: ENIs that have a device.
+
+use std::{collections::BTreeSet, net::Ipv4Addr, os::fd::AsFd, path::Path, time::Duration};
+
+use ipnet::Ipv4Net;
+use underlay_fabric_abi as abi;
+use underlay_netlink::link;
+use underlay_types::{EniId, Mac, SubnetId};
+
+use crate::{
+    Fabric, FabricError, PortConfig, Subnet,
+    device::{self, Pair, Place},
+    programs::{self, ProgramName},
+};
+
+/// The device group of near ends that are to be deleted.
+const RETIRED: u32 = 0x0fab;
+
+#[derive(Debug)]
+pub(crate) struct PortState {
+    config: PortConfig,
+    number: u32,
+    place: Place,
+    pair: Pair,
+}
+
+impl Fabric {
+    /// Gives an ENI a device in the namespace `netns`: down, without address, with the ENI's
+    /// Ethernet address and an MTU of 9001, named `eth<device_index>` or the next free name, with
+    /// the ENI's id as a further name. Answers its name.
+    ///
+    /// # Errors
+    /// When the ENI is a port already, its subnet is unknown, it has too many groups, or the
+    /// kernel refuses. Nothing is left behind.
+    pub fn add_port(
+        &mut self,
+        config: PortConfig,
+        netns: &Path,
+        device_index: u32,
+    ) -> Result<String, FabricError> {
+        if self.ports.contains_key(&config.eni) {
+            return Err(FabricError::AlreadyPort(config.eni));
+        }
+        check_groups(&config)?;
+        self.subnet_of(&config)?;
+        let number = self.enis.of(&config.eni);
+        let place = Place {
+            netns: netns.to_owned(),
+            device_index,
+        };
+        let pair = self.connect(number, &config, &place)?;
+        let name = pair.far_name.clone();
+        let eni = config.eni.clone();
+        self.ports.insert(
+            eni.clone(),
+            PortState {
+                config,
+                number,
+                place,
+                pair,
+            },
+        );
+        match self.publish(&eni, None) {
+            Ok(()) => Ok(name),
+            Err(error) => {
+                self.remove_ports(&[eni])?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Changes addresses, groups and attributes of a port.
+    ///
+    /// # Errors
+    /// When the ENI is no port, its subnet is unknown, it has too many groups, or the kernel
+    /// refuses.
+    pub fn update_port(&mut self, config: PortConfig) -> Result<(), FabricError> {
+        check_groups(&config)?;
+        self.subnet_of(&config)?;
+        let eni = config.eni.clone();
+        let state = self
+            .ports
+            .get_mut(&eni)
+            .ok_or_else(|| FabricError::UnknownPort(eni.clone()))?;
+        let before = std::mem::replace(&mut state.config, config);
+        self.publish(&eni, Some(&before))
+    }
+
+    /// Takes ENIs off the fabric and deletes their devices, wherever they were moved, all at the
+    /// price of one. Those that are no ports are passed over.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the others are taken off all the same.
+    pub fn remove_ports(&mut self, enis: &[EniId]) -> Result<(), FabricError> {
+        let mut outcome = Ok(());
+        let mut requests = Vec::new();
+        for eni in enis {
+            if let Some(state) = self.ports.remove(eni) {
+                let withdrawn = self.unpublish(&state);
+                outcome = outcome.and(withdrawn);
+                if let Ok(near) = link::by_name(&mut self.socket, &state.pair.near_name) {
+                    requests.push(link::set_group(near.index, RETIRED));
+                }
+            }
+        }
+        if !requests.is_empty() {
+            requests.push(link::delete_group(RETIRED));
+        }
+        let deleted = self.socket.run(&requests);
+        outcome.and(deleted.map_err(FabricError::from))
+    }
+
+    /// The ports whose devices are gone, since the namespace that they were moved to is.
+    ///
+    /// # Errors
+    /// When the kernel does not list the fabric's devices.
+    pub fn lost_ports(&mut self) -> Result<Vec<EniId>, FabricError> {
+        let links = link::dump(&mut self.socket)?;
+        let there: BTreeSet<_> = links.iter().map(|link| link.index).collect();
+        let lost = self
+            .ports
+            .values()
+            .filter(|state| !there.contains(&state.pair.near));
+        Ok(lost.map(|state| state.config.eni.clone()).collect())
+    }
+
+    /// Gives a port whose device is gone a device again, in the namespace where it was added.
+    /// Answers its name.
+    ///
+    /// # Errors
+    /// When the ENI is no port or the kernel refuses.
+    pub fn restore_port(&mut self, eni: &EniId) -> Result<String, FabricError> {
+        let unknown = || FabricError::UnknownPort(eni.clone());
+        let state = self.ports.get(eni).ok_or_else(unknown)?;
+        let (config, place, number) = (state.config.clone(), state.place.clone(), state.number);
+        let gone = state.pair.near.0;
+        let pair = self.connect(number, &config, &place)?;
+        self.maps.enis.remove(gone)?;
+        let name = pair.far_name.clone();
+        if let Some(state) = self.ports.get_mut(eni) {
+            state.pair = pair;
+        }
+        self.publish(eni, None)?;
+        Ok(name)
+    }
+
+    /// Rewrites the ports of a subnet.
+    pub(super) fn republish_subnet(&mut self, subnet: &SubnetId) -> Result<(), FabricError> {
+        let ports = self
+            .ports
+            .values()
+            .filter(|state| state.config.subnet == *subnet);
+        let enis: Vec<_> = ports.map(|state| state.config.eni.clone()).collect();
+        enis.iter().try_for_each(|eni| self.publish(eni, None))
+    }
+
+    fn subnet_of(&self, config: &PortConfig) -> Result<&Subnet, FabricError> {
+        self.subnets
+            .get(&config.subnet)
+            .ok_or_else(|| FabricError::UnknownSubnet {
+                eni: config.eni.clone(),
+                subnet: config.subnet.clone(),
+            })
+    }
+
+    fn connect(
+        &mut self,
+        number: u32,
+        config: &PortConfig,
+        place: &Place,
+    ) -> Result<Pair, FabricError> {
+        let near_name = format!("p{number}");
+        let pair = device::make(&mut self.socket, &near_name, &config.eni, config.mac, place)?;
+        let netns = self.netns.as_fd();
+        match programs::attach(&mut self.object, ProgramName::FromEni, &near_name, netns) {
+            Ok(()) => Ok(pair),
+            Err(error) => {
+                self.socket.run(&[link::delete(pair.near)])?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the programs what the port is now. What it was `before` is taken back first where it
+    /// is no more.
+    fn publish(&mut self, eni: &EniId, before: Option<&PortConfig>) -> Result<(), FabricError> {
+        let state = self
+            .ports
+            .get(eni)
+            .ok_or_else(|| FabricError::UnknownPort(eni.clone()))?;
+        let (config, number, ifindex) = (state.config.clone(), state.number, state.pair.near.0);
+        let subnet = self.subnet_of(&config)?.clone();
+        let vpc = self.vpcs.of(&subnet.vpc);
+        let groups: Vec<_> = config
+            .groups
+            .iter()
+            .map(|group| self.groups.of(group))
+            .collect();
+        if let Some(before) = before {
+            let kept = address_keys(vpc, &config);
+            for key in address_keys(vpc, before) {
+                if !kept.contains(&key) {
+                    self.withdraw_address(key, number)?;
+                }
+            }
+            for group in before
+                .groups
+                .iter()
+                .filter(|group| !config.groups.contains(group))
+            {
+                let group = self.groups.of(group);
+                self.maps
+                    .members
+                    .remove(abi::MemberKey { eni: number, group })?;
+            }
+        }
+        for group in &groups {
+            self.maps.members.set(
+                abi::MemberKey {
+                    eni: number,
+                    group: *group,
+                },
+                1,
+            )?;
+        }
+        let route_table = self.tables.of(&subnet.route_table);
+        let port = encode(&config, &subnet, &groups, ifindex, vpc, route_table);
+        self.maps.ports.set(number, port)?;
+        for key in address_keys(vpc, &config) {
+            self.maps.addresses.set(key, number)?;
+        }
+        self.maps.enis.set(ifindex, number)
+    }
+
+    fn unpublish(&mut self, state: &PortState) -> Result<(), FabricError> {
+        let number = state.number;
+        self.maps.enis.remove(state.pair.near.0)?;
+        self.maps.ports.remove(number)?;
+        for group in &state.config.groups {
+            let group = self.groups.of(group);
+            self.maps
+                .members
+                .remove(abi::MemberKey { eni: number, group })?;
+        }
+        if let Some(subnet) = self.subnets.get(&state.config.subnet) {
+            let vpc = self.vpcs.of(&subnet.vpc);
+            for key in address_keys(vpc, &state.config) {
+                self.withdraw_address(key, number)?;
+            }
+        }
+        self.forget_callers(number)
+    }
+
+    /// An address may have gone to another port already: then it stays there.
+    fn withdraw_address(&mut self, key: abi::AddressKey, number: u32) -> Result<(), FabricError> {
+        if self.maps.addresses.find(key)? == Some(number) {
+            self.maps.addresses.remove(key)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_groups(config: &PortConfig) -> Result<(), FabricError> {
+    let count = config.groups.len();
+    if count <= abi::GROUPS_PER_PORT {
+        return Ok(());
+    }
+    let what = format!("groups of {}", config.eni);
+    Err(FabricError::TooMany {
+        what,
+        count,
+        limit: abi::GROUPS_PER_PORT,
+    })
+}
+
+fn address_keys(vpc: u32, config: &PortConfig) -> Vec<abi::AddressKey> {
+    let key = |address: Ipv4Addr, prefix_length| abi::AddressKey {
+        vpc,
+        address_be: address.octets(),
+        prefix_length,
+    };
+    let addresses = config.addresses.iter().map(|address| key(*address, 32));
+    let prefix = |prefix: &Ipv4Net| key(prefix.network(), 28);
+    addresses
+        .chain(config.prefixes.iter().map(prefix))
+        .collect()
+}
+
+fn encode(
+    config: &PortConfig,
+    subnet: &Subnet,
+    groups: &[u32],
+    ifindex: u32,
+    vpc: u32,
+    route_table: u32,
+) -> abi::Port {
+    let mut numbers = [0; abi::GROUPS_PER_PORT];
+    for (slot, group) in numbers.iter_mut().zip(groups) {
+        *slot = *group;
+    }
+    abi::Port {
+        ifindex,
+        vpc,
+        route_table,
+        flags: if config.source_dest_check {
+            abi::PORT_SOURCE_DEST_CHECK
+        } else {
+            0
+        },
+        subnet_address_be: subnet.cidr.network().octets(),
+        subnet_mask_be: subnet.cidr.netmask().octets(),
+        router_address_be: subnet.router().octets(),
+        mac: config.mac.0,
+        gateway_mac: gateway_mac(subnet).0,
+        group_count: u32::try_from(groups.len()).unwrap_or(0),
+        groups: numbers,
+        pad: 0,
+        tcp_established_ns: nanos(config.timeouts.tcp_established),
+        udp_ns: nanos(config.timeouts.udp),
+        udp_stream_ns: nanos(config.timeouts.udp_stream),
+    }
+}
+
+/// Nobody has it: the fabric answers for the router. It differs from the ENIs', which the VPC
+/// model gives out, by its second byte.
+fn gateway_mac(subnet: &Subnet) -> Mac {
+    let [a, b, c, d] = subnet.router().octets();
+    Mac([0x02, 0xff, a, b, c, d])
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

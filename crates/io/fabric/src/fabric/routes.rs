@@ -1,0 +1,94 @@
+//! Subnets and route tables.
+
+use std::collections::HashMap;
+
+use ipnet::Ipv4Net;
+use underlay_fabric_abi as abi;
+use underlay_types::{RouteTableId, SubnetId};
+
+use crate::{Fabric, FabricError, Route, RouteTarget, Subnet};
+
+/// The routes of a table as the programs know them.
+pub(super) type Table = HashMap<Ipv4Net, abi::Route>;
+
+impl Fabric {
+    /// Sets a subnet; its ports follow.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_subnet(&mut self, id: &SubnetId, subnet: Subnet) -> Result<(), FabricError> {
+        if self.subnets.get(id) == Some(&subnet) {
+            return Ok(());
+        }
+        self.subnets.insert(id.clone(), subnet);
+        self.republish_subnet(id)
+    }
+
+    /// Forgets a subnet that has no ports.
+    pub fn remove_subnet(&mut self, id: &SubnetId) {
+        self.subnets.remove(id);
+    }
+
+    /// Sets all routes of a table. The longest prefix decides; a packet without a route is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_routes(&mut self, id: &RouteTableId, routes: &[Route]) -> Result<(), FabricError> {
+        let wanted: Table = routes
+            .iter()
+            .map(|route| (route.destination.trunc(), self.encode(route)))
+            .collect();
+        let number = self.tables.of(id);
+        let before = self.routes.remove(id).unwrap_or_default();
+        for (destination, route) in &wanted {
+            if before.get(destination) != Some(route) {
+                self.maps
+                    .set_route(key(number, *destination), Some(*route))?;
+            }
+        }
+        for destination in before
+            .keys()
+            .filter(|destination| !wanted.contains_key(destination))
+        {
+            self.maps.set_route(key(number, *destination), None)?;
+        }
+        self.routes.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    /// Forgets a route table.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_routes(&mut self, id: &RouteTableId) -> Result<(), FabricError> {
+        self.set_routes(id, &[])?;
+        self.routes.remove(id);
+        Ok(())
+    }
+
+    fn encode(&mut self, route: &Route) -> abi::Route {
+        match &route.target {
+            RouteTarget::Blackhole => abi::Route {
+                kind: abi::ROUTE_BLACKHOLE,
+                eni: 0,
+            },
+            RouteTarget::Eni(eni) => abi::Route {
+                kind: abi::ROUTE_ENI,
+                eni: self.enis.of(eni),
+            },
+            RouteTarget::Local => abi::Route {
+                kind: abi::ROUTE_LOCAL,
+                eni: 0,
+            },
+        }
+    }
+}
+
+fn key(table: u32, destination: Ipv4Net) -> abi::RouteKey {
+    abi::RouteKey {
+        prefix_length: 32 + u32::from(destination.prefix_len()),
+        table_be: table.to_be_bytes(),
+        destination_be: destination.network().octets(),
+    }
+}

@@ -1,0 +1,196 @@
+//! The programs' maps, with the types of their keys and values.
+
+use std::fmt::Debug;
+
+use aya::{
+    Ebpf,
+    maps::{
+        Array, HashMap, MapData, MapError, PerCpuArray,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use underlay_fabric_abi as abi;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{FabricError, pod::Raw};
+
+/// Plain data.
+pub(crate) trait Plain: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Plain for T {}
+
+/// A hash map.
+pub(crate) struct Table<K, V> {
+    name: &'static str,
+    map: HashMap<MapData, Raw<K>, Raw<V>>,
+}
+
+impl<K: Plain, V: Plain> Table<K, V> {
+    fn take(object: &mut Ebpf, name: &'static str) -> Result<Self, FabricError> {
+        let map = object.take_map(name).ok_or(FabricError::Object(name))?;
+        let map = HashMap::try_from(map).map_err(|source| shape(name, source))?;
+        Ok(Self { name, map })
+    }
+
+    pub(crate) fn set(&mut self, key: K, value: V) -> Result<(), FabricError> {
+        self.map
+            .insert(Raw(key), Raw(value), 0)
+            .map_err(self.error("set", &key))
+    }
+
+    /// Removes an entry; one that is not there is no error.
+    pub(crate) fn remove(&mut self, key: K) -> Result<(), FabricError> {
+        match self.map.remove(&Raw(key)) {
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            other => other.map_err(self.error("remove", &key)),
+        }
+    }
+
+    pub(crate) fn find(&self, key: K) -> Result<Option<V>, FabricError> {
+        match self.map.get(&Raw(key), 0) {
+            Ok(Raw(value)) => Ok(Some(value)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(self.error("read", &key)(error)),
+        }
+    }
+
+    /// The keys that `wanted` says yes to. Entries that come or go meanwhile may be missed.
+    pub(crate) fn keys_where(&self, wanted: impl Fn(&K) -> bool) -> Result<Vec<K>, FabricError> {
+        let mut keys = Vec::new();
+        for key in self.map.keys() {
+            let Raw(key) = key.map_err(self.error("list", &"keys"))?;
+            if wanted(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
+
+    fn error(&self, op: &'static str, what: &impl Debug) -> impl FnOnce(MapError) -> FabricError {
+        let (map, what) = (self.name, format!("{what:?}"));
+        move |source| FabricError::Map {
+            op,
+            what,
+            map,
+            source: Box::new(source),
+        }
+    }
+}
+
+fn shape(name: &'static str, source: MapError) -> FabricError {
+    FabricError::Map {
+        op: "open",
+        what: "the map".to_owned(),
+        map: name,
+        source: Box::new(source),
+    }
+}
+
+/// All maps.
+pub(crate) struct Maps {
+    pub(crate) enis: Table<u32, u32>,
+    pub(crate) ports: Table<u32, abi::Port>,
+    pub(crate) addresses: Table<abi::AddressKey, u32>,
+    pub(crate) group_rules: Table<abi::RulesKey, abi::RuleChunk>,
+    pub(crate) members: Table<abi::MemberKey, u32>,
+    pub(crate) flows: Table<abi::FlowKey, abi::Flow>,
+    pub(crate) flow_losses: Table<abi::LossKey, u64>,
+    pub(crate) callers: Table<[u8; 4], abi::Caller>,
+    pub(crate) caller_ids: Table<abi::Caller, [u8; 4]>,
+    routes: LpmTrie<MapData, Raw<[u8; 8]>, Raw<abi::Route>>,
+    settings: Array<MapData, Raw<abi::Settings>>,
+    window: Array<MapData, u32>,
+    counters: PerCpuArray<MapData, u64>,
+}
+
+impl Maps {
+    pub(crate) fn take(object: &mut Ebpf) -> Result<Self, FabricError> {
+        let mut map = |name| object.take_map(name).ok_or(FabricError::Object(name));
+        let routes = LpmTrie::try_from(map("routes")?).map_err(|e| shape("routes", e))?;
+        let settings = Array::try_from(map("settings_table")?).map_err(|e| shape("settings", e))?;
+        let window = Array::try_from(map("window")?).map_err(|e| shape("window", e))?;
+        let counters = PerCpuArray::try_from(map("counters")?).map_err(|e| shape("counters", e))?;
+        Ok(Self {
+            enis: Table::take(object, "enis")?,
+            ports: Table::take(object, "ports")?,
+            addresses: Table::take(object, "addresses")?,
+            group_rules: Table::take(object, "group_rules")?,
+            members: Table::take(object, "members")?,
+            flows: Table::take(object, "flows")?,
+            flow_losses: Table::take(object, "flow_losses")?,
+            callers: Table::take(object, "callers")?,
+            caller_ids: Table::take(object, "caller_ids")?,
+            routes,
+            settings,
+            window,
+            counters,
+        })
+    }
+
+    pub(crate) fn set_settings(&mut self, settings: abi::Settings) -> Result<(), FabricError> {
+        self.settings
+            .set(0, Raw(settings), 0)
+            .map_err(|source| FabricError::Map {
+                op: "set",
+                what: format!("{settings:?}"),
+                map: "settings",
+                source: Box::new(source),
+            })
+    }
+
+    pub(crate) fn set_window(&mut self, number: u32) -> Result<(), FabricError> {
+        self.window
+            .set(0, number, 0)
+            .map_err(|source| FabricError::Map {
+                op: "set",
+                what: number.to_string(),
+                map: "window",
+                source: Box::new(source),
+            })
+    }
+
+    /// Sets a route, or removes it.
+    pub(crate) fn set_route(
+        &mut self,
+        key: abi::RouteKey,
+        route: Option<abi::Route>,
+    ) -> Result<(), FabricError> {
+        let mut data = [0; 8];
+        data[..4].copy_from_slice(&key.table_be);
+        data[4..].copy_from_slice(&key.destination_be);
+        let trie_key = Key::new(key.prefix_length, Raw(data));
+        match route {
+            Some(route) => self.routes.insert(&trie_key, Raw(route), 0),
+            None => self.routes.remove(&trie_key),
+        }
+        .map_err(|source| FabricError::Map {
+            op: if route.is_some() { "set" } else { "remove" },
+            what: format!("{key:?}"),
+            map: "routes",
+            source: Box::new(source),
+        })
+    }
+
+    /// The counters, each the sum of all processors.
+    pub(crate) fn counters(&self) -> Result<Vec<(&'static str, u64)>, FabricError> {
+        (0..)
+            .zip(abi::COUNTERS)
+            .map(|(index, name)| {
+                let values = self
+                    .counters
+                    .get(&index, 0)
+                    .map_err(|source| FabricError::Map {
+                        op: "read",
+                        what: name.to_owned(),
+                        map: "counters",
+                        source: Box::new(source),
+                    })?;
+                Ok((name, values.iter().sum()))
+            })
+            .collect()
+    }
+}
