@@ -38,11 +38,13 @@ impl CallError {
         };
         match self {
             Self::Connect(path, error) => again(format!(
-                "{command}: the Underlay agent is away: {}: {error}",
-                path.display()
+                "{command}: the Underlay agent is away: {}: {}",
+                path.display(),
+                reason(&error)
             )),
             Self::Lost(error) => again(format!(
-                "{command}: the Underlay agent ended before it answered: {error}"
+                "{command}: the Underlay agent ended before it answered: {}",
+                reason(&error)
             )),
             Self::Late(limit) => again(format!(
                 "{command}: the Underlay agent did not answer within {limit:?}"
@@ -53,5 +55,15 @@ impl CallError {
                  agent of one release?"
             )),
         }
+    }
+}
+
+/// What the system answered. A runtime takes a DEL's error that says "not found" or "no such file
+/// or directory" for a success, so that these words must not reach it.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such path".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => error.to_string(),
     }
 }

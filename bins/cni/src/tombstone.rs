@@ -12,7 +12,10 @@ use underlay_agent_api::{HEADER_LENGTH, TOMBSTONE_DIR, encode, tombstone_file};
 use underlay_cni_spec::{CniError, Command, ErrorCode, NetworkConfig};
 use underlay_types::LeaseKey;
 
-use crate::{away::CallError, invocation::Invocation};
+use crate::{
+    away::{CallError, reason},
+    invocation::Invocation,
+};
 
 /// Why there is no tombstone.
 pub(crate) enum TombstoneError {
@@ -72,7 +75,7 @@ impl TombstoneError {
                     "{}; nor can the request be kept for it in {}: {}",
                     answer.msg,
                     path.display(),
-                    error.kind()
+                    reason(&error)
                 );
                 answer
             }

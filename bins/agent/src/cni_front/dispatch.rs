@@ -1,0 +1,256 @@
+//! From a request to its answer.
+
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use underlay_agent_api::{Answer, NodeCommand, OLDEST_PROTOCOL, PROTOCOL, Request};
+use underlay_cni_spec::{
+    CniError, CniVersion, Command, ConfigHead, Environment, ErrorCode, NetworkConfig,
+    supported_versions_json,
+};
+use underlay_netlink::netns;
+use underlay_types::LeaseKey;
+
+use super::{
+    conflist::Conflist,
+    key_locks::KeyLocks,
+    node_commands,
+    outcome::{add_result, error, worded_for_del},
+    pod_request::{kubernetes_pod, lease_key, pool_key},
+    tombstones::Tombstones,
+};
+use crate::service::{NodeService, PodRequest};
+
+/// Answers requests, any number at a time.
+pub(super) struct Dispatch {
+    pub(super) service: Arc<dyn NodeService>,
+    pub(super) add_wait: Duration,
+    pub(super) groups_per_eni: usize,
+    pub(super) conflist: Conflist,
+    pub(super) tombstones: Tombstones,
+    pub(super) locks: KeyLocks<LeaseKey>,
+    /// The agent's own network namespace, in which no pod may be wired.
+    pub(super) own_netns: OwnedFd,
+}
+
+/// A CNI request, parsed.
+struct Call {
+    environment: Environment,
+    config: NetworkConfig,
+}
+
+impl Dispatch {
+    /// Answers `request`, with which `fd` came.
+    pub(super) fn answer(&self, request: &Request, fd: Option<OwnedFd>) -> Answer {
+        let start = Instant::now();
+        let answer = self.answer_any(request, fd);
+        let container = request
+            .env
+            .get("CNI_CONTAINERID")
+            .map_or("", String::as_str);
+        let milliseconds = start.elapsed().as_millis();
+        if answer.exit == 0 {
+            tracing::debug!(command = request.command, container, milliseconds, "served");
+        } else {
+            let answer = answer.stdout.as_str();
+            tracing::warn!(
+                command = request.command,
+                container,
+                milliseconds,
+                answer,
+                "refused"
+            );
+        }
+        answer
+    }
+
+    fn answer_any(&self, request: &Request, fd: Option<OwnedFd>) -> Answer {
+        if let Ok(command) = request.command.parse::<NodeCommand>() {
+            let (service, conflist) = (&*self.service, &self.conflist);
+            return node_commands::answer(command, &request.stdin, service, conflist);
+        }
+        let version = ConfigHead::parse(&request.stdin)
+            .map_or(CniVersion::NEWEST, |head| head.answer_version());
+        match self.cni(request, fd, version) {
+            Ok(stdout) => Answer::new(0, stdout),
+            Err(error) if request.command == Command::Del.as_str() => {
+                Answer::new(1, worded_for_del(error).to_json(version))
+            }
+            Err(error) => Answer::new(1, error.to_json(version)),
+        }
+    }
+
+    fn cni(
+        &self,
+        request: &Request,
+        fd: Option<OwnedFd>,
+        version: CniVersion,
+    ) -> Result<String, CniError> {
+        check_protocol(request.proto)?;
+        let command: Command = request.command.parse()?;
+        let call = match command {
+            Command::Version => return Ok(supported_versions_json(version)),
+            _ => Call::parse(command, request)?,
+        };
+        match command {
+            Command::Add => return self.add(&call, fd),
+            Command::Del => self.del(&call, fd)?,
+            Command::Check => self.check(&call, fd)?,
+            Command::Gc => self.gc(&call.config)?,
+            Command::Status => self.service.status().map_err(|e| error(command, &e))?,
+            Command::Version => {}
+        }
+        Ok(String::new())
+    }
+
+    fn add(&self, call: &Call, fd: Option<OwnedFd>) -> Result<String, CniError> {
+        let key = lease_key(&call.environment, &call.config)?;
+        let pool = pool_key(&call.config, self.groups_per_eni)?;
+        let pod = kubernetes_pod(&call.environment)?;
+        let (netns, netns_path) = self.pod_netns(call, fd)?;
+        let details = match &pod {
+            Some(pod) => format!("pod {}/{}, pool {pool}", pod.namespace, pod.name),
+            None => format!("{key}, pool {pool}"),
+        };
+        let attachment = self.locks.hold(&key, || {
+            // The runtime did not wait for a DEL that is still pending: it comes first.
+            if self.tombstones.exists(&key) {
+                self.service.del(&key, None)?;
+                self.tombstones.remove(&key);
+            }
+            let netns_path = netns_path.clone();
+            let key = key.clone();
+            self.service.add(
+                PodRequest {
+                    key,
+                    pool,
+                    netns,
+                    netns_path,
+                    pod,
+                },
+                self.add_wait,
+            )
+        });
+        let attachment = attachment.map_err(|e| error(Command::Add, &e).with_details(details))?;
+        let previous = call.config.previous.as_ref();
+        Ok(
+            add_result(&attachment, &key.ifname, &netns_path)
+                .to_json(call.config.version, previous),
+        )
+    }
+
+    fn del(&self, call: &Call, fd: Option<OwnedFd>) -> Result<(), CniError> {
+        let key = lease_key(&call.environment, &call.config)?;
+        // A namespace that is none, or the agent's, is one that is gone: nothing is touched in it.
+        let netns = fd.filter(|fd| self.is_pods(fd));
+        self.locks.hold(&key, || {
+            self.service
+                .del(&key, netns)
+                .map_err(|e| error(Command::Del, &e))?;
+            self.tombstones.remove(&key);
+            Ok(())
+        })
+    }
+
+    /// Carries out a DEL that was left while no agent was there, if it still stands.
+    pub(super) fn bury(&self, file: &str, request: &Request) -> Result<(), CniError> {
+        check_protocol(request.proto)?;
+        let call = Call::parse(Command::Del, request)?;
+        let key = lease_key(&call.environment, &call.config)?;
+        self.locks.hold(&key, || {
+            // A DEL or ADD may have taken it up since it was read.
+            if self.tombstones.exists(&key) {
+                self.service
+                    .del(&key, None)
+                    .map_err(|e| error(Command::Del, &e))?;
+            }
+            self.tombstones.remove_file(file);
+            Ok(())
+        })
+    }
+
+    fn check(&self, call: &Call, fd: Option<OwnedFd>) -> Result<(), CniError> {
+        let key = lease_key(&call.environment, &call.config)?;
+        let (netns, _) = self.pod_netns(call, fd)?;
+        self.locks
+            .hold(&key, || self.service.check(&key, netns))
+            .map_err(|e| error(Command::Check, &e))
+    }
+
+    fn gc(&self, config: &NetworkConfig) -> Result<(), CniError> {
+        let network = &config.name;
+        let keys = config
+            .valid_attachments
+            .iter()
+            .map(|(container, ifname)| LeaseKey {
+                network: network.clone(),
+                container: container.clone(),
+                ifname: ifname.clone(),
+            });
+        let valid: BTreeSet<LeaseKey> = keys.collect();
+        self.service
+            .gc(network, &valid)
+            .map_err(|e| error(Command::Gc, &e))
+    }
+
+    fn is_pods(&self, fd: &OwnedFd) -> bool {
+        netns::is_netns(fd.as_fd()) && !netns::is_same(fd.as_fd(), self.own_netns.as_fd())
+    }
+
+    /// The pod's namespace and its path.
+    fn pod_netns(&self, call: &Call, fd: Option<OwnedFd>) -> Result<(OwnedFd, String), CniError> {
+        let path = call.environment.netns.clone().unwrap_or_default();
+        let wrong = |what: &str| {
+            CniError::new(
+                ErrorCode::InvalidEnvironment,
+                format!("CNI_NETNS: {path} {what}"),
+            )
+        };
+        let fd = fd.ok_or_else(|| wrong("came without a descriptor"))?;
+        if !netns::is_netns(fd.as_fd()) {
+            return Err(wrong("is not a network namespace"));
+        }
+        if netns::is_same(fd.as_fd(), self.own_netns.as_fd()) {
+            return Err(wrong("is the node's network namespace, not a pod's"));
+        }
+        Ok((fd, path))
+    }
+}
+
+impl Call {
+    fn parse(command: Command, request: &Request) -> Result<Self, CniError> {
+        // The configuration first: its version is needed to answer in.
+        let config = NetworkConfig::parse(command, &request.stdin)?;
+        let environment = Environment::parse(command, &request.env)?;
+        Ok(Self {
+            environment,
+            config,
+        })
+    }
+}
+
+fn check_protocol(proto: u32) -> Result<(), CniError> {
+    if (OLDEST_PROTOCOL..=PROTOCOL).contains(&proto) {
+        return Ok(());
+    }
+    let msg =
+        format!("the plugin speaks protocol {proto}, this agent {OLDEST_PROTOCOL} to {PROTOCOL}");
+    Err(CniError::new(ErrorCode::TryAgainLater, msg)
+        .with_details("plugin and agent are of different releases; is an upgrade under way?"))
+}
+
+/// An error and its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}

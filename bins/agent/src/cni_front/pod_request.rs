@@ -1,0 +1,149 @@
+//! What an ADD asks for: which pod, which interface, which security groups.
+
+use underlay_cni_spec::{
+    CniArgs, CniError, Environment, ErrorCode, NetworkConfig, SECURITY_GROUPS,
+};
+use underlay_types::{LeaseKey, PoolKey, SecurityGroupId, SecurityGroupSet};
+
+use crate::service::KubernetesPod;
+
+/// The pod annotation that names a pod's security groups, separated by commas.
+const GROUPS_ANNOTATION: &str = "underlay.dev/security-groups";
+
+/// Which interface of which container on which network.
+pub(super) fn lease_key(
+    environment: &Environment,
+    config: &NetworkConfig,
+) -> Result<LeaseKey, CniError> {
+    let (container, ifname) = environment.attachment.clone().ok_or_else(|| {
+        let command = environment.command;
+        let msg = format!("CNI_CONTAINERID: is required for {command}");
+        CniError::new(ErrorCode::InvalidEnvironment, msg)
+    })?;
+    Ok(LeaseKey {
+        network: config.name.clone(),
+        container,
+        ifname,
+    })
+}
+
+/// Where the pod's address must come from: the conflist's groups, else the pod's annotation, else
+/// the node's own. A set that cannot be read never becomes another one.
+pub(super) fn pool_key(config: &NetworkConfig, groups_per_eni: usize) -> Result<PoolKey, CniError> {
+    let (source, ids) = if let Some(ids) = &config.security_groups {
+        (
+            SECURITY_GROUPS.to_owned(),
+            ids.iter().map(String::as_str).collect(),
+        )
+    } else if let Some(text) = config.annotations.get(GROUPS_ANNOTATION) {
+        (format!("annotation {GROUPS_ANNOTATION}"), annotated(text))
+    } else {
+        return Ok(PoolKey::default_pool());
+    };
+    let wrong = |what: String| CniError::new(ErrorCode::InvalidConfig, format!("{source}: {what}"));
+    let ids: Vec<_> = ids
+        .into_iter()
+        .map(str::parse::<SecurityGroupId>)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
+    SecurityGroupSet::new(ids, groups_per_eni)
+        .map(PoolKey::exactly)
+        .map_err(|error| wrong(error.to_string()))
+}
+
+fn annotated(text: &str) -> Vec<&str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .collect()
+}
+
+/// Who the pod is, where the runtime says so.
+pub(super) fn kubernetes_pod(environment: &Environment) -> Result<Option<KubernetesPod>, CniError> {
+    let args = CniArgs::parse(&environment.args)
+        .map_err(|error| CniError::new(ErrorCode::InvalidEnvironment, error.to_string()))?;
+    let names = args
+        .value("K8S_POD_NAMESPACE")
+        .zip(args.value("K8S_POD_NAME"));
+    Ok(names.map(|(namespace, name)| KubernetesPod {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid: args.value("K8S_POD_UID").map(str::to_owned),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use underlay_cni_spec::{Command, Variables};
+
+    use super::*;
+
+    const ANNOTATED: &str =
+        r#""runtimeConfig":{"io.kubernetes.cri.pod-annotations":{"underlay.dev/security-groups":"#;
+
+    fn pool(rest: &str) -> Result<String, String> {
+        let stdin = format!(r#"{{"cniVersion":"1.0.0","name":"n"{rest}}}"#);
+        let config = NetworkConfig::parse(Command::Add, &stdin).unwrap();
+        pool_key(&config, 2)
+            .map(|pool| pool.to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_conflist_goes_before_the_annotation_and_neither_is_the_default() {
+        let annotation = format!(r#",{ANNOTATED}" sg-0000000b, sg-0000000a,"}}}}"#);
+        assert_eq!(pool("").unwrap(), "default");
+        assert_eq!(pool(&annotation).unwrap(), "sg-0000000a,sg-0000000b");
+        let both = format!(r#","securityGroups":["sg-0000000c"]{annotation}"#);
+        assert_eq!(pool(&both).unwrap(), "sg-0000000c");
+    }
+
+    #[test]
+    fn a_set_that_cannot_be_read_is_code_7_and_never_the_default() {
+        let annotation = |text: &str| format!(r#",{ANNOTATED}"{text}"}}}}"#);
+        for (rest, error) in [
+            (
+                annotation("web"),
+                "code 7: annotation underlay.dev/security-groups: \"web\" is not an id of the form \
+                 sg-<8 or 17 lower-case hex digits>",
+            ),
+            (
+                annotation(" , "),
+                "code 7: annotation underlay.dev/security-groups: a security-group set needs at \
+                 least one group",
+            ),
+            (
+                r#","securityGroups":[]"#.to_owned(),
+                "code 7: securityGroups: a security-group set needs at least one group",
+            ),
+            (
+                r#","securityGroups":["sg-0000000a","sg-0000000b","sg-0000000c"]"#.to_owned(),
+                "code 7: securityGroups: 3 security groups, but an ENI carries at most 2",
+            ),
+        ] {
+            assert_eq!(pool(&rest).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn the_pod_is_known_by_namespace_and_name() {
+        let pod = |args: &str| {
+            let variables: Variables = [("CNI_ARGS".to_owned(), args.to_owned())].into();
+            kubernetes_pod(&Environment::parse(Command::Status, &variables).unwrap())
+        };
+        let known = pod("K8S_POD_NAME=web-0;IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_UID=u");
+        assert_eq!(
+            known.unwrap(),
+            Some(KubernetesPod {
+                namespace: "shop".into(),
+                name: "web-0".into(),
+                uid: Some("u".into())
+            })
+        );
+        assert_eq!(pod("").unwrap(), None);
+        assert_eq!(
+            pod("web").unwrap_err().to_string(),
+            "code 4: CNI_ARGS: \"web\" is not of the form KEY=VALUE"
+        );
+    }
+}
