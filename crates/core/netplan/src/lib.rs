@@ -1,14 +1,37 @@
 //! What the kernel of a node must look like for its pods, and the operations that get it there,
 //! as data.
 //!
-//! [`numbers`] owns every mark, rule priority, table, device group and nftables name.
+//! Nothing here touches a kernel. [`NodeState`] is what is wired; [`node`], [`eni`], [`pod`] and
+//! [`set_chain`] say which [`Object`]s that needs and give a [`Plan`]: the [`Op`]s that make them
+//! exist or go, in an order in which stopping half-way and undoing leaves nothing. [`diff`]
+//! compares what must be with what is. [`numbers`] owns every mark, rule priority, table, device
+//! group and nftables name.
+//!
+//! How a packet of a pod finds its way, at a cost that does not grow with the pods:
+//! 1. one map gives (device, source address) the mark of the pod's ENI, or the packet is dropped;
+//! 2. one rule for each ENI sends the mark to the ENI's table;
+//! 3. the table has the node's pods of the same group set, and the VPC's router for the rest.
+//!
+//! Directions are the pod's: what it sends leaves it.
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
+pub mod eni;
 mod facts;
 pub mod names;
+pub mod node;
 pub mod numbers;
+mod object;
+mod plan;
+pub mod pod;
+mod ruleset;
+pub mod set_chain;
+mod state;
 
 pub use facts::{
     EniSlot, EniWiring, NodeFacts, NodePort, NodePortError, PodWiring, Protocol, SlotOutOfRange,
 };
+pub use object::{Object, Route, Target};
+pub use plan::{Op, Plan};
+pub use state::NodeState;

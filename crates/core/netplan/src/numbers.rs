@@ -42,71 +42,32 @@ const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 1023);
 /// The table of all of these for people, in Markdown.
 #[must_use]
 pub fn markdown() -> String {
-    let rows = [
-        (
-            "packet mark",
-            format!("{ENI_MARK_MASK:#010x}"),
-            "slot + 1 of the ENI a pod's packet leaves by; 0: main",
-        ),
-        (
-            "connection mark",
-            format!("{PRIMARY_CONNMARK:#010x}"),
-            "came in by the primary ENI to the node: replies by main",
-        ),
-        (
-            "rule priority",
-            ENI_RULE_PRIORITY.to_string(),
-            "mark -> table, one rule for each ENI",
-        ),
-        (
-            "route tables",
-            format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1),
-            "base + slot: an ENI's default route and the pods of its group set",
-        ),
-        (
-            "device group",
-            format!("{POD_GROUP:#010x}"),
-            "node ends of pods",
-        ),
-        (
-            "device group",
-            format!("{RETIRED_GROUP:#010x}"),
-            "node ends that wait to be deleted; their packets are dropped",
-        ),
-        (
-            "device names",
-            format!("{POD_DEVICE_PREFIX}*"),
-            "node ends of pods: prefix and 12 digits of a hash of the lease's key",
-        ),
-        (
-            "nftables table",
-            format!("inet {NFT_TABLE}"),
-            "everything of ours",
-        ),
-        (
-            "nftables map",
-            NFT_POD_MARK.to_owned(),
-            "device and source address -> mark",
-        ),
-        (
-            "nftables set",
-            NFT_POD_EXPLICIT.to_owned(),
-            "devices of pods with an explicit group set",
-        ),
-        (
-            "nftables map",
-            NFT_POD_POLICY.to_owned(),
-            "device -> chain of its group set",
-        ),
-        (
-            "nftables chains",
-            format!("{NFT_SET_CHAIN_PREFIX}*"),
-            "rules of a group set between its own pods",
-        ),
-    ];
     let mut text = String::from("| what | value | meaning |\n|---|---|---|\n");
-    for (what, value, meaning) in rows {
+    for [what, value, meaning] in rows() {
         text += &format!("| {what} | `{value}` | {meaning} |\n");
     }
     text
+}
+
+#[rustfmt::skip]
+fn rows() -> [[String; 3]; 12] {
+    let row = |what: &str, value: String, meaning: &str| {
+        [what.to_owned(), value, meaning.to_owned()]
+    };
+    let chains = format!("{NFT_SET_CHAIN_PREFIX}*");
+    let tables = format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1);
+    [
+        row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "slot + 1 of the ENI that a pod's packet leaves by; 0 is main"),
+        row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "came in by the primary ENI to the node: replies by main"),
+        row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to table, one rule for each ENI"),
+        row("route tables", tables, "base + slot: an ENI's default route and the pods of its group set"),
+        row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
+        row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),
+        row("device names", format!("{POD_DEVICE_PREFIX}*"), "node ends of pods: prefix and 12 digits of a hash of the lease's key"),
+        row("nftables table", format!("inet {NFT_TABLE}"), "everything of ours"),
+        row("nftables map", NFT_POD_MARK.to_owned(), "device and source address to mark"),
+        row("nftables set", NFT_POD_EXPLICIT.to_owned(), "devices of pods with an explicit group set"),
+        row("nftables map", NFT_POD_POLICY.to_owned(), "device to the chain of its group set"),
+        row("nftables chains", chains, "rules of a group set between its own pods; `-in`: the receiver's side"),
+    ]
 }

@@ -1,0 +1,83 @@
+//! ENIs: the table and the rule of each.
+
+use ipnet::Ipv4Net;
+
+use crate::{
+    EniWiring, NodeState, Object, Op, Plan,
+    object::{Route, Target},
+    pod,
+};
+
+/// An ENI in use and the name of its device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EniInUse {
+    /// The ENI.
+    pub wiring: EniWiring,
+    /// The name of its device.
+    pub device: String,
+}
+
+impl EniInUse {
+    /// What the ENI itself needs, in the order of its coming: the rule last.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Object> {
+        let EniWiring { slot, .. } = self.wiring;
+        let everywhere = |target| {
+            Object::Route(Route {
+                table: slot.table(),
+                destination: Ipv4Net::default(),
+                target,
+            })
+        };
+        vec![
+            everywhere(Target::Unreachable),
+            everywhere(Target::Router {
+                device: self.device.clone(),
+                router: self.wiring.router(),
+            }),
+            Object::Rule {
+                mark: slot.mark(),
+                table: slot.table(),
+            },
+        ]
+    }
+
+    /// The routes to pods of its groups, whichever ENI holds their addresses.
+    #[must_use]
+    pub fn pod_routes(&self, state: &NodeState) -> Vec<Object> {
+        let pods = state.pods().values();
+        pods.filter(|pod| pod.groups == self.wiring.groups)
+            .map(|pod| pod::route(pod, self.wiring.slot.table()))
+            .collect()
+    }
+}
+
+/// Brings an ENI into use.
+#[must_use]
+pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
+    let mut ops = vec![
+        // Answers to what pods of this ENI send arrive where main would not send to: a strict
+        // reverse-path filter drops them. The stricter of this and `all` counts, and 2 is loose.
+        Op::Sysctl {
+            name: format!("ipv4/conf/{}/rp_filter", eni.device),
+            value: "2".to_owned(),
+        },
+        Op::RaiseDevice {
+            device: eni.device.clone(),
+            mtu: eni.wiring.mtu,
+        },
+    ];
+    ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));
+    ops.extend(eni.objects().into_iter().map(Op::Add));
+    Plan(ops)
+}
+
+/// Takes an ENI out of use: the rule first.
+#[must_use]
+pub fn lower(state: &NodeState, eni: &EniInUse) -> Plan {
+    let objects = eni.objects().into_iter().rev();
+    objects
+        .chain(eni.pod_routes(state))
+        .map(Op::Remove)
+        .collect()
+}

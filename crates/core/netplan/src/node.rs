@@ -1,0 +1,23 @@
+//! The node itself: forwarding and the nftables table.
+
+use crate::{NodeFacts, Op, Plan, numbers::NFT_TABLE, ruleset};
+
+/// Makes the node ready. Repeatable: elements of maps and chains of group sets stay.
+#[must_use]
+pub fn setup(facts: &NodeFacts) -> Plan {
+    Plan(vec![
+        Op::Sysctl {
+            name: "ipv4/ip_forward".to_owned(),
+            value: "1".to_owned(),
+        },
+        Op::Script(ruleset::base(facts)),
+    ])
+}
+
+/// Removes what [`setup`] made, except forwarding, which others may rely on by now.
+#[must_use]
+pub fn teardown() -> Plan {
+    // Adding it first makes deleting it succeed where there is none.
+    let script = format!("add table inet {NFT_TABLE}\ndelete table inet {NFT_TABLE}\n");
+    Plan(vec![Op::Script(script)])
+}

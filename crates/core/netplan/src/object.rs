@@ -1,0 +1,133 @@
+//! Things that must exist in the node's namespace.
+
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use underlay_types::Mac;
+
+/// A route of the node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The table.
+    pub table: u32,
+    /// The destination.
+    pub destination: Ipv4Net,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// To what is directly behind a device.
+    Device(String),
+    /// To a router on a device, taken to be on link.
+    Router {
+        /// The device.
+        device: String,
+        /// The router.
+        router: Ipv4Addr,
+    },
+    /// Nowhere: asked last, so that what belongs to an ENI that has no route never goes on to main.
+    Unreachable,
+}
+
+/// A thing that must exist in the node's namespace. Devices are called by their names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// A permanent neighbour, so that nobody asks for a pod's Ethernet address.
+    Neighbour {
+        /// The device.
+        device: String,
+        /// The pod's address.
+        address: Ipv4Addr,
+        /// The Ethernet address of its end.
+        mac: Mac,
+    },
+    /// A pod with an explicit group set: the node's addresses are guarded from it.
+    PodExplicit {
+        /// The pod's device.
+        device: String,
+    },
+    /// What a pod may send: packets with its address, which leave by an ENI.
+    PodMark {
+        /// The pod's device.
+        device: String,
+        /// The pod's address.
+        address: Ipv4Addr,
+        /// The ENI's mark.
+        mark: u32,
+    },
+    /// The rules for what a pod sends to others of its set on this node.
+    PodPolicy {
+        /// The pod's device.
+        device: String,
+        /// The chain of its set.
+        chain: String,
+    },
+    /// A route.
+    Route(Route),
+    /// A rule that sends packets with a mark to a table.
+    Rule {
+        /// The mark, under the mask of ENI marks.
+        mark: u32,
+        /// The table.
+        table: u32,
+    },
+}
+
+impl Object {
+    /// The device that the object is about, if it is about one.
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
+        match self {
+            Self::Neighbour { device, .. }
+            | Self::PodExplicit { device }
+            | Self::PodMark { device, .. }
+            | Self::PodPolicy { device, .. } => Some(device),
+            Self::Route(route) => match &route.target {
+                Target::Device(device) | Target::Router { device, .. } => Some(device),
+                Target::Unreachable => None,
+            },
+            Self::Rule { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Neighbour {
+                device,
+                address,
+                mac,
+            } => {
+                write!(f, "neighbour {address} dev {device} lladdr {mac}")
+            }
+            Self::PodExplicit { device } => write!(f, "guard of the node from {device}"),
+            Self::PodMark {
+                device,
+                address,
+                mark,
+            } => {
+                write!(f, "mark {mark:#x} for {address} from {device}")
+            }
+            Self::PodPolicy { device, chain } => write!(f, "policy {chain} for {device}"),
+            Self::Route(route) => fmt::Display::fmt(route, f),
+            Self::Rule { mark, table } => write!(f, "rule mark {mark:#x} table {table}"),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            Target::Device(device) => write!(f, "route {} dev {device}", self.destination)?,
+            Target::Router { device, router } => {
+                write!(f, "route {} via {router} dev {device}", self.destination)?;
+            }
+            Target::Unreachable => write!(f, "route {} unreachable", self.destination)?,
+        }
+        write!(f, " table {}", self.table)
+    }
+}

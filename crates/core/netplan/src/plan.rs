@@ -1,0 +1,106 @@
+//! Operations on the kernel, as data.
+
+use std::fmt;
+
+use crate::{Object, PodWiring};
+
+/// One operation. Adding what is there and removing what is not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Makes an object exist.
+    Add(Object),
+    /// Makes the pair of devices of a pod, the far end in the pod's namespace. Not repeatable.
+    AddPodDevice(PodWiring),
+    /// Inside the pod: device up, address, gateway, default route.
+    ConfigurePod(PodWiring),
+    /// Deletes a device and waits until it is gone.
+    DeleteDevice(String),
+    /// Brings a device up with an MTU.
+    RaiseDevice {
+        /// The device.
+        device: String,
+        /// Bytes of a packet.
+        mtu: u32,
+    },
+    /// Makes an object not exist.
+    Remove(Object),
+    /// Hands a pod's device to the reaper; its packets are dropped from now on.
+    RetireDevice(String),
+    /// Carries out a script of `nft`, all or nothing.
+    Script(String),
+    /// Sets a value under /proc/sys/net.
+    Sysctl {
+        /// The path below /proc/sys/net.
+        name: String,
+        /// The value.
+        value: String,
+    },
+}
+
+impl Op {
+    /// What takes the operation back. `None` where that is not needed (the inside of a pod goes
+    /// with its device) or not wanted (what all pods share stays).
+    #[must_use]
+    pub fn inverse(&self) -> Option<Self> {
+        match self {
+            Self::Add(object) => Some(Self::Remove(object.clone())),
+            Self::AddPodDevice(pod) => Some(Self::DeleteDevice(pod.host_device())),
+            Self::Remove(object) => Some(Self::Add(object.clone())),
+            Self::ConfigurePod(_)
+            | Self::DeleteDevice(_)
+            | Self::RaiseDevice { .. }
+            | Self::RetireDevice(_)
+            | Self::Script(_)
+            | Self::Sysctl { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(object) => write!(f, "add {object}"),
+            Self::AddPodDevice(pod) => write!(
+                f,
+                "add veth {} ({}) with peer {} ({}) in the pod, mtu {}",
+                pod.host_device(),
+                pod.host_mac(),
+                pod.key.ifname,
+                pod.pod_mac(),
+                pod.mtu
+            ),
+            Self::ConfigurePod(pod) => write!(
+                f,
+                "in the pod: {} up, address {}/32, default via {}",
+                pod.key.ifname,
+                pod.address,
+                PodWiring::GATEWAY
+            ),
+            Self::DeleteDevice(device) => write!(f, "delete {device}"),
+            Self::RaiseDevice { device, mtu } => write!(f, "set {device} up, mtu {mtu}"),
+            Self::Remove(object) => write!(f, "remove {object}"),
+            Self::RetireDevice(device) => write!(f, "retire {device}"),
+            Self::Script(script) => write!(f, "nft:\n{script}"),
+            Self::Sysctl { name, value } => write!(f, "set net/{name} to {value}"),
+        }
+    }
+}
+
+/// Operations in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan(pub Vec<Op>);
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for op in &self.0 {
+            writeln!(f, "{op}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Op> for Plan {
+    fn from_iter<I: IntoIterator<Item = Op>>(ops: I) -> Self {
+        Self(ops.into_iter().collect())
+    }
+}

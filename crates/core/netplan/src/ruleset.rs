@@ -1,0 +1,108 @@
+//! The text of the node's nftables table.
+
+use crate::{
+    NodeFacts, Protocol,
+    numbers::{
+        ENI_MARK_MASK, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE, POD_GROUP,
+        PRIMARY_CONNMARK, RETIRED_GROUP,
+    },
+};
+
+/// The chains of the table that are not of a group set, with their hooks.
+const CHAINS: [(&str, &str); 5] = [
+    (
+        "prerouting",
+        "{ type filter hook prerouting priority mangle; policy accept; }",
+    ),
+    ("from-pod", ""),
+    (
+        "input",
+        "{ type filter hook input priority filter - 10; policy accept; }",
+    ),
+    ("guarded", ""),
+    (
+        "forward",
+        "{ type filter hook forward priority filter - 10; policy accept; }",
+    ),
+];
+
+/// A script that makes the table, or brings its chains to this state and leaves the elements of
+/// its maps and the chains of group sets alone.
+pub(crate) fn base(facts: &NodeFacts) -> String {
+    let table = format!("inet {NFT_TABLE}");
+    let mut script = format!(
+        "add table {table}
+add map {table} {NFT_POD_MARK} {{ type iface_index . ipv4_addr : mark; }}
+add set {table} {NFT_POD_EXPLICIT} {{ type iface_index; }}
+add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
+"
+    );
+    for (chain, hook) in CHAINS {
+        script += format!("add chain {table} {chain} {hook}").trim_end();
+        script += "\n";
+    }
+    for (chain, _) in CHAINS {
+        script += &format!("flush chain {table} {chain}\n");
+    }
+    for (chain, line) in rules(facts) {
+        script += &format!("add rule {table} {chain} {line}\n");
+    }
+    script
+}
+
+/// The rules, in their order. None depends on how many pods or ENIs there are.
+fn rules(facts: &NodeFacts) -> Vec<(&'static str, String)> {
+    let mut rules = vec![
+        // A device that waits to be deleted belongs to no pod any more.
+        (
+            "prerouting",
+            format!("meta iifgroup {RETIRED_GROUP:#x} drop"),
+        ),
+        (
+            "prerouting",
+            format!("meta iifgroup {POD_GROUP:#x} goto from-pod"),
+        ),
+        // Connections to the node (hostPort, NodePort) that may be handed to a pod later.
+        (
+            "prerouting",
+            format!(
+                "iifname \"{}\" ct state new fib daddr type local ct mark set ct mark or {PRIMARY_CONNMARK:#x}",
+                facts.primary_device
+            ),
+        ),
+        // The mark of the pod's ENI, if the source is the pod's own address; else nothing passes.
+        (
+            "from-pod",
+            format!("meta mark set iif . ip saddr map @{NFT_POD_MARK}"),
+        ),
+        (
+            "from-pod",
+            format!("meta mark and {ENI_MARK_MASK:#x} == 0 drop"),
+        ),
+        // Their replies carry the node's address, which only the primary ENI may send.
+        (
+            "from-pod",
+            format!(
+                "ct direction reply ct mark and {PRIMARY_CONNMARK:#x} != 0 meta mark set meta mark and {:#x}",
+                !ENI_MARK_MASK
+            ),
+        ),
+        // The VPC never sees what a pod sends to its own node.
+        ("input", format!("iif @{NFT_POD_EXPLICIT} goto guarded")),
+        ("guarded", "ct state established,related accept".to_owned()),
+    ];
+    rules.extend(facts.open_ports.iter().map(|port| {
+        let protocol = match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        ("guarded", format!("{protocol} dport {} accept", port.port))
+    }));
+    rules.push(("guarded", "drop".to_owned()));
+    // Only pods of one set reach each other directly; a pod of the default set has no entry.
+    let between_pods = format!("meta iifgroup {POD_GROUP:#x} meta oifgroup {POD_GROUP:#x}");
+    let judged = format!("{between_pods} iif vmap @{NFT_POD_POLICY}");
+    let unjudged = format!("{between_pods} iif @{NFT_POD_EXPLICIT} drop");
+    rules.extend([("forward", judged), ("forward", unjudged)]);
+    rules
+}

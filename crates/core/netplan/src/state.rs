@@ -1,0 +1,63 @@
+//! What is wired on a node, and so what must exist in its kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use underlay_types::{LeaseKey, PoolGroups};
+
+use crate::{EniSlot, Object, PodWiring, eni::EniInUse, pod};
+
+/// The ENIs in use and the pods that are wired.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeState {
+    enis: BTreeMap<EniSlot, EniInUse>,
+    pods: BTreeMap<LeaseKey, PodWiring>,
+}
+
+impl NodeState {
+    /// The ENIs in use.
+    #[must_use]
+    pub fn enis(&self) -> &BTreeMap<EniSlot, EniInUse> {
+        &self.enis
+    }
+
+    /// The pods that are wired, or being wired.
+    #[must_use]
+    pub fn pods(&self) -> &BTreeMap<LeaseKey, PodWiring> {
+        &self.pods
+    }
+
+    /// Notes an ENI; returns the one that was noted for the slot before.
+    pub fn insert_eni(&mut self, eni: EniInUse) -> Option<EniInUse> {
+        self.enis.insert(eni.wiring.slot, eni)
+    }
+
+    /// Forgets an ENI.
+    pub fn remove_eni(&mut self, slot: EniSlot) -> Option<EniInUse> {
+        self.enis.remove(&slot)
+    }
+
+    /// Notes a pod; returns what was noted for its lease before.
+    pub fn insert_pod(&mut self, pod: PodWiring) -> Option<PodWiring> {
+        self.pods.insert(pod.key.clone(), pod)
+    }
+
+    /// Forgets a pod.
+    pub fn remove_pod(&mut self, key: &LeaseKey) -> Option<PodWiring> {
+        self.pods.remove(key)
+    }
+
+    /// The tables of all ENIs that carry `groups`.
+    pub fn tables_of<'a>(&'a self, groups: &'a PoolGroups) -> impl Iterator<Item = u32> + 'a {
+        let enis = self.enis.values();
+        enis.filter(move |eni| eni.wiring.groups == *groups)
+            .map(|eni| eni.wiring.slot.table())
+    }
+
+    /// Everything that must exist.
+    #[must_use]
+    pub fn objects(&self) -> BTreeSet<Object> {
+        let of_enis = self.enis.values().flat_map(EniInUse::objects);
+        let of_pods = self.pods.values().flat_map(|p| pod::objects(self, p));
+        of_enis.chain(of_pods).collect()
+    }
+}

@@ -1,0 +1,205 @@
+//! Plans against a model of the kernel: whatever happens in whatever order, what must exist does.
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use underlay_netplan::{
+    EniSlot, EniWiring, NodeState, Object, Op, Plan, PodWiring, diff, eni, eni::EniInUse, pod,
+};
+use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+
+/// The objects that exist and the devices of pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Model {
+    objects: BTreeSet<Object>,
+    devices: BTreeSet<String>,
+}
+
+impl Model {
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Add(object) => {
+                self.objects.insert(object.clone());
+            }
+            Op::Remove(object) => {
+                self.objects.remove(object);
+            }
+            Op::AddPodDevice(pod) => assert!(self.devices.insert(pod.host_device())),
+            Op::DeleteDevice(device) | Op::RetireDevice(device) => {
+                self.devices.remove(device);
+                self.objects
+                    .retain(|object| object.device() != Some(device));
+            }
+            Op::ConfigurePod(_) | Op::RaiseDevice { .. } | Op::Script(_) | Op::Sysctl { .. } => {}
+        }
+    }
+
+    fn run(&mut self, plan: &Plan) {
+        plan.0.iter().for_each(|op| self.apply(op));
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Raise(u8),
+    Lower(u8),
+    Wire(u8, u8),
+    WireFails(u8, u8, usize),
+    Unwire(u8),
+    Lose(Vec<prop::sample::Index>),
+}
+
+/// Slots 0 and 1 carry the default set, 2 and 3 one explicit set, 4 another.
+fn groups(slot: u8) -> PoolGroups {
+    match slot {
+        0 | 1 => PoolGroups::Default,
+        2 | 3 => PoolGroups::Exactly("sg-0000000a".parse().unwrap()),
+        _ => PoolGroups::Exactly("sg-0000000b".parse().unwrap()),
+    }
+}
+
+fn eni_at(slot: u8) -> EniInUse {
+    EniInUse {
+        wiring: EniWiring {
+            slot: EniSlot::new(0, slot).unwrap(),
+            eni: EniId::from_serial(u64::from(slot)),
+            mac: Mac::local(u64::from(slot)),
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            groups: groups(slot),
+            mtu: 9001,
+        },
+        device: format!("ens{slot}"),
+    }
+}
+
+fn pod_at(number: u8, slot: u8) -> PodWiring {
+    PodWiring {
+        key: LeaseKey {
+            network: "underlay".parse().unwrap(),
+            container: format!("c{number}").parse().unwrap(),
+            ifname: "eth0".parse().unwrap(),
+        },
+        address: [10, 0, 0, 100 + number].into(),
+        eni: EniSlot::new(0, slot).unwrap(),
+        groups: groups(slot),
+        mtu: 9001,
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => (0..5_u8).prop_map(Event::Raise),
+        1 => (0..5_u8).prop_map(Event::Lower),
+        4 => (0..8_u8, 0..5_u8).prop_map(|(number, slot)| Event::Wire(number, slot)),
+        2 => (0..8_u8, 0..5_u8, 0..9_usize).prop_map(|(n, s, step)| Event::WireFails(n, s, step)),
+        2 => (0..8_u8).prop_map(Event::Unwire),
+        1 => proptest::collection::vec(any::<prop::sample::Index>(), 0..4).prop_map(Event::Lose),
+    ]
+}
+
+fn wire(model: &mut Model, state: &mut NodeState, pod: &PodWiring, steps: Option<usize>) {
+    if state.pods().contains_key(&pod.key) {
+        return;
+    }
+    let Ok(plan) = pod::wire(state, pod) else {
+        assert!(!state.enis().contains_key(&pod.eni));
+        return;
+    };
+    let before = model.clone();
+    let done: Vec<_> = plan.0.iter().take(steps.unwrap_or(usize::MAX)).collect();
+    done.iter().for_each(|op| model.apply(op));
+    if steps.is_some() {
+        let undo = done.iter().rev().filter_map(|op| op.inverse());
+        undo.for_each(|op| model.apply(&op));
+        assert_eq!(*model, before, "undo leaves nothing");
+    } else {
+        state.insert_pod(pod.clone());
+    }
+}
+
+fn happen(model: &mut Model, state: &mut NodeState, event: &Event) {
+    match event {
+        Event::Raise(slot) => {
+            let eni = eni_at(*slot);
+            model.run(&eni::raise(state, &eni));
+            state.insert_eni(eni);
+        }
+        Event::Lower(slot) => {
+            let slot = EniSlot::new(0, *slot).unwrap();
+            let is_free = state.pods().values().all(|pod| pod.eni != slot);
+            if let Some(eni) = state.enis().get(&slot).filter(|_| is_free).cloned() {
+                model.run(&eni::lower(state, &eni));
+                state.remove_eni(slot);
+            }
+        }
+        Event::Wire(number, slot) => wire(model, state, &pod_at(*number, *slot), None),
+        Event::WireFails(number, slot, steps) => {
+            wire(model, state, &pod_at(*number, *slot), Some(*steps));
+        }
+        Event::Unwire(number) => {
+            let key = pod_at(*number, 0).key;
+            if let Some(pod) = state.remove_pod(&key) {
+                model.run(&pod::unwire(state, &pod));
+                model.run(&pod::unwire(state, &pod));
+            }
+        }
+        Event::Lose(indices) => {
+            // Somebody else removes objects; the repair finds them.
+            for index in indices {
+                if !model.objects.is_empty() {
+                    let lost = index.get(&Vec::from_iter(model.objects.clone())).clone();
+                    model.objects.remove(&lost);
+                }
+            }
+            model.run(&diff::plan(&state.objects(), &model.objects));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_must_exist_exists_after_any_events(
+        events in proptest::collection::vec(event(), 0..60),
+    ) {
+        let (mut model, mut state) = (Model::default(), NodeState::default());
+        for event in &events {
+            happen(&mut model, &mut state, event);
+            prop_assert_eq!(&model.objects, &state.objects(), "after {:?}", event);
+            let devices: BTreeSet<_> = state.pods().values().map(PodWiring::host_device).collect();
+            prop_assert_eq!(&model.devices, &devices);
+            prop_assert_eq!(diff::plan(&state.objects(), &model.objects), Plan::default());
+        }
+        for number in 0..8 {
+            happen(&mut model, &mut state, &Event::Unwire(number));
+        }
+        for slot in 0..5 {
+            happen(&mut model, &mut state, &Event::Lower(slot));
+        }
+        prop_assert_eq!(model, Model::default());
+    }
+
+    #[test]
+    fn the_difference_reaches_what_is_wanted_and_is_described(
+        wanted in proptest::collection::vec((0..8_u8, 0..5_u8), 0..8),
+        found in proptest::collection::vec((0..8_u8, 0..5_u8), 0..8),
+    ) {
+        let state = |pods: Vec<(u8, u8)>| {
+            let mut state = NodeState::default();
+            for (number, slot) in pods {
+                state.insert_eni(eni_at(slot));
+                state.insert_pod(pod_at(number, slot));
+            }
+            state.objects()
+        };
+        let (wanted, found) = (state(wanted), state(found));
+        let mut model = Model { objects: found.clone(), ..Model::default() };
+        let plan = diff::plan(&wanted, &found);
+        prop_assert_eq!(plan.0.len(), diff::describe(&wanted, &found).len());
+        model.run(&plan);
+        prop_assert_eq!(&model.objects, &wanted);
+        prop_assert_eq!(diff::plan(&wanted, &model.objects), Plan::default());
+    }
+}

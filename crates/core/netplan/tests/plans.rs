@@ -1,0 +1,120 @@
+//! The plans as text: what is done to a node's kernel, in which order.
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use underlay_netplan::{
+    EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, eni, eni::EniInUse, node, numbers, pod,
+    set_chain,
+};
+use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+
+fn groups(text: &str) -> PoolGroups {
+    match text {
+        "default" => PoolGroups::Default,
+        set => PoolGroups::Exactly(set.parse().unwrap()),
+    }
+}
+
+fn eni_in_use(device: u8, carried: &str) -> EniInUse {
+    EniInUse {
+        wiring: EniWiring {
+            slot: EniSlot::new(0, device).unwrap(),
+            eni: EniId::from_serial(u64::from(device)),
+            mac: Mac::local(u64::from(device)),
+            subnet: "10.0.16.0/20".parse().unwrap(),
+            groups: groups(carried),
+            mtu: 9001,
+        },
+        device: format!("ens{}", 5 + device),
+    }
+}
+
+fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
+    PodWiring {
+        key: LeaseKey {
+            network: "underlay".parse().unwrap(),
+            container: container.parse().unwrap(),
+            ifname: "eth0".parse().unwrap(),
+        },
+        address: [10, 0, 16, last].into(),
+        eni: EniSlot::new(0, device).unwrap(),
+        groups: groups(carried),
+        mtu: 9001,
+    }
+}
+
+/// Two ENIs of the default set, two of an explicit one, and a pod on one of each.
+fn state() -> NodeState {
+    let mut state = NodeState::default();
+    for (device, carried) in [
+        (0, "default"),
+        (1, "default"),
+        (2, "sg-0000000a"),
+        (3, "sg-0000000a"),
+    ] {
+        state.insert_eni(eni_in_use(device, carried));
+    }
+    state.insert_pod(pod_on("c1", 21, 1, "default"));
+    state.insert_pod(pod_on("c2", 22, 2, "sg-0000000a"));
+    state
+}
+
+#[test]
+fn the_node_is_made_ready() {
+    let facts = NodeFacts {
+        primary_device: "ens5".to_owned(),
+        open_ports: vec!["53/udp".parse().unwrap(), "53/tcp".parse().unwrap()],
+    };
+    insta::assert_snapshot!("node_setup", node::setup(&facts));
+    insta::assert_snapshot!("node_teardown", node::teardown());
+}
+
+#[test]
+fn an_eni_comes_with_the_pods_of_its_groups_and_goes_rule_first() {
+    let eni = eni_in_use(4, "sg-0000000a");
+    insta::assert_snapshot!("eni_raise", eni::raise(&state(), &eni));
+    insta::assert_snapshot!("eni_lower", eni::lower(&state(), &eni));
+}
+
+#[test]
+fn a_pod_of_the_default_set_is_wired_and_unwired() {
+    let pod = pod_on("c3", 33, 0, "default");
+    insta::assert_snapshot!("pod_default_wire", pod::wire(&state(), &pod).unwrap());
+    insta::assert_snapshot!("pod_default_unwire", pod::unwire(&state(), &pod));
+}
+
+#[test]
+fn a_pod_of_an_explicit_set_is_guarded_before_it_is_reachable() {
+    let pod = pod_on("c4", 44, 3, "sg-0000000a");
+    insta::assert_snapshot!("pod_explicit_wire", pod::wire(&state(), &pod).unwrap());
+}
+
+#[test]
+fn a_pod_on_an_eni_that_is_not_its_own_is_refused() {
+    let refused = |device, carried| {
+        let pod = pod_on("c5", 55, device, carried);
+        pod::wire(&state(), &pod).unwrap_err().to_string()
+    };
+    assert_eq!(refused(9, "default"), "the ENI in slot 9 is not in use");
+    assert_eq!(
+        refused(2, "sg-0000000b"),
+        "the ENI in slot 2 carries other groups than the pod"
+    );
+    assert_eq!(
+        refused(2, "default"),
+        "the ENI in slot 2 carries other groups than the pod"
+    );
+}
+
+#[test]
+fn the_chains_of_a_set_are_replaced_at_once() {
+    let set = "sg-0000000a".parse().unwrap();
+    let line = |text: &str| vec![text.to_owned(), "drop".to_owned()];
+    let plan = set_chain::write(&set, &line("tcp dport 80 goto x"), &line("accept"));
+    insta::assert_snapshot!("set_chain_write", plan);
+    insta::assert_snapshot!("set_chain_remove", set_chain::remove(&set));
+}
+
+#[test]
+fn the_table_of_numbers_is_the_one_in_the_documentation() {
+    insta::assert_snapshot!("numbers", numbers::markdown());
+}
