@@ -1,3 +1,40 @@
 //! The demo, the benchmarks and the end-to-end tests.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Shows and measures Underlay on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "underlay-e2e")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A VPC, three nodes, 30 pods and a three-tier application guarded by security groups.
+    Demo {
+        /// Leave everything running; `demo-down` removes it.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Removes what `demo --keep` left running.
+    DemoDown,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match arguments.command {
+        Command::Demo { keep } => runtime.block_on(demo::run(keep)),
+        Command::DemoDown => demo::down(),
+    }
+}

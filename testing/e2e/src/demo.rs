@@ -1,0 +1,85 @@
+//! `make demo`: what the product is for, shown on one machine and checked while it is shown.
+
+mod act_one;
+mod act_two;
+mod add_times;
+mod address_views;
+mod call_matrix;
+mod host_ports;
+mod metadata;
+mod rejects;
+mod screen;
+mod stage;
+mod tiers;
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use underlay_testkit::LocalVpc;
+
+use self::{screen::Screen, stage::Stage};
+
+/// The run's id: one demo a machine.
+const RUN_ID: &str = "demo";
+
+/// Runs the demo. The exit code is 0 only if every check held. A signal ends it early, and then
+/// everything is removed, too.
+///
+/// # Errors
+/// When something could not be brought up at all; it is removed before this returns.
+pub(crate) async fn run(keep: bool) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut screen = Screen::new();
+    let ended = tokio::select! {
+        ended = play(&mut screen, keep) => ended,
+        _ = interrupt.recv() => {
+            screen.note("interrupted: everything was removed");
+            return Ok(ExitCode::from(130));
+        }
+        _ = terminate.recv() => {
+            screen.note("terminated: everything was removed");
+            return Ok(ExitCode::from(143));
+        }
+    };
+    if let Err(error) = ended {
+        screen.check("the demo ran to its end", Err(format!("{error:#}")));
+    }
+    screen.verdict();
+    Ok(if screen.failed() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Removes a demo that was left running.
+///
+/// # Errors
+/// When something of it is left.
+pub(crate) fn down() -> anyhow::Result<ExitCode> {
+    LocalVpc::clean(RUN_ID)?;
+    Screen::new().note("demo-down: nothing of the demo is left");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
+    screen.title("Underlay: pods with addresses of the VPC, on one machine");
+    let mut stage = Stage::set(screen).await?;
+    act_one::play(screen, &mut stage).await?;
+    act_two::play(screen, &mut stage).await?;
+    host_ports::play(screen, &stage).await?;
+    metadata::play(screen, &stage)?;
+    add_times::show(screen, &stage).await?;
+    if keep {
+        stage.cluster.persist();
+        screen.step_done("left running; `make demo-down` removes it");
+    } else {
+        screen.step("taking everything down");
+        stage.cluster.stop()?;
+        screen.step_done("nothing is left");
+    }
+    screen.times();
+    screen.next_commands(keep);
+    Ok(())
+}
