@@ -1,11 +1,12 @@
 //! The course of a window: count, close, deliver.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use underlay_flowlog::{EniFacts, FlowRecord, Windows};
-use underlay_types::Timestamp;
+use underlay_fabric::Drained;
+use underlay_flowlog::{Action, Direction, EniFacts, FlowKey, FlowRecord, TcpFlags, Windows};
+use underlay_types::{EniId, Timestamp};
 
-use super::{Delivery, LogState, Writer};
+use super::{Delivery, DeliveryError, LogState, Writer};
 
 /// Keeps the open windows of all ENIs and writes them out when they close.
 ///
@@ -16,6 +17,10 @@ use super::{Delivery, LogState, Writer};
 pub struct Recorder {
     windows: Windows,
     writer: Writer,
+    /// The ENIs of this window, those that were deleted during it included.
+    enis: BTreeMap<EniId, EniFacts>,
+    /// Packets of ENIs that were never shown to us.
+    unknown: BTreeMap<EniId, u64>,
 }
 
 impl Recorder {
@@ -27,17 +32,38 @@ impl Recorder {
         Self {
             windows: Windows::new(now, window),
             writer: Writer::new(dir),
+            enis: BTreeMap::new(),
+            unknown: BTreeMap::new(),
         }
     }
 
-    /// Counts packets seen at an ENI since the last time.
-    pub fn absorb(&mut self, eni: &EniFacts, record: &FlowRecord) {
-        self.windows.absorb(eni, record);
+    /// Counts what the fabric saw since the last time. `enis` are those that exist now.
+    ///
+    /// Records of an ENI that was deleted meanwhile are kept, if an earlier call (or
+    /// [`observe`](Self::observe)) showed it.
+    pub fn absorb(&mut self, drained: &Drained, enis: &[EniFacts]) {
+        self.observe(enis);
+        for record in &drained.records {
+            match self.enis.get(&record.eni) {
+                Some(facts) => self.windows.absorb(facts, &flow_record(record)),
+                None => *self.unknown.entry(record.eni.clone()).or_default() += record.packets,
+            }
+        }
+        for (eni, packets) in &drained.losses {
+            match self.enis.get(eni) {
+                Some(facts) => self.windows.skip(facts, *packets),
+                None => *self.unknown.entry(eni.clone()).or_default() += packets,
+            }
+        }
     }
 
-    /// Notes that records of an ENI were lost: its logs will say SKIPDATA.
-    pub fn skip(&mut self, eni: &EniFacts, count: u64) {
-        self.windows.skip(eni, count);
+    /// Notes what is known of ENIs, such as before one is deleted.
+    pub fn observe(&mut self, enis: &[EniFacts]) {
+        for facts in enis {
+            if self.enis.get(&facts.id) != Some(facts) {
+                self.enis.insert(facts.id.clone(), facts.clone());
+            }
+        }
     }
 
     /// When to close the window.
@@ -54,6 +80,39 @@ impl Recorder {
         let mut delivery = self.writer.deliver(now, &closed, &state.subscriptions);
         let unusable = state.unusable.into_iter().map(Into::into);
         delivery.failed.extend(unusable);
+        let unknown = std::mem::take(&mut self.unknown).into_iter();
+        let unknown = unknown.map(|(eni, packets)| DeliveryError::UnknownEni { eni, packets });
+        delivery.failed.extend(unknown);
+        self.enis.clear();
+        self.observe(&state.enis);
         delivery
     }
 }
+
+fn flow_record(record: &underlay_fabric::FlowRecord) -> FlowRecord {
+    FlowRecord {
+        key: FlowKey {
+            direction: match record.direction {
+                underlay_fabric::Direction::Egress => Direction::Egress,
+                underlay_fabric::Direction::Ingress => Direction::Ingress,
+            },
+            src: record.source.into(),
+            dst: record.destination.into(),
+            src_port: record.source_port,
+            dst_port: record.destination_port,
+            protocol: record.protocol,
+            action: match record.action {
+                underlay_fabric::Action::Accept => Action::Accept,
+                underlay_fabric::Action::Reject => Action::Reject,
+            },
+        },
+        packets: record.packets,
+        bytes: record.bytes,
+        first: record.first,
+        last: record.last,
+        tcp_flags: TcpFlags::from_reported(record.tcp_flags),
+    }
+}
+
+#[cfg(test)]
+mod tests;

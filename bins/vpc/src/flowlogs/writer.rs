@@ -9,7 +9,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use underlay_flowlog::{EniWindow, ObjectName, content_hash};
-use underlay_types::{FlowLogId, Timestamp};
+use underlay_types::{EniId, FlowLogId, Timestamp};
 
 use super::{Subscription, SubscriptionError};
 
@@ -59,6 +59,14 @@ pub enum DeliveryError {
     Lost {
         /// The flow log.
         flow_log: FlowLogId,
+    },
+    /// The fabric counted packets of an ENI that is not in the VPC.
+    #[error("{packets} packets at ENI {eni}, which nobody knows, are in no flow log")]
+    UnknownEni {
+        /// The ENI.
+        eni: EniId,
+        /// Its packets.
+        packets: u64,
     },
     /// A flow log asks for what cannot be done.
     #[error(transparent)]

@@ -1,9 +1,5 @@
 //! The metadata service as clients that we did not write see it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod botocore;
 mod hop_limit;

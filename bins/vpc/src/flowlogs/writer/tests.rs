@@ -28,7 +28,7 @@ pub(in crate::flowlogs) fn window(eni: u64, subnet: u64, start_secs: u64) -> Eni
     };
     EniWindow {
         facts: EniFacts {
-            id: underlay_types::EniId::from_serial(eni),
+            id: EniId::from_serial(eni),
             account: "123456789012".parse().unwrap(),
             primary_v4: Some("10.0.1.4".parse().unwrap()),
             primary_v6: None,
@@ -134,7 +134,7 @@ fn a_window_becomes_one_file_per_flow_log_in_the_documented_layout() {
 fn a_flow_log_without_lines_writes_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(dir.path().to_owned());
-    let elsewhere = subscription(1, Scope::Eni(underlay_types::EniId::from_serial(99)));
+    let elsewhere = subscription(1, Scope::Eni(EniId::from_serial(99)));
     let delivery = writer.deliver(NOW, &[window(1, 7, 1_529_511_580)], &[elsewhere]);
     assert!(delivery.written.is_empty() && delivery.failed.is_empty());
     assert_eq!(files(dir.path()), Vec::<String>::new());
@@ -144,7 +144,7 @@ fn a_flow_log_without_lines_writes_no_file() {
 fn a_file_is_never_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(dir.path().to_owned());
-    let eni = subscription(1, Scope::Eni(underlay_types::EniId::from_serial(1)));
+    let eni = subscription(1, Scope::Eni(EniId::from_serial(1)));
     for _ in 0..3 {
         let delivery = writer.deliver(
             NOW,
@@ -162,7 +162,7 @@ fn what_could_not_be_written_is_reported_and_written_later() {
     let in_the_way = dir.path().join("logs");
     fs::write(&in_the_way, "a file where the bucket's folder should be").unwrap();
     let mut writer = Writer::new(dir.path().to_owned());
-    let eni = subscription(1, Scope::Eni(underlay_types::EniId::from_serial(1)));
+    let eni = subscription(1, Scope::Eni(EniId::from_serial(1)));
     let first = writer.deliver(
         NOW,
         &[window(1, 7, 1_529_511_580)],
