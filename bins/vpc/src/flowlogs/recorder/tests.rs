@@ -40,7 +40,7 @@ fn state(enis: &[u64]) -> LogState {
 
 fn close(recorder: &mut Recorder, secs: u64, enis: &[u64]) -> (Vec<String>, Vec<String>) {
     let delivery = recorder.close(Timestamp::from_secs(secs), state(enis));
-    let texts = |path: &std::path::PathBuf| -> Vec<String> {
+    let texts = |path: &PathBuf| -> Vec<String> {
         let lines = read_object(Path::new(path)).unwrap();
         lines.into_iter().map(|line| line.text).collect()
     };
