@@ -41,25 +41,22 @@ static __always_inline __be32 address_of(const __u8 *bytes)
 	return address;
 }
 
-/* Turns the request into its answer and sends it back the way it came. */
+/* Turns the request into its answer and hands it back. Not by sending it: a device that was just set up does not send
+ * until the kernel's link watch has run, and a lost answer costs the asker a second. */
 static __always_inline int send_answer(struct __sk_buff *skb, struct arp *arp, const __u8 *mac)
 {
-	__u8 macs[2 * ETH_ALEN];
 	__u8 target[4];
 
 	__builtin_memcpy(target, arp->target, sizeof(target));
-	__builtin_memcpy(macs, arp->sender_mac, ETH_ALEN);
-	__builtin_memcpy(macs + ETH_ALEN, mac, ETH_ALEN);
 	arp->operation = bpf_htons(ARPOP_REPLY);
 	__builtin_memcpy(arp->target_mac, arp->sender_mac, ETH_ALEN);
 	__builtin_memcpy(arp->target, arp->sender, sizeof(target));
 	__builtin_memcpy(arp->sender_mac, mac, ETH_ALEN);
 	__builtin_memcpy(arp->sender, target, sizeof(target));
-	if (bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN, arp, sizeof(*arp), 0))
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, arp, sizeof(*arp), 0))
 		return TC_ACT_SHOT;
 	count(ARP_ANSWERED);
-	return bpf_redirect(skb->ifindex, 0);
+	return deliver(skb, skb->ifindex, arp->target_mac, mac);
 }
 
 static __always_inline int ignore_arp(void)

@@ -107,7 +107,8 @@ impl Fabric {
             requests.push(link::delete_group(RETIRED));
         }
         let deleted = self.socket.run(&requests);
-        outcome.and(deleted.map_err(FabricError::from))
+        outcome?;
+        Ok(deleted?)
     }
 
     /// The ports whose devices are gone, since the namespace that they were moved to is.

@@ -1,0 +1,12 @@
+//! The fabric with real namespaces, devices and sockets. Needs root.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod groups;
+mod metadata;
+mod ports;
+mod reach;
+mod records;
+mod routing;
+mod traffic;
+mod world;

@@ -1,0 +1,235 @@
+//! A VPC with two subnets, and instances that are namespaces.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use ipnet::{IpNet, Ipv4Net};
+use underlay_fabric::{
+    Fabric, FabricNames, FabricSizes, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget,
+    Rule, Subnet, TrackingTimeouts,
+};
+use underlay_netlink::{
+    Socket,
+    address::{self, Address},
+    link, netns,
+    route::{self, Route as KernelRoute},
+};
+use underlay_types::{EniId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+
+static WORLDS: AtomicU64 = AtomicU64::new(0);
+
+/// 10.0.1.0/24.
+pub(crate) const A: &str = "subnet-0000000a";
+/// 10.0.2.0/24.
+pub(crate) const B: &str = "subnet-0000000b";
+/// Allows everything both ways.
+pub(crate) const OPEN: &str = "sg-000000aa";
+
+pub(crate) fn group(text: &str) -> SecurityGroupId {
+    text.parse().unwrap()
+}
+
+pub(crate) fn block(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+pub(crate) fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn eni(serial: u64) -> EniId {
+    EniId::from_serial(serial)
+}
+
+pub(crate) fn route_table() -> RouteTableId {
+    "rtb-00000001".parse().unwrap()
+}
+
+pub(crate) fn anywhere() -> Peer {
+    Peer::Cidr(block("0.0.0.0/0"))
+}
+
+pub(crate) fn allow(protocol: Protocol, peer: Peer) -> Rule {
+    Rule { protocol, peer }
+}
+
+/// An instance with one ENI.
+pub(crate) struct Instance {
+    name: String,
+    netns: OwnedFd,
+    pub(crate) port: PortConfig,
+    pub(crate) device: String,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        netns::remove_named(&self.name).unwrap();
+    }
+}
+
+pub(crate) struct World {
+    instances: BTreeMap<&'static str, Instance>,
+    pub(crate) fabric: Fabric,
+    prefix: String,
+    serial: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let serial = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("fabtest-{}-{serial}", std::process::id());
+        let names = FabricNames {
+            fabric: format!("{prefix}-fabric"),
+            services: format!("{prefix}-services"),
+        };
+        let sizes = FabricSizes {
+            tracked_flows: 4096,
+            flow_records: 4096,
+        };
+        let mut fabric = Fabric::create(names, &sizes).unwrap();
+        for (id, cidr) in [(A, "10.0.1.0/24"), (B, "10.0.2.0/24")] {
+            let vpc: VpcId = "vpc-00000001".parse().unwrap();
+            let subnet = Subnet {
+                vpc,
+                cidr: block(cidr),
+                route_table: route_table(),
+            };
+            fabric
+                .set_subnet(&id.parse::<SubnetId>().unwrap(), subnet)
+                .unwrap();
+        }
+        let mut world = Self {
+            instances: BTreeMap::new(),
+            fabric,
+            prefix,
+            serial: 0,
+        };
+        world.routes(&[]);
+        let all = vec![allow(Protocol::Any, anywhere())];
+        world.rules(OPEN, all.clone(), all);
+        world
+    }
+
+    /// Sets the routes beside `local`.
+    pub(crate) fn routes(&mut self, others: &[Route]) {
+        let destination = block("10.0.0.0/16");
+        let mut routes = vec![Route {
+            destination,
+            target: RouteTarget::Local,
+        }];
+        routes.extend_from_slice(others);
+        self.fabric.set_routes(&route_table(), &routes).unwrap();
+    }
+
+    pub(crate) fn rules(&mut self, id: &str, ingress: Vec<Rule>, egress: Vec<Rule>) {
+        self.fabric
+            .set_group(&group(id), &GroupRules { ingress, egress })
+            .unwrap();
+    }
+
+    /// An instance whose ENI has `address` and `groups`, configured as DHCP would.
+    pub(crate) fn instance(&mut self, name: &'static str, address: &str, groups: &[&str]) -> EniId {
+        self.serial += 1;
+        let address = ip(address);
+        let subnet = if address.octets()[2] == 1 { A } else { B };
+        let port = PortConfig {
+            eni: eni(self.serial),
+            mac: Mac::local(self.serial),
+            subnet: subnet.parse().unwrap(),
+            addresses: vec![address],
+            prefixes: Vec::new(),
+            source_dest_check: true,
+            groups: groups.iter().map(|text| group(text)).collect(),
+            timeouts: TrackingTimeouts::default(),
+        };
+        let netns_name = format!("{}-{name}", self.prefix);
+        let netns = netns::create_named(&netns_name).unwrap();
+        let mut instance = Instance {
+            name: netns_name,
+            netns,
+            port: port.clone(),
+            device: String::new(),
+        };
+        instance.device = self.fabric.add_port(port, &instance.path(), 0).unwrap();
+        instance.configure(address);
+        let id = instance.port.eni.clone();
+        self.instances.insert(name, instance);
+        id
+    }
+
+    /// Changes an instance's ENI.
+    pub(crate) fn update(&mut self, name: &str, change: impl FnOnce(&mut PortConfig)) {
+        let instance = self.instances.get_mut(name).unwrap();
+        change(&mut instance.port);
+        self.fabric.update_port(instance.port.clone()).unwrap();
+    }
+
+    pub(crate) fn at(&self, name: &str) -> &Instance {
+        &self.instances[name]
+    }
+
+    /// Removes an instance's namespace.
+    pub(crate) fn destroy(&mut self, name: &str) {
+        self.instances.remove(name).unwrap();
+    }
+
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let counters = self.fabric.counters().unwrap();
+        counters
+            .iter()
+            .find(|(counter, _)| *counter == name)
+            .unwrap()
+            .1
+    }
+}
+
+impl Instance {
+    pub(crate) fn path(&self) -> PathBuf {
+        PathBuf::from(netns::DIRECTORY).join(&self.name)
+    }
+
+    pub(crate) fn netns(&self) -> BorrowedFd<'_> {
+        self.netns.as_fd()
+    }
+
+    pub(crate) fn socket(&self) -> Socket {
+        Socket::open_in(self.netns()).unwrap()
+    }
+
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        netns::run_in(self.netns(), work).unwrap()
+    }
+
+    /// Sets the device up with `address` and a default route by the subnet's router.
+    pub(crate) fn configure(&self, address: Ipv4Addr) {
+        let mut socket = self.socket();
+        let lo = link::by_name(&mut socket, "lo").unwrap().index;
+        let dev = link::by_name(&mut socket, &self.device).unwrap().index;
+        let cidr = Ipv4Net::new(address, 24).unwrap();
+        let router = IpAddr::V4(Ipv4Addr::from(u32::from(cidr.network()) + 1));
+        let default = KernelRoute::via("0.0.0.0/0".parse().unwrap(), router, dev, route::MAIN);
+        socket
+            .run(&[
+                link::set_up(lo, true),
+                link::set_up(dev, true),
+                address::add(&Address::new(dev, IpNet::V4(cidr))),
+                route::add(&default),
+            ])
+            .unwrap();
+    }
+
+    /// Adds a further address to the device.
+    pub(crate) fn add_address(&self, address: &str) {
+        let mut socket = self.socket();
+        let dev = link::by_name(&mut socket, &self.device).unwrap().index;
+        let net = IpNet::from(IpAddr::V4(ip(address)));
+        socket
+            .run(&[address::add(&Address::new(dev, net))])
+            .unwrap();
+    }
+}
