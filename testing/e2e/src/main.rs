@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 
 use std::process::ExitCode;
@@ -18,6 +19,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Arguments),
+    /// Part of `bench`: runs plugins in the namespaces that it was started in.
+    #[command(hide = true)]
+    BenchWorker {
+        /// What to run, as JSON.
+        setup: String,
+    },
     /// A VPC, three nodes, 30 pods and a three-tier application guarded by security groups.
     Demo {
         /// Leave everything running; `demo-down` removes it.
@@ -34,6 +42,11 @@ fn main() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     match arguments.command {
+        Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+        Command::BenchWorker { setup } => {
+            bench::worker::run(&setup)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo { keep } => runtime.block_on(demo::run(keep)),
         Command::DemoDown => demo::down(),
     }

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use ipnet::Ipv4Net;
 use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 
-use crate::{AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source};
+use crate::{
+    AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source, wait_for,
+};
 
 /// The networks of a cluster, as ids.
 #[derive(Debug, Clone)]
@@ -162,6 +164,31 @@ impl Cluster {
             address: primary.primary,
             agent,
         })
+    }
+
+    /// Starts the agent of a node again, after it was killed, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart_agent(&mut self, node: usize) -> anyhow::Result<()> {
+        let binaries = self.vpc.binaries();
+        let one = self.nodes.get_mut(node).context("no such node")?;
+        one.node.start_agent(binaries, &one.agent)?;
+        let node = &one.node;
+        wait_for("the agent to answer", NETWORK_DEADLINE, || {
+            Ok(node.agent_status(binaries).ok())
+        })
+        .with_context(|| node.agent_log_tail())?;
+        Ok(())
+    }
+
+    /// The agent's status of a node.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub fn agent_status(&self, node: usize) -> anyhow::Result<serde_json::Value> {
+        let node = self.nodes.get(node).context("no such node")?;
+        node.node.agent_status(self.vpc.binaries())
     }
 
     /// Lets everything outlive this value.

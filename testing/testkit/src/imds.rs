@@ -1,8 +1,9 @@
 //! The instance metadata service as somebody inside a namespace sees it.
 
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -51,6 +52,32 @@ pub fn imds_get(netns: &Netns, token: &str, path: &str) -> anyhow::Result<Option
         Some((404, _)) => Ok(None),
         Some((status, body)) => bail!("IMDS answered {status} for {path}: {body}"),
     }
+}
+
+/// Every address of the instance's interfaces, primary ones included, as its metadata service
+/// lists them to somebody in `netns`.
+///
+/// # Errors
+/// When no token or no answer comes.
+pub fn imds_addresses(netns: &Netns) -> anyhow::Result<BTreeSet<Ipv4Addr>> {
+    let TokenAttempt::Token(token) = imds_token(netns, Duration::from_secs(2))? else {
+        bail!("no metadata token in {}", netns.path().display());
+    };
+    let get = |path: &str| -> anyhow::Result<String> {
+        imds_get(netns, &token, path)?.with_context(|| format!("IMDS has no {path}"))
+    };
+    let mut addresses = BTreeSet::new();
+    for mac in get("network/interfaces/macs/")?.lines() {
+        let mac = mac.trim_end_matches('/');
+        for address in get(&format!("network/interfaces/macs/{mac}/local-ipv4s"))?.lines() {
+            addresses.insert(
+                address
+                    .parse()
+                    .with_context(|| format!("reading {address:?}"))?,
+            );
+        }
+    }
+    Ok(addresses)
 }
 
 fn exchange(netns: &Netns, request: &str, wait: Duration) -> anyhow::Result<Option<(u16, String)>> {

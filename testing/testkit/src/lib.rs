@@ -32,7 +32,7 @@ pub use cri::{Cri, Pod, PodSpec, PortMapping};
 pub use ec2::{Ec2, Ec2Error, Element, IngressRule, Interface, Source};
 pub use flow_logs::{FlowLogLine, read_flow_logs};
 pub use image::PauseImage;
-pub use imds::{TokenAttempt, imds_get, imds_token};
+pub use imds::{TokenAttempt, imds_addresses, imds_get, imds_token};
 pub use netns::Netns;
 pub use node::{AgentSettings, Node};
 pub use process::Daemon;

@@ -6,6 +6,7 @@
 
 mod agent;
 mod containerd;
+mod plugin;
 
 use std::{
     fs,

@@ -1,9 +1,8 @@
 //! The same address in EC2, IMDS, the CNI result and the pod's own namespace.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use anyhow::{Context as _, bail};
-use underlay_testkit::{ClusterNode, Netns, TokenAttempt, addresses_inside, imds_get, imds_token};
+use underlay_testkit::{addresses_inside, imds_addresses};
 
 use super::{
     screen::Screen,
@@ -23,7 +22,7 @@ pub(super) async fn play(screen: &mut Screen, stage: &Stage) -> anyhow::Result<(
             .into_iter()
             .flat_map(|interface| interface.secondaries)
             .collect();
-        let imds = addresses_in_metadata(node)?;
+        let imds = imds_addresses(node.node.netns())?;
         for placed in stage.pods.iter().filter(|placed| placed.node == index) {
             let held = views_agree(placed, &ec2, &imds);
             let what = format!("the views of {} agree", placed.pod.name);
@@ -68,27 +67,4 @@ fn views_agree(
     } else {
         Err(format!("{}: {}", pod.address, differing.join(", ")))
     }
-}
-
-/// Every address of the instance's interfaces, as its metadata service lists them.
-fn addresses_in_metadata(node: &ClusterNode) -> anyhow::Result<BTreeSet<Ipv4Addr>> {
-    let netns: &Netns = node.node.netns();
-    let TokenAttempt::Token(token) = imds_token(netns, Duration::from_secs(2))? else {
-        bail!("{} got no metadata token", node.node.name());
-    };
-    let get = |path: &str| -> anyhow::Result<String> {
-        imds_get(netns, &token, path)?.with_context(|| format!("IMDS has no {path}"))
-    };
-    let mut addresses = BTreeSet::new();
-    for mac in get("network/interfaces/macs/")?.lines() {
-        let mac = mac.trim_end_matches('/');
-        for address in get(&format!("network/interfaces/macs/{mac}/local-ipv4s"))?.lines() {
-            addresses.insert(
-                address
-                    .parse()
-                    .with_context(|| format!("reading {address:?}"))?,
-            );
-        }
-    }
-    Ok(addresses)
 }

@@ -1,10 +1,10 @@
 //! The node agent of a node.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 
-use crate::{Binaries, Daemon, Node, wait_for, wait_for_async};
+use crate::{Binaries, Daemon, Node, process::output, wait_for, wait_for_async};
 
 /// How an agent is started.
 #[derive(Debug, Clone)]
@@ -83,6 +83,28 @@ impl Node {
         })?;
         daemon.kill();
         Ok(())
+    }
+
+    /// Asks the agent with `underlay node ...`; the answer is what it prints.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub fn ask_agent(&self, binaries: &Binaries, query: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(binaries.program("underlay")?);
+        command
+            .args(["node", "--socket"])
+            .arg(self.folder.join("agent.sock"))
+            .args(query);
+        output(&mut command)
+    }
+
+    /// The agent's status.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub fn agent_status(&self, binaries: &Binaries) -> anyhow::Result<serde_json::Value> {
+        let text = self.ask_agent(binaries, &["status", "--json"])?;
+        serde_json::from_str(&text).with_context(|| format!("reading the status {text:?}"))
     }
 
     /// The end of the agent's log.

@@ -1,0 +1,144 @@
+//! The benchmarks: every row measures ours, a floor and a peer interleaved in one run.
+//!
+//! Times never gate: a run fails only if a row could not be measured.
+
+mod cni;
+mod fabric;
+mod row;
+mod screen;
+mod statistics;
+mod vpc_calls;
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+
+pub(crate) use self::cni::worker;
+use self::{row::Row, screen::Screen};
+
+/// Measures against a floor and a peer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Where the rows are written, as JSON.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+    /// Few repetitions: shows that everything runs, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Only the rows whose id begins so: `cni`, `fabric` or `vpc`.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// How often things are repeated.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Pods added and deleted for `cni.add` and `cni.del`.
+    pods: usize,
+    /// Pods that stand already for `cni.add.1000`.
+    standing: usize,
+    /// Pods added on top of them.
+    pods_on_top: usize,
+    /// Rounds of UDP exchanges and bursts.
+    rounds: usize,
+    /// Rounds of API calls.
+    call_rounds: usize,
+}
+
+/// A part of the benchmarks and the rows that it yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Vpc,
+    Fabric,
+    Cni,
+}
+
+/// Runs the benchmarks, shows a table and writes the rows.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let sizes = if arguments.quick {
+        Sizes::QUICK
+    } else {
+        Sizes::FULL
+    };
+    let screen = Screen::new();
+    let mut rows = Vec::new();
+    let mut failed = 0_usize;
+    for part in Part::selected(arguments.only.as_deref()) {
+        match part.measure(sizes, screen).await {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                failed += 1;
+                screen.say(&format!(
+                    "bench: {} could not be measured: {error:#}",
+                    part.name()
+                ));
+            }
+        }
+    }
+    rows.sort_by_key(|row| row.id);
+    screen.say(&screen::table(&rows));
+    write_json(&arguments.json, &rows)?;
+    screen.say(&format!(
+        "bench: {} rows in {}, {failed} parts failed",
+        rows.len(),
+        arguments.json.display()
+    ));
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn write_json(path: &std::path::Path, rows: &[Row]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let json = serde_json::to_string_pretty(rows)?;
+    fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))
+}
+
+// === impl Sizes ===
+
+impl Sizes {
+    const FULL: Self = Self {
+        pods: 200,
+        standing: 1000,
+        pods_on_top: 50,
+        rounds: 40,
+        call_rounds: 5,
+    };
+    const QUICK: Self = Self {
+        pods: 10,
+        standing: 40,
+        pods_on_top: 5,
+        rounds: 3,
+        call_rounds: 1,
+    };
+}
+
+// === impl Part ===
+
+impl Part {
+    fn selected(only: Option<&str>) -> impl Iterator<Item = Self> {
+        [Self::Vpc, Self::Fabric, Self::Cni]
+            .into_iter()
+            .filter(move |part| only.is_none_or(|only| only.starts_with(part.name())))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Vpc => "vpc",
+            Self::Fabric => "fabric",
+            Self::Cni => "cni",
+        }
+    }
+
+    async fn measure(self, sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<Row>> {
+        match self {
+            Self::Vpc => vpc_calls::measure(sizes, screen).await,
+            Self::Fabric => fabric::measure(sizes, screen).await,
+            Self::Cni => cni::measure(sizes, screen).await,
+        }
+    }
+}
