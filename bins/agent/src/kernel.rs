@@ -3,15 +3,37 @@
 //! All calls block, on the caller's thread; the work is done by threads of the [`Kernel`]'s own,
 //! which hold its sockets and may change namespaces. Calls may come from any number of threads.
 
+mod check;
+mod execute;
+mod failure;
+mod observe;
+mod reaper;
+mod restore;
+mod translate;
+mod wire;
+mod workers;
+
 use std::{
+    collections::BTreeSet,
     net::Ipv4Addr,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
-use underlay_netlink::KernelError;
-use underlay_netplan::{EniSlot, EniWiring, NodeFacts, PodWiring};
-use underlay_types::{Class, SecurityGroupSet};
+pub use failure::Failure;
+pub use restore::Restored;
+use underlay_netlink::{KernelError, link, netns};
+use underlay_netplan::{
+    EniSlot, EniWiring, NodeFacts, NodeState, Plan, eni,
+    eni::EniInUse,
+    node,
+    numbers::{POD_GROUP, RETIRED_GROUP},
+    set_chain,
+};
+use underlay_types::{PoolGroups, SecurityGroupSet};
+
+use self::{execute::Execution, reaper::Reaper, workers::Workers};
 
 /// What may be set about the kernel's work.
 #[derive(Debug, Clone)]
@@ -31,56 +53,48 @@ impl Default for KernelConfig {
     }
 }
 
-/// What the kernel refused, and what could not be undone after that.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{doing}: {error}")]
-pub struct Failure {
-    /// What was being done, for example `wire pod underlay/c1/eth0`.
-    pub doing: String,
-    /// The operation that failed, on what, and the kernel's answer.
-    pub error: KernelError,
-    /// Operations that undo what was done before and that failed too. Empty: nothing is left.
-    pub left: Vec<KernelError>,
-}
-
-impl Failure {
-    /// What the caller can do about it.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        self.error.class()
-    }
-}
-
-/// What [`Kernel::restore`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Restored {
-    /// Pods whose device is gone: their namespace died while nobody looked. They are unwired.
-    pub gone: Vec<PodWiring>,
-    /// Differences from what had to be there that were put right, as text for the log.
-    pub repaired: Vec<String>,
-    /// Devices of ours that belong to no pod given; they are retired.
-    pub strays: Vec<String>,
-}
-
 /// The node's kernel.
 #[derive(Debug)]
-pub struct Kernel {}
+pub struct Kernel {
+    workers: Workers,
+    reaper: Reaper,
+    /// Read while a pod is wired or unwired, written while ENIs come and go.
+    topology: RwLock<()>,
+    state: Mutex<NodeState>,
+    /// Group sets whose chains exist.
+    chains: Mutex<BTreeSet<SecurityGroupSet>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Kernel {
     /// Starts the threads in the calling thread's namespace. Changes nothing yet.
     ///
     /// # Errors
-    /// When sockets cannot be opened, which needs CAP_NET_ADMIN.
-    pub fn new(config: KernelConfig) -> Result<Self, Failure> {
-        unimplemented!("{config:?}")
+    /// When sockets cannot be opened.
+    pub fn new(config: &KernelConfig) -> Result<Self, Failure> {
+        let home = netns::current().map_err(|error| Failure::clean("start", error))?;
+        Self::new_in(home, config)
     }
 
     /// Starts the threads in `netns`.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn new_in(netns: OwnedFd, config: KernelConfig) -> Result<Self, Failure> {
-        unimplemented!("{netns:?} {config:?}")
+    pub fn new_in(netns: OwnedFd, config: &KernelConfig) -> Result<Self, Failure> {
+        let home = Arc::new(netns);
+        let start = || {
+            Ok(Self {
+                workers: Workers::start(config.workers, &home)?,
+                reaper: Reaper::start(&home, config.reap_after)?,
+                topology: RwLock::default(),
+                state: Mutex::default(),
+                chains: Mutex::default(),
+            })
+        };
+        start().map_err(|error| Failure::clean("start the kernel's threads", error))
     }
 
     /// Makes the node ready for ENIs and pods: forwarding, the nftables table. Idempotent; pods
@@ -89,25 +103,76 @@ impl Kernel {
     /// # Errors
     /// What the kernel or `nft` refused; repeat the call.
     pub fn setup_node(&self, facts: &NodeFacts) -> Result<(), Failure> {
-        unimplemented!("{facts:?}")
+        let doing = "set the node up";
+        self.all_or_nothing(doing, node::setup(facts))?;
+        self.reaper
+            .reap()
+            .map_err(|error| Failure::clean(doing, error))
     }
 
     /// Brings an ENI (the primary one too) into use for pods: its device up, its table and rule.
     /// Pods of the same groups on other ENIs become reachable directly. Idempotent.
     ///
     /// # Errors
-    /// `NotFound` while the device has not appeared yet; nothing is left behind then.
+    /// `NotFound` while the device has not appeared yet. No route, no rule is left behind.
     pub fn use_eni(&self, eni: &EniWiring) -> Result<(), Failure> {
-        unimplemented!("{eni:?}")
+        let doing = format!("use {} in slot {}", eni.eni, eni.slot);
+        let _alone = self.write_topology();
+        let mac = eni.mac;
+        let found = self
+            .workers
+            .run(move |context| link::by_mac(&mut context.socket, mac));
+        let device = found
+            .and_then(|found| found)
+            .map_err(|error| Failure::clean(&doing, error))?
+            .name;
+        let eni = EniInUse {
+            wiring: eni.clone(),
+            device,
+        };
+        let mut state = lock(&self.state).clone();
+        match state.remove_eni(eni.wiring.slot) {
+            // Another ENI was attached in its place.
+            Some(former) if former != eni => {
+                self.all_possible(&doing, eni::lower(&state, &former))?
+            }
+            _ => {}
+        }
+        self.all_or_nothing(&doing, eni::raise(&state, &eni))?;
+        state.insert_eni(eni);
+        *lock(&self.state) = state;
+        Ok(())
     }
 
-    /// Takes an ENI out of use: its rule and table. Its pods must be unwired. Idempotent; the
-    /// device may be gone already.
+    /// Takes an ENI out of use: its rule and table, and the chains of its group set if no other
+    /// ENI carries it. Its pods must be unwired. Idempotent; the device may be gone already.
     ///
     /// # Errors
     /// What the kernel refused; repeat the call.
     pub fn drop_eni(&self, slot: EniSlot) -> Result<(), Failure> {
-        unimplemented!("{slot:?}")
+        let _alone = self.write_topology();
+        let mut state = lock(&self.state).clone();
+        let Some(eni) = state.remove_eni(slot) else {
+            return Ok(());
+        };
+        let doing = format!("drop {} from slot {slot}", eni.wiring.eni);
+        let mut plan = eni::lower(&state, &eni);
+        let orphaned = match eni.wiring.groups {
+            PoolGroups::Exactly(set) => Some(set).filter(|set| {
+                let groups = PoolGroups::Exactly(set.clone());
+                state.tables_of(&groups).next().is_none()
+            }),
+            PoolGroups::Default => None,
+        };
+        if let Some(set) = &orphaned {
+            plan.0.extend(set_chain::remove(set).0);
+        }
+        self.all_possible(&doing, plan)?;
+        *lock(&self.state) = state;
+        if let Some(set) = &orphaned {
+            lock(&self.chains).remove(set);
+        }
+        Ok(())
     }
 
     /// Sets what pods of an explicit set may send each other on this node. Until it is called for a
@@ -120,54 +185,19 @@ impl Kernel {
         set: &SecurityGroupSet,
         policy: &underlay_policy::Compiled,
     ) -> Result<(), Failure> {
-        unimplemented!("{set:?} {policy:?}")
-    }
-
-    /// Wires a pod in its namespace: all or nothing. Its ENI must be in use. A pod that is wired
-    /// already, in this namespace, stays as it is; what is left of an earlier try is removed first,
-    /// as is its own device that waits to be deleted.
-    ///
-    /// # Errors
-    /// What the kernel refused. Nothing is left behind unless [`Failure::left`] says so.
-    pub fn wire_pod(&self, pod: &PodWiring, netns: BorrowedFd<'_>) -> Result<(), Failure> {
-        unimplemented!("{pod:?} {netns:?}")
-    }
-
-    /// Takes a pod off the network: marks, routes and map entries are gone when it returns; the
-    /// device is deleted later ([`Self::pending_removal`]). Idempotent; works without the namespace.
-    ///
-    /// # Errors
-    /// What the kernel refused, after everything else was removed; repeat the call.
-    pub fn unwire_pod(&self, pod: &PodWiring) -> Result<(), Failure> {
-        unimplemented!("{pod:?}")
-    }
-
-    /// Compares what stands in the kernel with what must; one line of text for each difference.
-    ///
-    /// # Errors
-    /// When the kernel cannot be read.
-    pub fn check_pod(
-        &self,
-        pod: &PodWiring,
-        netns: BorrowedFd<'_>,
-    ) -> Result<Vec<String>, Failure> {
-        unimplemented!("{pod:?} {netns:?}")
-    }
-
-    /// After a restart, and after [`Self::setup_node`] and [`Self::use_eni`] for every ENI: takes
-    /// over the pods that the journal knows, puts right what differs, removes what belongs to none.
-    ///
-    /// # Errors
-    /// What the kernel refused; repeat the call.
-    pub fn restore(&self, pods: &[PodWiring]) -> Result<Restored, Failure> {
-        unimplemented!("{pods:?}")
+        let sender = policy.sender_chain(&set_chain::receiver_chain(set));
+        let plan = set_chain::write(set, &sender, &policy.receiver_chain());
+        let mut chains = lock(&self.chains);
+        self.all_or_nothing(&format!("set the rules of {set}"), plan)?;
+        chains.insert(set.clone());
+        Ok(())
     }
 
     /// Whether the device of an unwired pod that had `address` still exists. Such an address must
     /// not leave cooldown.
     #[must_use]
     pub fn pending_removal(&self, address: Ipv4Addr) -> bool {
-        unimplemented!("{address:?}")
+        self.reaper.holds(address)
     }
 
     /// Deletes now what waits to be deleted, and waits for it.
@@ -175,7 +205,8 @@ impl Kernel {
     /// # Errors
     /// What the kernel refused; the devices stay queued.
     pub fn reap(&self) -> Result<(), Failure> {
-        unimplemented!()
+        let reaped = self.reaper.reap();
+        reaped.map_err(|error| Failure::clean("delete retired devices", error))
     }
 
     /// Removes everything of ours from the node's kernel: pods, ENIs, the nftables table.
@@ -183,6 +214,75 @@ impl Kernel {
     /// # Errors
     /// The first refusal, with the others in [`Failure::left`]; the rest is removed.
     pub fn uninstall(&self) -> Result<(), Failure> {
-        unimplemented!()
+        let doing = "remove everything from the node";
+        let _alone = self.write_topology();
+        let removed = self.workers.run(|context| {
+            let found = observe::Observed::read(context)?;
+            let remove = underlay_netplan::diff::plan(&BTreeSet::new(), &found.objects);
+            let mut errors = Execution::new(context, None).all_possible(&remove);
+            for group in [POD_GROUP, RETIRED_GROUP] {
+                let delete = link::delete_group(group).or_missing();
+                errors.extend(context.socket.run(&[delete]).err());
+            }
+            errors.extend(Execution::new(context, None).all_possible(&node::teardown()));
+            Ok(errors)
+        });
+        let errors = removed
+            .and_then(|removed| removed)
+            .unwrap_or_else(|error: KernelError| vec![error]);
+        Failure::first(doing, errors)?;
+        *lock(&self.state) = NodeState::default();
+        lock(&self.chains).clear();
+        self.reap()
+    }
+
+    /// Makes the chains of `set` exist; they may be empty, which lets nothing pass.
+    fn ensure_chains(&self, set: &SecurityGroupSet) -> Result<(), KernelError> {
+        let mut chains = lock(&self.chains);
+        if chains.contains(set) {
+            return Ok(());
+        }
+        let plan = set_chain::ensure(set);
+        let done = self
+            .workers
+            .run(move |context| Execution::new(context, None).all_or_nothing(&plan))?;
+        done.map_err(|(error, _)| error)?;
+        chains.insert(set.clone());
+        Ok(())
+    }
+
+    fn all_or_nothing(&self, doing: &str, plan: Plan) -> Result<(), Failure> {
+        let done = self
+            .workers
+            .run(move |context| Execution::new(context, None).all_or_nothing(&plan));
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err((error, left))) => Err(Failure {
+                doing: doing.to_owned(),
+                error,
+                left,
+            }),
+            Err(error) => Err(Failure::clean(doing, error)),
+        }
+    }
+
+    fn all_possible(&self, doing: &str, plan: Plan) -> Result<(), Failure> {
+        let done = self
+            .workers
+            .run(move |context| Execution::new(context, None).all_possible(&plan));
+        match done {
+            Ok(errors) => Failure::first(doing, errors),
+            Err(error) => Err(Failure::clean(doing, error)),
+        }
+    }
+
+    fn read_topology(&self) -> RwLockReadGuard<'_, ()> {
+        self.topology.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_topology(&self) -> RwLockWriteGuard<'_, ()> {
+        self.topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,6 +34,18 @@ pub fn write(set: &SecurityGroupSet, sender: &[String], receiver: &[String]) -> 
     Plan(vec![Op::Script(script)])
 }
 
+/// Makes the chains of `set` exist and leaves the lines of existing ones alone. Without lines they
+/// let nothing pass: what no line decides about is dropped after them.
+#[must_use]
+pub fn ensure(set: &SecurityGroupSet) -> Plan {
+    let (sender, receiver) = (names::set_chain(set), receiver_chain(set));
+    let table = format!("inet {NFT_TABLE}");
+    let script = format!(
+        "# {set}\nadd table {table}\nadd chain {table} {receiver}\nadd chain {table} {sender}\n"
+    );
+    Plan(vec![Op::Script(script)])
+}
+
 /// Removes the chains of `set`; no pod of the set may be wired any more.
 #[must_use]
 pub fn remove(set: &SecurityGroupSet) -> Plan {

@@ -1,0 +1,303 @@
+//! Carries out plans.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use ipnet::IpNet;
+use underlay_netlink::{
+    Errno, IfIndex, KernelError, Request,
+    address::{self, Address},
+    link::{self, Veth, VethEnd},
+    neighbour::{self, Neighbour},
+    nft::{self, Element},
+    route::{self, Route},
+    sysctl,
+};
+use underlay_netplan::{
+    Object, Op, Plan, PodWiring,
+    numbers::{POD_GROUP, RETIRED_GROUP},
+};
+
+use super::{
+    translate::{Wanted, wanted},
+    workers::Context,
+};
+
+/// The index of "no device" in messages.
+const NONE: IfIndex = IfIndex(0);
+
+/// A plan under way.
+pub(super) struct Execution<'a> {
+    context: &'a mut Context,
+    netns: Option<BorrowedFd<'a>>,
+    indices: HashMap<String, Option<IfIndex>>,
+}
+
+/// An operation on objects that can be sent together with its neighbours in the plan.
+struct Change<'a> {
+    op: &'a Op,
+    wanted: Wanted,
+    is_add: bool,
+}
+
+impl<'a> Execution<'a> {
+    /// Plans run with `context`; those that wire a pod also need its namespace.
+    pub(super) fn new(context: &'a mut Context, netns: Option<BorrowedFd<'a>>) -> Self {
+        Self {
+            context,
+            netns,
+            indices: HashMap::new(),
+        }
+    }
+
+    /// Carries out the whole plan or nothing of it: what was done before a failure is undone, in
+    /// the reverse order. Returns the failure and what could not be undone.
+    pub(super) fn all_or_nothing(
+        &mut self,
+        plan: &Plan,
+    ) -> Result<(), (KernelError, Vec<KernelError>)> {
+        let mut done = Vec::new();
+        let mut failed = None;
+        for group in groups(&plan.0) {
+            for (op, answer) in group.iter().zip(self.run_group(group)) {
+                match answer {
+                    Ok(()) => done.push(op),
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                let undo: Vec<_> = done.iter().rev().filter_map(|op| op.inverse()).collect();
+                return Err((error, self.all_possible(&Plan(undo))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out all of the plan that can be; returns what failed.
+    pub(super) fn all_possible(&mut self, plan: &Plan) -> Vec<KernelError> {
+        let mut errors = Vec::new();
+        for group in groups(&plan.0) {
+            errors.extend(self.run_group(group).into_iter().filter_map(Result::err));
+        }
+        errors
+    }
+
+    /// Carries out operations that [`groups`] put together.
+    fn run_group(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
+        if let [op] = ops
+            && change_of(op).is_none()
+        {
+            return vec![self.run_single(op)];
+        }
+        let mut answers: Vec<Result<(), KernelError>> = vec![Ok(()); ops.len()];
+        let mut changes = Vec::with_capacity(ops.len());
+        for (position, op) in ops.iter().enumerate() {
+            match self.translate(op) {
+                Ok(Some(change)) => changes.push((position, change)),
+                Ok(None) => {}
+                Err(error) => answers[position] = Err(error),
+            }
+        }
+        for (position, answer) in self.send(changes) {
+            answers[position] = answer;
+        }
+        answers
+    }
+
+    /// The change that an operation asks for; none if its device is gone and the object with it.
+    fn translate<'o>(&mut self, op: &'o Op) -> Result<Option<Change<'o>>, KernelError> {
+        let Some((object, is_add)) = change_of(op) else {
+            return Ok(None);
+        };
+        let index = match object.device() {
+            None => NONE,
+            Some(device) => match self.index(device)? {
+                Some(index) => index,
+                None if is_add => return Err(no_device("add", &object.to_string())),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Change {
+            op,
+            wanted: wanted(object, index),
+            is_add,
+        }))
+    }
+
+    /// Sends changes: elements of nftables as one transaction, the others as one datagram.
+    fn send(&mut self, changes: Vec<(usize, Change<'_>)>) -> Vec<(usize, Result<(), KernelError>)> {
+        let (mut elements, mut requests) = (Vec::new(), Vec::new());
+        let mut is_add = false;
+        for (position, change) in changes {
+            debug_assert!(change_of(change.op).is_some(), "only objects are grouped");
+            is_add = change.is_add;
+            match change.wanted {
+                Wanted::Element(element) => elements.push((position, element)),
+                Wanted::Requests(add, _) if is_add => requests.push((position, add)),
+                Wanted::Requests(_, remove) => requests.push((position, remove)),
+            }
+        }
+        let mut answers = self.send_elements(elements, is_add);
+        let (positions, requests): (Vec<_>, Vec<Request>) = requests.into_iter().unzip();
+        answers.extend(
+            positions
+                .into_iter()
+                .zip(self.context.socket.run_each(&requests)),
+        );
+        answers
+    }
+
+    fn send_elements(
+        &mut self,
+        elements: Vec<(usize, Element)>,
+        is_add: bool,
+    ) -> Vec<(usize, Result<(), KernelError>)> {
+        if elements.is_empty() {
+            return Vec::new();
+        }
+        let (positions, elements): (Vec<_>, Vec<Element>) = elements.into_iter().unzip();
+        let answer = if is_add {
+            self.context.nft.add(&elements)
+        } else {
+            self.context.nft.delete(&elements)
+        };
+        positions
+            .into_iter()
+            .map(|position| (position, answer.clone()))
+            .collect()
+    }
+
+    fn run_single(&mut self, op: &Op) -> Result<(), KernelError> {
+        match op {
+            Op::Add(_) | Op::Remove(_) => Ok(()),
+            Op::AddPodDevice(pod) => self.add_pod_device(pod),
+            Op::ConfigurePod(pod) => self.configure_pod(pod),
+            Op::DeleteDevice(device) => {
+                self.indices.remove(device);
+                self.context
+                    .socket
+                    .run(&[link::delete_by_name(device).or_missing()])
+            }
+            Op::RaiseDevice { device, mtu } => {
+                let index = self.index(device)?;
+                let index = index.ok_or_else(|| no_device("raise", device))?;
+                let requests = [link::set_mtu(index, *mtu), link::set_up(index, true)];
+                self.context.socket.run(&requests)
+            }
+            Op::RetireDevice(device) => match self.index(device)? {
+                Some(index) => {
+                    let retire = link::set_group(index, RETIRED_GROUP).or_missing();
+                    self.context.socket.run(&[retire])
+                }
+                None => Ok(()),
+            },
+            Op::Script(script) => nft::load(script),
+            Op::Sysctl { name, value } => sysctl::write(name, value),
+        }
+    }
+
+    fn add_pod_device(&mut self, pod: &PodWiring) -> Result<(), KernelError> {
+        let (host, inside) = (pod.host_device(), pod.key.ifname.to_string());
+        let near = VethEnd {
+            mac: Some(pod.host_mac()),
+            mtu: Some(pod.mtu),
+            group: POD_GROUP,
+            ..VethEnd::named(&host)
+        };
+        let far = VethEnd {
+            mac: Some(pod.pod_mac()),
+            mtu: Some(pod.mtu),
+            netns: self.netns,
+            ..VethEnd::named(&inside)
+        };
+        let request = link::add_veth(&Veth {
+            near,
+            near_up: true,
+            far,
+        });
+        self.context.socket.run(&[request])?;
+        self.indices.remove(&host);
+        Ok(())
+    }
+
+    fn configure_pod(&self, pod: &PodWiring) -> Result<(), KernelError> {
+        let netns = self
+            .netns
+            .ok_or_else(|| no_device("configure", "pod without namespace"))?;
+        let mut socket = self.context.socket_in(netns.as_fd())?;
+        let dev = link::by_name(&mut socket, pod.key.ifname.as_str())?.index;
+        let gateway = IpAddr::V4(PodWiring::GATEWAY);
+        let to_gateway = Route::direct(IpNet::from(gateway), dev, route::MAIN);
+        let default = Route::via(
+            IpNet::V4(ipnet::Ipv4Net::default()),
+            gateway,
+            dev,
+            route::MAIN,
+        );
+        let own = Address::new(dev, IpNet::from(IpAddr::V4(pod.address)));
+        socket.run(&[
+            link::set_up(dev, true),
+            address::add(&own),
+            route::add(&to_gateway),
+            route::add(&default.without_onlink()),
+            neighbour::set(&Neighbour::permanent(dev, gateway, pod.host_mac())),
+        ])
+    }
+
+    /// The index of a device, looked up once; `#12` is the index 12 of a device that is gone.
+    fn index(&mut self, device: &str) -> Result<Option<IfIndex>, KernelError> {
+        if let Some(index) = device.strip_prefix('#') {
+            return Ok(index.parse().ok().map(IfIndex));
+        }
+        if let Some(known) = self.indices.get(device) {
+            return Ok(*known);
+        }
+        let index = match link::by_name(&mut self.context.socket, device) {
+            Ok(link) => Some(link.index),
+            Err(error) if error.is_missing() => None,
+            Err(error) => return Err(error),
+        };
+        self.indices.insert(device.to_owned(), index);
+        Ok(index)
+    }
+}
+
+/// Whether the operation adds or removes an object.
+fn change_of(op: &Op) -> Option<(&Object, bool)> {
+    match op {
+        Op::Add(object) => Some((object, true)),
+        Op::Remove(object) => Some((object, false)),
+        _ => None,
+    }
+}
+
+/// What of an object goes to nftables, what to rtnetlink: only like with like is sent together,
+/// so that the order of the plan holds.
+fn is_element(object: &Object) -> bool {
+    matches!(
+        object,
+        Object::PodExplicit { .. } | Object::PodMark { .. } | Object::PodPolicy { .. }
+    )
+}
+
+/// The operations in runs that can be sent together.
+fn groups(ops: &[Op]) -> impl Iterator<Item = &[Op]> {
+    ops.chunk_by(|one, next| match (change_of(one), change_of(next)) {
+        (Some((one, add)), Some((next, too))) => add == too && is_element(one) == is_element(next),
+        _ => false,
+    })
+}
+
+fn no_device(op: &'static str, object: &str) -> KernelError {
+    KernelError {
+        op,
+        object: object.to_owned(),
+        errno: Errno::NODEV,
+        message: "the device does not exist".to_owned(),
+    }
+}

@@ -1,0 +1,160 @@
+//! What stands in the node's kernel, in the words of the plan.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::IpNet;
+use underlay_netlink::{
+    Family, IfIndex, KernelError,
+    link::{self, Link},
+    neighbour,
+    nft::{Element, Value},
+    route::{self, Kind},
+    rule,
+};
+use underlay_netplan::{
+    Object, Route, Target,
+    numbers::{
+        ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE,
+        NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP,
+    },
+};
+
+use super::workers::Context;
+
+/// Everything of ours that stands in the node's kernel.
+pub(super) struct Observed {
+    /// Objects, with `#index` for devices that are gone.
+    pub(super) objects: BTreeSet<Object>,
+    /// Devices of pods that are not retired.
+    pub(super) pod_devices: BTreeMap<String, Link>,
+}
+
+impl Observed {
+    /// Reads the kernel.
+    pub(super) fn read(context: &mut Context) -> Result<Self, KernelError> {
+        // Elements before devices: an element whose device is not found was orphaned for sure.
+        let sets = [NFT_POD_MARK, NFT_POD_EXPLICIT, NFT_POD_POLICY];
+        let mut elements = Vec::new();
+        for set in sets {
+            match context.nft.elements(NFT_TABLE, set) {
+                Ok(found) => elements.extend(found),
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let routes = route::dump(&mut context.socket, Family::V4)?;
+        let rules = rule::dump(&mut context.socket, Family::V4)?;
+        let neighbours = neighbour::dump(&mut context.socket, Family::V4)?;
+        let links = Links::read(context)?;
+        let of_elements = elements.iter().filter_map(|element| links.element(element));
+        let of_routes = routes.iter().filter_map(|route| links.route(route));
+        let of_rules = rules.iter().filter_map(rule_object);
+        let of_neighbours = neighbours.iter().filter_map(|found| links.neighbour(found));
+        Ok(Self {
+            objects: of_elements
+                .chain(of_routes)
+                .chain(of_rules)
+                .chain(of_neighbours)
+                .collect(),
+            pod_devices: links.pods(),
+        })
+    }
+}
+
+/// The devices by index.
+struct Links(BTreeMap<IfIndex, Link>);
+
+impl Links {
+    fn read(context: &mut Context) -> Result<Self, KernelError> {
+        let links = link::dump(&mut context.socket)?;
+        Ok(Self(
+            links.into_iter().map(|link| (link.index, link)).collect(),
+        ))
+    }
+
+    fn name(&self, index: IfIndex) -> String {
+        self.0
+            .get(&index)
+            .map_or_else(|| index.to_string(), |link| link.name.clone())
+    }
+
+    fn is_ours(&self, index: IfIndex) -> bool {
+        let link = self.0.get(&index);
+        link.is_some_and(|link| link.group == POD_GROUP || link.group == RETIRED_GROUP)
+    }
+
+    fn pods(&self) -> BTreeMap<String, Link> {
+        let pods = self.0.values().filter(|link| link.group == POD_GROUP);
+        pods.map(|link| (link.name.clone(), link.clone())).collect()
+    }
+
+    fn element(&self, element: &Element) -> Option<Object> {
+        let (index, rest) = element.key.split_at_checked(4)?;
+        let device = self.name(IfIndex(u32::from_ne_bytes(index.try_into().ok()?)));
+        match (element.set.as_str(), &element.value) {
+            (NFT_POD_EXPLICIT, _) => Some(Object::PodExplicit { device }),
+            (NFT_POD_MARK, Value::Number(mark)) => {
+                let address = Ipv4Addr::from(<[u8; 4]>::try_from(rest).ok()?);
+                Some(Object::PodMark {
+                    device,
+                    address,
+                    mark: *mark,
+                })
+            }
+            (NFT_POD_POLICY, Value::Jump(chain)) => Some(Object::PodPolicy {
+                device,
+                chain: chain.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn route(&self, route: &route::Route) -> Option<Object> {
+        let of_eni = (ENI_TABLE_BASE..ENI_TABLE_END).contains(&route.table);
+        let of_pod = route.table == MAIN_TABLE && route.dev.is_some_and(|dev| self.is_ours(dev));
+        if !of_eni && !of_pod {
+            return None;
+        }
+        let IpNet::V4(destination) = route.destination else {
+            return None;
+        };
+        let target = match (route.kind, route.dev, route.gateway) {
+            (Kind::Unicast, Some(dev), None) => Target::Device(self.name(dev)),
+            (Kind::Unicast, Some(dev), Some(IpAddr::V4(router))) => Target::Router {
+                device: self.name(dev),
+                router,
+            },
+            (Kind::Unreachable, ..) => Target::Unreachable,
+            _ => return None,
+        };
+        Some(Object::Route(Route {
+            table: route.table,
+            destination,
+            target,
+        }))
+    }
+
+    fn neighbour(&self, found: &neighbour::Neighbour) -> Option<Object> {
+        match (found.address, found.mac) {
+            (IpAddr::V4(address), Some(mac)) if found.permanent && self.is_ours(found.dev) => {
+                Some(Object::Neighbour {
+                    device: self.name(found.dev),
+                    address,
+                    mac,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn rule_object(rule: &rule::Rule) -> Option<Object> {
+    let (mark, mask) = rule.mark?;
+    (rule.priority == ENI_RULE_PRIORITY && mask == ENI_MARK_MASK).then_some(Object::Rule {
+        mark,
+        table: rule.table,
+    })
+}

@@ -1,0 +1,95 @@
+//! Objects of the plan as requests to the kernel.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use underlay_netlink::{
+    Family, IfIndex, Request,
+    neighbour::{self, Neighbour},
+    nft::{Element, Value},
+    route::{self, Kind, Scope},
+    rule::{self, Rule},
+};
+use underlay_netplan::{
+    Object, Route, Target,
+    numbers::{
+        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
+    },
+};
+
+/// The metric of a route that is asked last.
+pub(super) const LAST: u32 = u32::MAX;
+
+/// What the kernel is asked for an object.
+pub(super) enum Wanted {
+    /// An element of an nftables set.
+    Element(Element),
+    /// Requests to add and to remove.
+    Requests(Request, Request),
+}
+
+/// Translates an object whose device, if it has one, has the index `index`. Adding what is there
+/// and removing what is not succeed.
+pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
+    match object {
+        Object::Neighbour { address, mac, .. } => {
+            let neighbour = Neighbour::permanent(index, IpAddr::V4(*address), *mac);
+            let (set, delete) = (neighbour::set(&neighbour), neighbour::delete(&neighbour));
+            Wanted::Requests(set, delete.or_missing())
+        }
+        Object::PodExplicit { .. } => {
+            Wanted::Element(element(NFT_POD_EXPLICIT, key(index), Value::None))
+        }
+        Object::PodMark { address, mark, .. } => {
+            let mut key = key(index);
+            key.extend(address.octets());
+            Wanted::Element(element(NFT_POD_MARK, key, Value::Number(*mark)))
+        }
+        Object::PodPolicy { chain, .. } => {
+            let value = Value::Jump(chain.clone());
+            Wanted::Element(element(NFT_POD_POLICY, key(index), value))
+        }
+        Object::Route(route) => {
+            let route = route_of(route, index);
+            // Replaced, since a stale route to the same address may be in the way.
+            Wanted::Requests(route::replace(&route), route::delete(&route).or_missing())
+        }
+        Object::Rule { mark, table } => {
+            let rule = Rule::by_mark(Family::V4, ENI_RULE_PRIORITY, *mark, ENI_MARK_MASK, *table);
+            Wanted::Requests(
+                rule::add(&rule).or_exists(),
+                rule::delete(&rule).or_missing(),
+            )
+        }
+    }
+}
+
+fn route_of(route: &Route, index: IfIndex) -> route::Route {
+    let destination = IpNet::V4(route.destination);
+    match &route.target {
+        Target::Device(_) => route::Route::direct(destination, index, route.table),
+        Target::Router { router, .. } => {
+            route::Route::via(destination, IpAddr::V4(*router), index, route.table)
+        }
+        Target::Unreachable => route::Route {
+            kind: Kind::Unreachable,
+            scope: Scope::Universe,
+            dev: None,
+            metric: LAST,
+            ..route::Route::direct(destination, index, route.table)
+        },
+    }
+}
+
+fn key(index: IfIndex) -> Vec<u8> {
+    index.0.to_ne_bytes().to_vec()
+}
+
+fn element(set: &str, key: Vec<u8>, value: Value) -> Element {
+    Element {
+        table: NFT_TABLE.to_owned(),
+        set: set.to_owned(),
+        key,
+        value,
+    }
+}

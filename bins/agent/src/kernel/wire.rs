@@ -1,0 +1,157 @@
+//! Wiring and unwiring pods.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use underlay_netlink::{KernelError, link};
+use underlay_netplan::{
+    NodeState, Op, Plan, PodWiring,
+    numbers::{POD_GROUP, RETIRED_GROUP},
+    pod,
+};
+use underlay_types::PoolGroups;
+
+use super::{
+    Kernel, check,
+    execute::Execution,
+    failure::{Failure, refused},
+    lock,
+    workers::Context,
+};
+
+/// What the attempt to wire a pod came to.
+enum Wired {
+    /// It is wired now.
+    Now,
+    /// It was wired already.
+    Before,
+}
+
+impl Kernel {
+    /// Wires a pod in its namespace: all or nothing. Its ENI must be in use. A pod that is wired
+    /// already, in this namespace, stays as it is; what is left of an earlier try is removed first,
+    /// as is its own device that waits to be deleted.
+    ///
+    /// # Errors
+    /// What the kernel refused. Nothing is left behind unless [`Failure::left`] says so.
+    pub fn wire_pod(&self, pod: &PodWiring, netns: BorrowedFd<'_>) -> Result<(), Failure> {
+        let doing = || format!("wire pod {}", pod.key);
+        let clean = |error| Failure::clean(doing(), error);
+        let _topology = self.read_topology();
+        let state = lock(&self.state).clone();
+        let plan = pod::wire(&state, pod)
+            .map_err(|error| clean(refused("plan", pod.key.to_string(), error.to_string())))?;
+        if let PoolGroups::Exactly(set) = &pod.groups {
+            self.ensure_chains(set).map_err(clean)?;
+        }
+        let netns = netns.try_clone_to_owned().map_err(|error| {
+            clean(refused(
+                "duplicate",
+                "namespace descriptor",
+                error.to_string(),
+            ))
+        })?;
+        let wiring = pod.clone();
+        let wired = self
+            .workers
+            .run(move |context| wire(context, &state, &wiring, &plan, &netns))
+            .map_err(clean)?;
+        match wired {
+            Ok(Wired::Now) => self.reaper.forget(&pod.host_device()),
+            Ok(Wired::Before) => {}
+            Err((error, left)) => {
+                return Err(Failure {
+                    doing: doing(),
+                    error,
+                    left,
+                });
+            }
+        }
+        lock(&self.state).insert_pod(pod.clone());
+        Ok(())
+    }
+
+    /// Takes a pod off the network: marks, routes and map entries are gone when it returns; the
+    /// device is deleted later ([`Self::pending_removal`]). Idempotent; works without the namespace.
+    ///
+    /// # Errors
+    /// What the kernel refused, after everything else was removed; repeat the call.
+    pub fn unwire_pod(&self, pod: &PodWiring) -> Result<(), Failure> {
+        let doing = || format!("unwire pod {}", pod.key);
+        let _topology = self.read_topology();
+        let plan = pod::unwire(&lock(&self.state), pod);
+        let device = pod.host_device();
+        let unwired = self
+            .workers
+            .run(move |context| unwire(context, &plan, &device));
+        match unwired.map_err(|error| Failure::clean(doing(), error))? {
+            Ok(true) => self.reaper.note(pod.host_device(), pod.address),
+            Ok(false) => {}
+            Err(errors) => Failure::first(doing(), errors)?,
+        }
+        lock(&self.state).remove_pod(&pod.key);
+        Ok(())
+    }
+}
+
+fn wire(
+    context: &mut Context,
+    state: &NodeState,
+    pod: &PodWiring,
+    plan: &Plan,
+    netns: &OwnedFd,
+) -> Result<Wired, (KernelError, Vec<KernelError>)> {
+    let alone = |error| (error, Vec::new());
+    let device = pod.host_device();
+    match link::by_name(&mut context.socket, &device) {
+        Err(error) if error.is_missing() => {}
+        Err(error) => return Err(alone(error)),
+        Ok(link) if link.group == RETIRED_GROUP => delete(context, &device).map_err(alone)?,
+        Ok(link) if link.group == POD_GROUP => {
+            let differences = check::differences(context, state, pod, netns.as_fd());
+            if differences.map_err(alone)?.is_empty() {
+                return Ok(Wired::Before);
+            }
+            // Left by an earlier try of this very lease, which gives the device its name.
+            let errors = Execution::new(context, None).all_possible(&pod::unwire(state, pod));
+            if let Some(error) = errors.into_iter().next() {
+                return Err(alone(error));
+            }
+            delete(context, &device).map_err(alone)?;
+        }
+        Ok(_) => {
+            return Err(alone(refused(
+                "add veth",
+                device,
+                "a device that is not ours has the name",
+            )));
+        }
+    }
+    Execution::new(context, Some(netns.as_fd()))
+        .all_or_nothing(plan)
+        .map(|()| Wired::Now)
+}
+
+fn delete(context: &mut Context, device: &str) -> Result<(), KernelError> {
+    let delete = Plan(vec![Op::DeleteDevice(device.to_owned())]);
+    let errors = Execution::new(context, None).all_possible(&delete);
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Unwires a pod; true if its device is still there, retired.
+fn unwire(context: &mut Context, plan: &Plan, device: &str) -> Result<bool, Vec<KernelError>> {
+    let alone = |error| vec![error];
+    let is_there = match link::by_name(&mut context.socket, device) {
+        Ok(_) => true,
+        Err(error) if error.is_missing() => false,
+        Err(error) => return Err(alone(error)),
+    };
+    let errors = Execution::new(context, None).all_possible(plan);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    if !is_there {
+        // The device died with the pod's namespace; its routes went along, its elements stayed.
+        super::restore::sweep(context).map_err(alone)?;
+    }
+    Ok(is_there)
+}

@@ -1,0 +1,134 @@
+//! Threads that live in the node's namespace, hold its sockets, and may visit others.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use underlay_netlink::{Errno, KernelError, Socket, netns, nft::Nft};
+
+/// What a worker has at hand.
+pub(super) struct Context {
+    /// The node's namespace, where the thread always returns to.
+    home: Arc<OwnedFd>,
+    /// Links, addresses, routes, rules, neighbours of the node.
+    pub(super) socket: Socket,
+    /// Elements of the node's nftables sets.
+    pub(super) nft: Nft,
+}
+
+impl Context {
+    /// Moves the calling thread, which must be one of ours, into `home` and opens its sockets.
+    pub(super) fn open(home: Arc<OwnedFd>) -> Result<Self, KernelError> {
+        netns::enter(home.as_fd())?;
+        Ok(Self {
+            home,
+            socket: Socket::open()?,
+            nft: Nft::open()?,
+        })
+    }
+
+    /// A socket in another namespace.
+    pub(super) fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, KernelError> {
+        let visit = netns::Visit::enter(netns, self.home.as_fd())?;
+        let socket = Socket::open();
+        drop(visit);
+        socket
+    }
+}
+
+type Job = Box<dyn FnOnce(&mut Context) + Send>;
+
+/// A fixed number of threads that take jobs in turn.
+#[derive(Debug)]
+pub(super) struct Workers {
+    jobs: Option<mpsc::SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` threads (at least one) in `home`.
+    pub(super) fn start(count: usize, home: &Arc<OwnedFd>) -> Result<Self, KernelError> {
+        let count = count.max(1);
+        // A job that finds no free thread waits in its caller.
+        let (jobs, queue) = mpsc::sync_channel::<Job>(count);
+        let queue = Arc::new(Mutex::new(queue));
+        let (ready, answers) = mpsc::channel();
+        let mut threads = Vec::with_capacity(count);
+        for number in 0..count {
+            let (queue, ready) = (Arc::clone(&queue), ready.clone());
+            let home = Arc::clone(home);
+            let thread = thread::Builder::new()
+                .name(format!("kernel-{number}"))
+                .spawn(move || work(home, &queue, &ready))
+                .map_err(|error| stopped("start", &error.to_string()))?;
+            threads.push(thread);
+        }
+        drop(ready);
+        let workers = Self {
+            jobs: Some(jobs),
+            threads,
+        };
+        for answer in answers {
+            answer?;
+        }
+        Ok(workers)
+    }
+
+    /// Runs `job` on one of the threads and waits for its answer.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Context) -> T + Send + 'static,
+    ) -> Result<T, KernelError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |context| {
+            // A caller that has gone away needs no answer.
+            drop(answer.send(job(context)));
+        });
+        let sent = self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok());
+        sent.and_then(|()| answered.recv().ok())
+            .ok_or_else(|| stopped("run", "its threads have stopped"))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A panic was reported by the thread itself.
+            drop(thread.join());
+        }
+    }
+}
+
+fn work(
+    home: Arc<OwnedFd>,
+    queue: &Mutex<mpsc::Receiver<Job>>,
+    ready: &mpsc::Sender<Result<(), KernelError>>,
+) {
+    let mut context = match Context::open(home) {
+        Ok(context) => context,
+        Err(error) => {
+            drop(ready.send(Err(error)));
+            return;
+        }
+    };
+    drop(ready.send(Ok(())));
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => job(&mut context),
+            Err(mpsc::RecvError) => return,
+        }
+    }
+}
+
+fn stopped(op: &'static str, why: &str) -> KernelError {
+    KernelError {
+        op,
+        object: "kernel worker".to_owned(),
+        errno: Errno::CANCELED,
+        message: why.to_owned(),
+    }
+}
