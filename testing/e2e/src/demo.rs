@@ -7,6 +7,7 @@ mod address_views;
 mod call_matrix;
 mod host_ports;
 mod metadata;
+mod node_table;
 mod rejects;
 mod screen;
 mod stage;
@@ -71,6 +72,7 @@ async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
     host_ports::play(screen, &stage).await?;
     metadata::play(screen, &stage)?;
     add_times::show(screen, &stage).await?;
+    let api = stage.cluster.vpc.ec2().endpoint();
     if keep {
         stage.cluster.persist();
         screen.step_done("left running; `make demo-down` removes it");
@@ -80,6 +82,27 @@ async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
         screen.step_done("nothing is left");
     }
     screen.times();
-    screen.next_commands(keep);
+    screen.next_commands(&next_commands(keep, &api));
     Ok(())
+}
+
+/// Three commands to try next.
+fn next_commands(kept: bool, api: &str) -> [String; 3] {
+    if !kept {
+        return [
+            "make demo KEEP=1    leaves it running to look around",
+            "make bench          what a pod and a packet cost, against a floor and a peer",
+            "make test           every test, from single rules to the container runtime",
+        ]
+        .map(str::to_owned);
+    }
+    [
+        "target/release/underlay node --socket /run/underlay-vpc/demo/nodes/n1/agent.sock status"
+            .to_owned(),
+        format!(
+            "AWS_ENDPOINT_URL_EC2={api} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
+             AWS_DEFAULT_REGION=us-east-1 aws ec2 describe-network-interfaces --output table"
+        ),
+        "make demo-down".to_owned(),
+    ]
 }

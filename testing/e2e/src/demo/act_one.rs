@@ -12,6 +12,7 @@ use underlay_testkit::{
 use super::{
     address_views,
     host_ports::{CONTAINER_PORT, FIRST_HOST_PORT},
+    node_table,
     screen::{Screen, Tone},
     stage::{PlacedPod, Stage},
 };
@@ -39,7 +40,7 @@ pub(super) async fn play(screen: &mut Screen, stage: &mut Stage) -> anyhow::Resu
             held,
         );
     }
-    show_nodes(screen, stage).await?;
+    node_table::show(screen, stage).await?;
 
     screen.step("who reaches whom, by direct addresses, and as whom");
     let endpoints = endpoints(stage)?;
@@ -129,65 +130,6 @@ fn address_is_of_its_node(placed: &PlacedPod) -> Result<(), String> {
             Stage::subnet(placed.node).0
         ));
     }
-    Ok(())
-}
-
-/// The nodes with their ENIs as EC2 shows them and pods as placed.
-async fn show_nodes(screen: &Screen, stage: &Stage) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
-    for (index, node) in stage.cluster.nodes.iter().enumerate() {
-        let interfaces = stage
-            .cluster
-            .vpc
-            .ec2()
-            .interfaces_of(&node.instance)
-            .await?;
-        for (position, interface) in interfaces.iter().enumerate() {
-            let first = position == 0;
-            let placed = stage.pods.iter().chain(&stage.tier_pods);
-            let pods = placed
-                .filter(|placed| placed.eni.as_ref() == Some(&interface.id))
-                .count();
-            let (_, zone) = Stage::subnet(index);
-            rows.push(vec![
-                if first {
-                    node.node.name().to_owned()
-                } else {
-                    String::new()
-                },
-                if first {
-                    node.instance.to_string()
-                } else {
-                    String::new()
-                },
-                if first {
-                    Stage::instance_type(index).to_owned()
-                } else {
-                    String::new()
-                },
-                if first {
-                    zone.to_owned()
-                } else {
-                    String::new()
-                },
-                interface.id.to_string(),
-                interface.primary.to_string(),
-                interface.secondaries.len().to_string(),
-                pods.to_string(),
-            ]);
-        }
-    }
-    let head = [
-        "node",
-        "instance",
-        "type",
-        "zone",
-        "ENI",
-        "primary",
-        "addresses",
-        "pods",
-    ];
-    screen.table(&head, &rows);
     Ok(())
 }
 

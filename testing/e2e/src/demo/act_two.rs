@@ -12,7 +12,7 @@ use underlay_types::SecurityGroupId;
 use super::{
     act_one::{create_each, locate},
     call_matrix::{REFUSED_AFTER, probe_all, show},
-    rejects,
+    node_table, rejects,
     screen::Screen,
     stage::Stage,
     tiers::{Party, Role, TierGroups},
@@ -36,6 +36,7 @@ pub(super) async fn play(screen: &mut Screen, stage: &mut Stage) -> anyhow::Resu
     let parties = gather(stage, &groups).await?;
     show_parties(screen, stage, &parties);
     check_groups(screen, stage, &groups).await?;
+    node_table::show(screen, stage).await?;
 
     screen.step("who may call whom: intended and observed");
     let findings = probe_all(&parties).await?;

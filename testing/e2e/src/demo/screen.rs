@@ -174,20 +174,7 @@ impl Screen {
     }
 
     /// What to do now.
-    pub(super) fn next_commands(&self, kept: bool) {
-        let commands: [&str; 3] = if kept {
-            [
-                "target/release/underlay node status --socket /run/underlay-vpc/demo/nodes/n1/agent.sock",
-                "scripts/demo-aws ec2 describe-network-interfaces --output table",
-                "make demo-down",
-            ]
-        } else {
-            [
-                "make demo KEEP=1    leaves the VPC, the nodes and the pods running to look around",
-                "make bench          what a pod and a packet cost, against a floor and a peer",
-                "make test           every test, from rules to runtime",
-            ]
-        };
+    pub(super) fn next_commands(&self, commands: &[String]) {
         println!("\n{}", self.tone(Tone::Strong, "To try next"));
         for command in commands {
             println!("  {command}");
