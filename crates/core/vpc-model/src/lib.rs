@@ -21,6 +21,7 @@ mod objects;
 mod rng;
 mod tags;
 mod throttle;
+mod verdict;
 
 pub use change::Change;
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
@@ -43,3 +44,4 @@ pub use objects::{
 };
 pub use tags::Tags;
 pub use throttle::{Budget, Throttle};
+pub use verdict::{DropReason, Packet, Segment, Tracker, TrackerTimeouts, Transport, Verdict};

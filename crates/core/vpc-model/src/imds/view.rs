@@ -163,3 +163,6 @@ fn is_up(instance: &Instance) -> bool {
         InstanceState::Pending | InstanceState::Running | InstanceState::ShuttingDown
     )
 }
+
+#[cfg(test)]
+mod tests;
