@@ -63,15 +63,40 @@ pub struct Fabric {
     chunks: HashMap<(u32, u32), u32>,
 }
 
-impl Fabric {
-    /// Makes both namespaces, connects them and loads the programs.
+/// The programs in the kernel, attached to nothing yet. Dropping it leaves nothing.
+pub struct LoadedPrograms {
+    object: Ebpf,
+    maps: Maps,
+}
+
+impl LoadedPrograms {
+    /// Has the kernel verify and take the programs.
     ///
     /// # Errors
-    /// Without root, when a name is taken, or when the kernel refuses the programs. Nothing is
-    /// left behind.
-    pub fn create(names: FabricNames, sizes: &FabricSizes) -> Result<Self, FabricError> {
+    /// Without root, or when the kernel lacks something that the programs use.
+    pub fn load(sizes: &FabricSizes) -> Result<Self, FabricError> {
         let mut object = programs::load(sizes)?;
-        let mut maps = Maps::take(&mut object)?;
+        let maps = Maps::take(&mut object)?;
+        Ok(Self { object, maps })
+    }
+}
+
+impl fmt::Debug for LoadedPrograms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedPrograms").finish_non_exhaustive()
+    }
+}
+
+impl Fabric {
+    /// Makes both namespaces and connects them.
+    ///
+    /// # Errors
+    /// When a name is taken, or the kernel refuses. Nothing is left behind.
+    pub fn create(programs: LoadedPrograms, names: FabricNames) -> Result<Self, FabricError> {
+        let LoadedPrograms {
+            mut object,
+            mut maps,
+        } = programs;
         let netns = netns::create_named(&names.fabric)?;
         let guard = NameGuard(&names.fabric);
         let services = netns::create_named(&names.services)?;

@@ -22,7 +22,7 @@ mod services;
 mod words;
 
 pub use error::FabricError;
-pub use fabric::{Fabric, FabricNames, FabricSizes};
+pub use fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
 pub use flows::{Action, Direction, Drained, FlowRecord};
 pub use words::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,

@@ -10,8 +10,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 use underlay_fabric::{
-    Fabric, FabricNames, FabricSizes, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget,
-    Rule, Subnet, TrackingTimeouts,
+    Fabric, FabricNames, FabricSizes, GroupRules, LoadedPrograms, Peer, PortConfig, Protocol,
+    Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
 use underlay_netlink::{
     Socket,
@@ -91,7 +91,7 @@ impl World {
             tracked_flows: 4096,
             flow_records: 4096,
         };
-        let mut fabric = Fabric::create(names, &sizes).unwrap();
+        let mut fabric = Fabric::create(LoadedPrograms::load(&sizes).unwrap(), names).unwrap();
         for (id, cidr) in [(A, "10.0.1.0/24"), (B, "10.0.2.0/24")] {
             let vpc: VpcId = "vpc-00000001".parse().unwrap();
             let subnet = Subnet {
