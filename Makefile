@@ -43,6 +43,9 @@ advisories: ## Known vulnerabilities of dependencies; needs the advisory databas
 	@scripts/cargo-deny check advisories
 
 bench: build ## Measures against a floor and a peer; writes target/bench.json. QUICK=1 for a short run.
+	@# The floor of the plugin's rows is built as the plugin is.
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile plugin -p underlay-floor --target $(HOST)
+	@install -m 0755 $(TARGET)/$(HOST)/plugin/underlay-floor{,-shim} $(BIN)/
 	@UNDERLAY_PEERS=$$(scripts/peers) $(BIN)/underlay-e2e bench --json $(TARGET)/bench.json $(if $(QUICK),--quick)
 
 clean-host: ## Removes every namespace, link, process and mount of ours, and nothing else.

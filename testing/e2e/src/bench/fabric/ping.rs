@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, UdpSocket},
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Pair {
     near: UdpSocket,
     far: UdpSocket,
+    /// Namespaces on the way that nothing else keeps.
+    _kept: Vec<OwnedFd>,
 }
 
 /// Keeps the calling thread on the first core that it may use.
@@ -46,9 +49,19 @@ impl Pair {
         let (near, far) = (socket(near, near_address)?, socket(far, far_address)?);
         near.connect(far.local_addr()?)?;
         far.connect(near.local_addr()?)?;
-        let pair = Self { near, far };
+        let pair = Self {
+            near,
+            far,
+            _kept: Vec::new(),
+        };
         pair.wait_until_connected()?;
         Ok(pair)
+    }
+
+    /// Keeps `netns` for as long as the pair lives.
+    pub(super) fn keeping(mut self, netns: OwnedFd) -> Self {
+        self._kept.push(netns);
+        self
     }
 
     fn wait_until_connected(&self) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 //! What the fabric is compared with: plain veths. The namespaces have no names and go with the
-//! sockets in them.
+//! pair.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -48,7 +48,7 @@ pub(super) fn through_a_router() -> anyhow::Result<Pair> {
         let default = Route::via(IpNet::default(), IpAddr::V4(gateway), dev, route::MAIN);
         socket.run(&[route::add(&default)])?;
     }
-    open(&near, NEAR, &far, FAR)
+    Ok(open(&near, NEAR, &far, FAR)?.keeping(router))
 }
 
 /// A veth between two namespaces with an address of one /24 at each end.
