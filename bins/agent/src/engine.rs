@@ -1,1 +1,351 @@
 //! The side that decides and acts: allocator, journal, EC2, policy refresh.
+//!
+//! One thread, the actor, owns the allocator and the journal. EC2 calls are tasks, kernel work is
+//! done on the threads that ask for it; both tell the actor what came of them. An ADD is: reserve
+//! (the intent is recorded), wire, record, answer; whatever fails on the way undoes the rest.
+
+mod actor;
+mod calls;
+mod clock;
+mod groups;
+mod journal;
+mod message;
+mod node;
+mod observation;
+mod policy;
+mod start;
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    os::fd::{AsFd, OwnedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Sender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use underlay_cloud::{Ec2, Imds};
+use underlay_netlink::netns;
+use underlay_netplan::PodWiring;
+use underlay_types::{LeaseKey, NetworkName, SecurityGroupSet};
+
+use self::{
+    actor::SharedStatus,
+    clock::boot_time,
+    groups::GroupRegister,
+    journal::LeaseState,
+    message::{Granted, Held, Message, Reply, Reserve},
+};
+pub use self::{
+    journal::JournalError,
+    node::NodeError,
+    start::{EngineConfig, StartError},
+};
+use crate::{
+    kernel::{Failure, Kernel},
+    service::{Attachment, KubernetesPod, NodeService, PodRequest, ServiceError},
+};
+
+/// How long EC2 may take to tell about a group.
+const GROUP_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a drain looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// The running engine. Stops when dropped; pods stay as they are.
+#[derive(Debug)]
+pub struct Engine {
+    inbox: Sender<Message>,
+    kernel: Arc<Kernel>,
+    register: Arc<GroupRegister>,
+    runtime: Handle,
+    status: SharedStatus,
+    stop: CancellationToken,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Starts the engine on the instance it runs on: blocks until it can serve. `connect` makes the
+    /// EC2 client for the instance's region.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing of running pods has been touched then.
+    pub fn start(
+        config: EngineConfig,
+        kernel: Kernel,
+        imds: &Imds,
+        connect: impl FnOnce(&str) -> Result<Ec2, underlay_cloud::ec2::Ec2ConfigError>,
+        runtime: Handle,
+    ) -> Result<Self, StartError> {
+        start::start(config, kernel, imds, connect, runtime)
+    }
+
+    fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ServiceError> {
+        let (reply, answer) = sync_channel(1);
+        let stopping = || ServiceError::NotReady {
+            message: "the agent is stopping".to_owned(),
+        };
+        self.inbox.send(message(reply)).ok().ok_or_else(stopping)?;
+        answer.recv().ok().ok_or_else(stopping)
+    }
+
+    fn tell(&self, message: Message) {
+        if self.inbox.send(message).is_err() {
+            warn!("the agent is stopping; the next start will see what is left");
+        }
+    }
+
+    /// No call to EC2 for groups that were found good before.
+    fn check_groups(&self, set: &SecurityGroupSet) -> Result<(), ServiceError> {
+        if self.register.knows(set) {
+            return Ok(());
+        }
+        let (tell, verdict) = sync_channel(1);
+        let (register, set) = (Arc::clone(&self.register), set.clone());
+        self.runtime.spawn(async move {
+            // The asker may have given up.
+            drop(tell.send(register.check(&set).await));
+        });
+        verdict.recv_timeout(GROUP_DEADLINE).unwrap_or_else(|_| {
+            let message =
+                format!("EC2 did not tell about the security groups in {GROUP_DEADLINE:?}");
+            Err(ServiceError::NoAddress { message })
+        })
+    }
+
+    /// Wires the pod; on a repeated ADD only where the first one's wiring no longer stands.
+    fn wire(&self, granted: &Granted, request: &PodRequest, cookie: u64) -> Result<(), Failure> {
+        let Granted { held, repeated } = granted;
+        let netns = request.netns.as_fd();
+        if *repeated {
+            let same = held.netns_cookie == cookie && held.state == LeaseState::Active;
+            if same && self.kernel.check_pod(&held.wiring, netns)?.is_empty() {
+                return Ok(());
+            }
+            self.kernel.unwire_pod(&held.wiring)?;
+        }
+        self.kernel.wire_pod(&held.wiring, netns)
+    }
+
+    fn try_add(&self, request: PodRequest, wait: Duration) -> Result<Held, ServiceError> {
+        if let Some(set) = request.pool.explicit_set() {
+            self.check_groups(set)?;
+        }
+        let cookie =
+            netns::cookie(request.netns.as_fd()).map_err(|error| ServiceError::Kernel {
+                message: error.to_string(),
+            })?;
+        let wish = Box::new(Reserve {
+            key: request.key.clone(),
+            pool: request.pool.clone(),
+            pod: request.pod.clone(),
+            netns_path: request.netns_path.clone(),
+            netns_cookie: cookie,
+            deadline: boot_time() + wait,
+        });
+        let granted = self.ask(|reply| Message::Reserve(wish, reply))??;
+        let key = &request.key;
+        if let Err(failure) = self.wire(&granted, &request, cookie) {
+            self.tell(Message::WireFailed(key.clone()));
+            return Err(kernel_error(&failure));
+        }
+        let active = self
+            .ask(|reply| Message::Wired {
+                key: key.clone(),
+                cookie,
+                reply,
+            })
+            .and_then(|recorded| recorded);
+        if let Err(error) = active {
+            if let Err(failure) = self.kernel.unwire_pod(&granted.held.wiring) {
+                warn!(%key, %failure, "a pod that could not be recorded is still wired");
+            }
+            self.tell(Message::WireFailed(key.clone()));
+            return Err(error);
+        }
+        Ok(granted.held)
+    }
+
+    fn try_del(&self, key: &LeaseKey) -> Result<Option<Held>, ServiceError> {
+        let held = self.ask(|reply| Message::BeginDel(key.clone(), reply))??;
+        if let Some(held) = &held {
+            self.kernel
+                .unwire_pod(&held.wiring)
+                .map_err(|failure| kernel_error(&failure))?;
+            self.ask(|reply| Message::Unwired(key.clone(), reply))??;
+        }
+        Ok(held)
+    }
+
+    fn del_all(&self, keys: Vec<LeaseKey>) -> Result<(), ServiceError> {
+        // The first failure is told; the rest is removed all the same.
+        let results: Vec<_> = keys.iter().map(|key| self.del(key, None)).collect();
+        results.into_iter().collect()
+    }
+}
+
+impl NodeService for Engine {
+    fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError> {
+        let begun = Instant::now();
+        let (key, pool) = (request.key.clone(), request.pool.clone());
+        let pod = name(request.pod.as_ref());
+        let result = self.try_add(request, wait);
+        let took = begun.elapsed();
+        match result {
+            Ok(held) => {
+                let address = held.wiring.address;
+                info!(%key, pod, %pool, %address, eni = %held.eni, ?took, "ADD");
+                Ok(attachment(held))
+            }
+            Err(error) => {
+                warn!(%key, pod, %pool, %error, ?took, "ADD failed");
+                Err(error)
+            }
+        }
+    }
+
+    fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
+        // Unwiring works from the node's side: the namespace may live or not.
+        drop(netns);
+        let begun = Instant::now();
+        let result = self.try_del(key);
+        let took = begun.elapsed();
+        match result {
+            Ok(Some(held)) => {
+                let (pod, address) = (name(held.pod.as_ref()), held.wiring.address);
+                info!(%key, pod, %address, eni = %held.eni, ?took, "DEL");
+                Ok(())
+            }
+            Ok(None) => {
+                tracing::debug!(%key, ?took, "DEL of an interface without a lease");
+                Ok(())
+            }
+            Err(error) => {
+                warn!(%key, %error, ?took, "DEL failed");
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<(), ServiceError> {
+        let differs = |message| Err(ServiceError::Differs { message });
+        let held = self.ask(|reply| Message::Held(key.clone(), reply))?;
+        let Some(held) = held.filter(|held| held.state == LeaseState::Active) else {
+            return differs(format!("{key} has no lease"));
+        };
+        let cookie = netns::cookie(netns.as_fd()).map_err(|error| ServiceError::Kernel {
+            message: error.to_string(),
+        })?;
+        if cookie != held.netns_cookie {
+            return differs(format!("{key} was wired in another network namespace"));
+        }
+        let differences = self
+            .kernel
+            .check_pod(&held.wiring, netns.as_fd())
+            .map_err(|failure| kernel_error(&failure))?;
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            differs(differences.join("; "))
+        }
+    }
+
+    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {
+        let mut keys = self.ask(|reply| Message::Keys(Some(network.clone()), reply))?;
+        keys.retain(|key| !valid.contains(key));
+        self.del_all(keys)
+    }
+
+    fn status(&self) -> Result<(), ServiceError> {
+        let status = self
+            .status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        status.map_err(|message| ServiceError::NoAddress { message })
+    }
+
+    fn node_status(&self) -> serde_json::Value {
+        self.ask(Message::Status)
+            .unwrap_or_else(|error| serde_json::json!({ "waits_for": [error.to_string()] }))
+    }
+
+    fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {
+        let end = Instant::now() + deadline;
+        self.tell(Message::Drain(true));
+        loop {
+            let left = self.ask(Message::NotDrained)?;
+            if left.is_empty() {
+                info!("drained: every ENI is given back");
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                let message = format!("not drained in {deadline:?}: {}", left.join("; "));
+                return Err(ServiceError::NotReady { message });
+            }
+            std::thread::sleep(DRAIN_POLL);
+        }
+    }
+
+    fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
+        let end = Instant::now() + deadline;
+        self.tell(Message::Drain(true));
+        let keys = self.ask(|reply| Message::Keys(None, reply))?;
+        self.del_all(keys)?;
+        self.kernel
+            .reap()
+            .map_err(|failure| kernel_error(&failure))?;
+        self.drain(end.saturating_duration_since(Instant::now()))?;
+        self.kernel
+            .uninstall()
+            .map_err(|failure| kernel_error(&failure))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        // Whoever still waits for the actor is answered by the end of its channel.
+        drop(self.inbox.send(Message::Stop));
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            warn!("the engine's thread panicked");
+        }
+    }
+}
+
+fn attachment(held: Held) -> Attachment {
+    let Held { wiring, eni, .. } = held;
+    let gateway: Ipv4Addr = PodWiring::GATEWAY;
+    Attachment {
+        address: wiring.address,
+        gateway,
+        eni,
+        host_ifname: wiring.host_device(),
+        host_mac: wiring.host_mac(),
+        pod_mac: wiring.pod_mac(),
+        mtu: wiring.mtu,
+    }
+}
+
+fn name(pod: Option<&KubernetesPod>) -> String {
+    pod.map(|pod| format!("{}/{}", pod.namespace, pod.name))
+        .unwrap_or_default()
+}
+
+fn kernel_error(failure: &Failure) -> ServiceError {
+    let mut message = failure.to_string();
+    for left in &failure.left {
+        message.push_str(&format!("; left behind: {left}"));
+    }
+    ServiceError::Kernel { message }
+}

@@ -137,10 +137,18 @@ pub trait NodeService: Send + Sync {
     /// ENIs, pools, leases and what the engine waits for, for `underlay node status`.
     fn node_status(&self) -> serde_json::Value;
 
-    /// Stops growth and gives every ENI without leases back; with `uninstall` also removes rules,
-    /// tables and the leases' wiring. Blocks until done or until `deadline`.
+    /// Stops growth and gives every ENI back as it loses its last lease. Blocks until done or until
+    /// `deadline`; the node stays drained.
     ///
     /// # Errors
     /// What is left and why.
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError>;
+
+    /// As [`Self::drain`], after taking every pod off the network; then removes rules and tables.
+    ///
+    /// # Errors
+    /// What is left and why.
+    fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
+        self.drain(deadline)
+    }
 }

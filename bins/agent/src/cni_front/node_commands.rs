@@ -6,7 +6,7 @@ use serde::Serialize;
 use underlay_agent_api::{Answer, DrainOptions, NodeCommand, NodeFailure};
 
 use super::{conflist::Conflist, dispatch::chain};
-use crate::service::NodeService;
+use crate::service::{NodeService, ServiceError};
 
 /// Carries out `command`; `stdin` holds its options, or nothing.
 pub(super) fn answer(
@@ -17,11 +17,11 @@ pub(super) fn answer(
 ) -> Answer {
     let outcome = match command {
         NodeCommand::Status => Ok(service.node_status()),
-        NodeCommand::Drain => drain(stdin, service),
+        NodeCommand::Drain => within(stdin, |deadline| service.drain(deadline)),
         NodeCommand::Uninstall => conflist
             .withdraw()
             .map_err(|error| chain(&error))
-            .and_then(|()| drain(stdin, service)),
+            .and_then(|()| within(stdin, |deadline| service.uninstall(deadline))),
     };
     match outcome {
         Ok(value) => Answer::new(0, value.to_string()),
@@ -29,16 +29,17 @@ pub(super) fn answer(
     }
 }
 
-fn drain(stdin: &str, service: &dyn NodeService) -> Result<serde_json::Value, String> {
+fn within(
+    stdin: &str,
+    call: impl FnOnce(Duration) -> Result<(), ServiceError>,
+) -> Result<serde_json::Value, String> {
     let options = if stdin.trim().is_empty() {
         DrainOptions::default()
     } else {
         serde_json::from_str(stdin)
             .map_err(|error| format!("the options to drain with: {error}"))?
     };
-    service
-        .drain(Duration::from_secs(options.deadline_seconds))
-        .map_err(|error| error.to_string())?;
+    call(Duration::from_secs(options.deadline_seconds)).map_err(|error| error.to_string())?;
     Ok(serde_json::json!({}))
 }
 

@@ -155,6 +155,24 @@ impl Ipam {
         numbers
     }
 
+    /// The call under way with this id.
+    #[must_use]
+    pub fn call(&self, op: OpId) -> Option<&Ec2Op> {
+        self.ops.get(&op)
+    }
+
+    /// Whether the allocator counts on this ENI, or on its leases.
+    #[must_use]
+    pub fn knows(&self, eni: &EniId) -> bool {
+        self.enis.contains_key(eni)
+    }
+
+    /// The groups of the primary ENI, as last observed: those of the default pool.
+    #[must_use]
+    pub const fn primary_groups(&self) -> Option<&SecurityGroupSet> {
+        self.primary_groups.as_ref()
+    }
+
     /// Starts an EC2 call and remembers it until its outcome.
     fn start(&mut self, op: Ec2Op, out: &mut Vec<Action>) {
         let id = OpId(self.next_op);

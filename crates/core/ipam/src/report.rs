@@ -37,6 +37,7 @@ pub struct EniReport {
     /// Whether it is the instance's primary one.
     pub primary: bool,
     /// Where it is attached.
+    #[serde(flatten)]
     pub place: Option<Place>,
     /// How far it is on its way in or out.
     stage: Stage,

@@ -1,0 +1,338 @@
+//! The one thread that decides: it owns the allocator and the journal, and tells others what to do.
+
+mod effects;
+mod pods;
+mod report;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+use tracing::{error, info, warn};
+use underlay_cloud::ec2::NetworkInterface;
+use underlay_ipam::{Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId};
+use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
+
+pub(super) use self::{effects::wait_and_use, pods::wiring};
+use super::{
+    calls::{Answer, Caller},
+    clock::{boot_time, wall_ms},
+    journal::{Change, Journal},
+    message::{Granted, Message, Reply, Reserve},
+    observation::{self, EniFacts},
+    policy,
+};
+use crate::{kernel::Kernel, service::ServiceError};
+
+/// How often EC2 is asked what it knows, give or take a fifth.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+/// How soon EC2 is asked after a call that ended oddly.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often the kernel is asked about devices that must go.
+const DEVICE_POLL: Duration = Duration::from_millis(250);
+/// Notices that the status shows.
+const NOTICES_MAX: usize = 20;
+/// How far ahead STATUS looks: the wait of an ADD.
+const PROSPECT: Duration = Duration::from_secs(25);
+
+/// What STATUS answers: kept current by the actor, read by anyone.
+pub(super) type SharedStatus = Arc<Mutex<Result<(), String>>>;
+
+/// The actor.
+pub(super) struct Actor {
+    pub(super) ipam: Ipam,
+    pub(super) journal: Journal,
+    pub(super) enis: BTreeMap<EniId, EniFacts>,
+    pub(super) mtu: u32,
+    pub(super) caller: Caller,
+    pub(super) kernel: Arc<Kernel>,
+    pub(super) policies: tokio::sync::mpsc::Sender<policy::Request>,
+    pub(super) runtime: Handle,
+    pub(super) inbox: Sender<Message>,
+    pub(super) status: SharedStatus,
+    /// What makes client tokens of this run differ from those of every other.
+    pub(super) run_id: String,
+    pub(super) cooldown: Duration,
+    pub(super) requests: Requests,
+    /// Keys whose device may still exist after their lease.
+    pub(super) retired: BTreeMap<LeaseKey, std::net::Ipv4Addr>,
+    pub(super) notices: VecDeque<Noted>,
+    pub(super) looks: Looks,
+    pub(super) device_poll_at: Timestamp,
+}
+
+/// Looks at what EC2 knows of this instance.
+pub(super) struct Looks {
+    under_way: bool,
+    next_at: Timestamp,
+    count: u32,
+}
+
+impl Looks {
+    pub(super) fn first_in(pause: Duration) -> Self {
+        Self {
+            under_way: false,
+            next_at: boot_time() + pause,
+            count: 0,
+        }
+    }
+}
+
+/// ADDs that wait for their address.
+#[derive(Default)]
+pub(super) struct Requests {
+    pending: BTreeMap<RequestId, Pending>,
+    last: u64,
+}
+
+struct Pending {
+    wish: Reserve,
+    reply: Reply<Result<Granted, ServiceError>>,
+}
+
+/// Something people should know.
+pub(super) struct Noted {
+    wall_ms: u64,
+    text: String,
+}
+
+impl Actor {
+    /// Runs until told to stop, or until nobody can tell it anything any more.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let wait = self.wake_at().saturating_since(boot_time());
+            match messages.recv_timeout(wait) {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.do_what_is_due();
+        }
+    }
+
+    fn wake_at(&self) -> Timestamp {
+        let device_poll = (!self.retired.is_empty()).then_some(self.device_poll_at);
+        let observe = (!self.looks.under_way).then_some(self.looks.next_at);
+        let times = self
+            .ipam
+            .next_deadline()
+            .into_iter()
+            .chain(device_poll)
+            .chain(observe);
+        // An hour when there is nothing to wait for.
+        times
+            .min()
+            .unwrap_or_else(|| boot_time() + Duration::from_secs(3600))
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = boot_time();
+        if self
+            .ipam
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.feed(Input::Tick);
+        }
+        if !self.retired.is_empty() && self.device_poll_at <= now {
+            self.poll_devices();
+            self.device_poll_at = boot_time() + DEVICE_POLL;
+        }
+        if !self.looks.under_way && self.looks.next_at <= now {
+            self.observe();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Reserve(wish, reply) => self.reserve(*wish, reply),
+            Message::Wired { key, cookie, reply } => {
+                let recorded = self.wired(&key, cookie);
+                answer(&reply, recorded);
+            }
+            Message::WireFailed(key) => self.wire_failed(&key),
+            Message::BeginDel(key, reply) => {
+                let held = self.begin_del(&key);
+                answer(&reply, held);
+            }
+            Message::Unwired(key, reply) => {
+                let recorded = self.unwired(&key);
+                answer(&reply, recorded);
+            }
+            Message::Held(key, reply) => answer(&reply, self.held(&key)),
+            Message::Keys(network, reply) => {
+                let keys = self.journal.state().leases.keys();
+                let of_it = |key: &&LeaseKey| network.as_ref().is_none_or(|n| key.network == *n);
+                answer(&reply, keys.filter(of_it).cloned().collect());
+            }
+            Message::Called { op, token, result } => self.called(op, token, result),
+            Message::Observed { asked, result } => self.observed(asked, result),
+            Message::Used(eni, Ok(())) => self.feed(Input::EniReady(eni)),
+            Message::Used(eni, Err(reason)) => self.feed(Input::EniUnready { eni, reason }),
+            Message::Dropped(eni) => self.dropped(eni),
+            Message::Status(reply) => answer(&reply, self.report()),
+            Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
+            Message::NotDrained(reply) => answer(&reply, self.not_drained()),
+            Message::Stop => {}
+        }
+    }
+
+    /// Feeds the allocator and carries out what it wants; what fails at once is fed back.
+    pub(super) fn feed(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut actions = Vec::new();
+            self.ipam.handle(boot_time(), input, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Reply(request, answer) => {
+                        inputs.extend(self.reply(request, answer));
+                    }
+                    Action::Ec2(op, call) => inputs.extend(self.call(op, call)),
+                    Action::UseEni(eni) => self.use_eni(eni),
+                    Action::DropEni(eni) => self.drop_eni(eni),
+                    Action::Observe => {
+                        self.looks.next_at = self.looks.next_at.min(boot_time() + LOOK_AGAIN);
+                    }
+                    Action::Report(notice) => {
+                        warn!("{notice}");
+                        self.note(notice.to_string());
+                    }
+                }
+            }
+        }
+        let prospects = self
+            .ipam
+            .prospects(&PoolKey::default_pool(), boot_time() + PROSPECT);
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
+            prospects.map_err(|error| error.to_string());
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(Noted {
+            wall_ms: wall_ms(),
+            text,
+        });
+    }
+
+    fn called(&mut self, op: OpId, token: Option<String>, result: Result<Answer, Ec2Failure>) {
+        let outcome = match result {
+            Ok(Answer::Assigned(addresses)) => Ec2Outcome::Assigned(addresses),
+            Ok(Answer::Attached(attachment)) => {
+                if let Some(Ec2Op::AttachEni { eni, .. }) = self.ipam.call(op)
+                    && let Some(facts) = self.enis.get_mut(eni)
+                {
+                    facts.attachment = Some(attachment);
+                }
+                Ec2Outcome::Done
+            }
+            Ok(Answer::Created(created)) => self.created(&created),
+            Ok(Answer::Done) => {
+                self.forget_place(op);
+                Ec2Outcome::Done
+            }
+            Err(failure) => Ec2Outcome::Failed(failure),
+        };
+        let ended = token.map(|token| self.journal.record(Change::Created(token)));
+        if let Some(Err(error)) = ended {
+            // The intent stays: one more look at EC2 after the next start.
+            warn!(%error, "cannot record the end of a creation");
+        }
+        self.feed(Input::Ec2 { op, outcome });
+    }
+
+    fn forget_place(&mut self, op: OpId) {
+        match self.ipam.call(op) {
+            Some(Ec2Op::DetachEni { eni }) => {
+                if let Some(facts) = self.enis.get_mut(eni) {
+                    facts.place = None;
+                    facts.attachment = None;
+                }
+            }
+            Some(Ec2Op::DeleteEni { eni }) => {
+                info!(%eni, "ENI deleted");
+                self.enis.remove(eni);
+            }
+            _ => {}
+        }
+    }
+
+    fn created(&mut self, created: &NetworkInterface) -> Ec2Outcome {
+        let identity = &self.caller.node.identity;
+        let read = observation::read(created, &identity.instance_id, identity.primary_mac);
+        match read {
+            Some((observed, facts)) => {
+                info!(eni = %observed.id, pool = %facts.pool, "ENI created");
+                self.enis.insert(observed.id.clone(), facts);
+                Ec2Outcome::Created {
+                    eni: observed.id,
+                    addresses: observed.addresses,
+                }
+            }
+            None => Ec2Outcome::Failed(Ec2Failure {
+                code: "Unexpected".to_owned(),
+                message: format!("{} was created without groups, or elsewhere", created.id),
+                class: underlay_types::Class::Bug,
+            }),
+        }
+    }
+
+    fn observed(&mut self, asked: Timestamp, result: Result<Vec<NetworkInterface>, Ec2Failure>) {
+        self.looks.under_way = false;
+        self.looks.count = self.looks.count.wrapping_add(1);
+        self.looks.next_at = boot_time() + self.audit_pause();
+        match result {
+            Ok(interfaces) => {
+                let seen = self.read_interfaces(&interfaces);
+                let shown: BTreeSet<EniId> = seen.iter().map(|eni| eni.id.clone()).collect();
+                self.feed(Input::Observed { asked, enis: seen });
+                let ipam = &self.ipam;
+                self.enis
+                    .retain(|id, _| shown.contains(id) || ipam.knows(id));
+                self.journal.forget_cooled(wall_ms());
+            }
+            Err(failure) => {
+                error!(code = failure.code, "cannot ask EC2 what this instance has");
+                self.note(format!("DescribeNetworkInterfaces: {}", failure.message));
+            }
+        }
+    }
+
+    /// Reads what EC2 shows, and remembers what the kernel will have to know.
+    pub(super) fn read_interfaces(
+        &mut self,
+        interfaces: &[NetworkInterface],
+    ) -> Vec<underlay_ipam::ObservedEni> {
+        let identity = self.caller.node.identity.clone();
+        let read = |eni| observation::read(eni, &identity.instance_id, identity.primary_mac);
+        let mut seen = Vec::new();
+        for (observed, facts) in interfaces.iter().filter_map(read) {
+            self.enis.insert(observed.id.clone(), facts);
+            seen.push(observed);
+        }
+        seen
+    }
+
+    /// Spread by instance and time, so that nodes started together do not ask together.
+    fn audit_pause(&self) -> Duration {
+        let seed = self.run_id.bytes().chain(self.looks.count.to_be_bytes());
+        let hash = seed.fold(7u32, |hash, byte| hash.wrapping_mul(31) ^ u32::from(byte));
+        AUDIT_INTERVAL.mul_f64(0.8 + 0.4 * f64::from(hash % 1000) / 1000.0)
+    }
+}
+
+/// Answers, unless the asker has given up.
+fn answer<T>(reply: &Reply<T>, value: T) {
+    if reply.try_send(value).is_err() {
+        warn!("nobody waits for an answer any more");
+    }
+}

@@ -1,0 +1,224 @@
+//! What the actor has others do: EC2 calls as tasks, kernel work on blocking threads.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, info, warn};
+use underlay_cloud::ec2::NewInterface;
+use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Input, OpId};
+use underlay_netplan::{EniSlot, EniWiring};
+use underlay_types::{AttachmentId, Class, EniId, PoolKey};
+
+use super::Actor;
+use crate::{
+    engine::{
+        calls::{Call, failure},
+        clock::boot_time,
+        journal::{Change, Creation},
+        message::Message,
+        node, observation, policy,
+    },
+    kernel::{Failure, Kernel},
+};
+
+/// How long the device of an attached ENI may take to appear.
+const DEVICE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the rules of a new set may hold its ENI back.
+const RULES_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Actor {
+    /// Starts an EC2 call. Returns its outcome if it cannot even be tried.
+    pub(super) fn call(&mut self, op: OpId, call: Ec2Op) -> Option<Input> {
+        debug!(op = op.0, "{call}");
+        let mut token = None;
+        let call = match call {
+            Ec2Op::AssignAddresses { eni, count } => Call::Assign { eni, count },
+            Ec2Op::AttachEni { eni, place } => {
+                if let Some(facts) = self.enis.get_mut(&eni) {
+                    facts.place = Some(place);
+                }
+                Call::Attach { eni, place }
+            }
+            Ec2Op::CreateEni { pool, addresses } => match self.creation(op, &pool, addresses) {
+                Ok(new) => {
+                    token = Some(new.client_token.clone());
+                    Call::Create(Box::new(new))
+                }
+                Err(failure) => {
+                    return Some(Input::Ec2 {
+                        op,
+                        outcome: Ec2Outcome::Failed(failure),
+                    });
+                }
+            },
+            Ec2Op::DeleteEni { eni } => Call::Delete { eni },
+            Ec2Op::DetachEni { eni } => {
+                let attachment = self.attachment(&eni);
+                Call::Detach { eni, attachment }
+            }
+            Ec2Op::SetDeleteOnTermination { eni } => {
+                let attachment = self.attachment(&eni);
+                Call::SetDeleteOnTermination { eni, attachment }
+            }
+            Ec2Op::UnassignAddresses { eni, addresses } => Call::Unassign { eni, addresses },
+        };
+        let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
+        self.runtime.spawn(async move {
+            let result = caller.run(call).await;
+            // The actor has stopped if nobody listens.
+            drop(inbox.send(Message::Called { op, token, result }));
+        });
+        None
+    }
+
+    fn attachment(&self, eni: &EniId) -> Option<AttachmentId> {
+        self.enis.get(eni)?.attachment.clone()
+    }
+
+    /// The call that creates an ENI, its intent recorded.
+    fn creation(
+        &mut self,
+        op: OpId,
+        pool: &PoolKey,
+        addresses: u16,
+    ) -> Result<NewInterface, Ec2Failure> {
+        let failed = |code: &str, message: String| Ec2Failure {
+            code: code.to_owned(),
+            message,
+            class: Class::Retry,
+        };
+        let groups = pool
+            .explicit_set()
+            .or_else(|| self.ipam.primary_groups())
+            .ok_or_else(|| failed("NotObserved", "the primary ENI is not known".to_owned()))?;
+        let node = &self.caller.node;
+        let token = format!("{}-{}-{}", node.identity.instance_id, self.run_id, op.0);
+        let new = NewInterface {
+            subnet: node.subnet.clone(),
+            groups: groups.as_slice().to_vec(),
+            description: format!("underlay pods on {}", node.identity.instance_id),
+            tags: observation::tags(&node.identity.instance_id, pool),
+            client_token: token.clone(),
+            secondary_addresses: addresses.into(),
+        };
+        let intent = Creation {
+            token,
+            pool: pool.clone(),
+            addresses,
+        };
+        self.journal
+            .record(Change::Creating(intent))
+            .map_err(|error| failed("Journal", error.to_string()))?;
+        Ok(new)
+    }
+
+    pub(super) fn use_eni(&self, eni: EniId) {
+        let wiring = self.eni_wiring(&eni);
+        let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
+        let policies = self.policies.clone();
+        let set = self
+            .enis
+            .get(&eni)
+            .and_then(|facts| facts.pool.explicit_set().cloned());
+        self.runtime.spawn(async move {
+            if let Some(set) = set {
+                let (first_try, tried) = tokio::sync::oneshot::channel();
+                if policies
+                    .send(policy::Request::Keep(set, first_try))
+                    .await
+                    .is_ok()
+                {
+                    // Late rules delay nothing more: until they come, the kernel drops.
+                    drop(tokio::time::timeout(RULES_DEADLINE, tried).await);
+                }
+            }
+            let used = match wiring {
+                Ok(wiring) => tokio::task::spawn_blocking(move || wait_and_use(&kernel, &wiring))
+                    .await
+                    .unwrap_or_else(|error| Err(error.to_string())),
+                Err(reason) => Err(reason),
+            };
+            drop(inbox.send(Message::Used(eni, used)));
+        });
+    }
+
+    pub(in crate::engine) fn eni_wiring(&self, eni: &EniId) -> Result<EniWiring, String> {
+        let facts = self.enis.get(eni).ok_or("it was never observed")?;
+        let place = facts.place.ok_or("it is not attached")?;
+        Ok(EniWiring {
+            slot: EniSlot::new(place.card, place.index).map_err(|error| error.to_string())?,
+            eni: eni.clone(),
+            mac: facts.mac,
+            subnet: self.caller.node.subnet_cidr,
+            groups: facts.pool.groups.clone(),
+            mtu: self.mtu,
+        })
+    }
+
+    pub(super) fn drop_eni(&self, eni: EniId) {
+        let slot = self.eni_wiring(&eni).map(|wiring| wiring.slot);
+        let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
+        self.runtime.spawn_blocking(move || {
+            if let Ok(slot) = slot
+                && let Err(error) = kernel.drop_eni(slot)
+            {
+                // Its rule and table stay; the next ENI in this place replaces them.
+                warn!(%eni, error = %error, "cannot take an ENI out of use");
+            }
+            drop(inbox.send(Message::Dropped(eni)));
+        });
+    }
+
+    pub(super) fn dropped(&mut self, eni: EniId) {
+        let pool = self.enis.get(&eni).map(|facts| facts.pool.clone());
+        let last = !self
+            .enis
+            .iter()
+            .any(|(id, facts)| *id != eni && Some(&facts.pool) == pool.as_ref());
+        if let Some(set) = pool
+            .as_ref()
+            .and_then(PoolKey::explicit_set)
+            .filter(|_| last)
+        {
+            let request = policy::Request::Forget(set.clone());
+            if let Err(error) = self.policies.try_send(request) {
+                warn!(%error, "the rules of a set without ENIs are still read");
+            }
+        }
+        info!(%eni, "ENI out of use");
+        self.feed(Input::EniDropped(eni));
+    }
+
+    pub(super) fn observe(&mut self) {
+        self.looks.under_way = true;
+        let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
+        self.runtime.spawn(async move {
+            let asked = boot_time();
+            let seen = node::interfaces(&caller.ec2, &caller.node.identity).await;
+            let result = seen.map_err(|error| failure(&error));
+            drop(inbox.send(Message::Observed { asked, result }));
+        });
+    }
+}
+
+/// Brings an ENI into use as soon as its device is there.
+pub(in crate::engine) fn wait_and_use(kernel: &Kernel, eni: &EniWiring) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match kernel.use_eni(eni) {
+            Ok(()) => return Ok(()),
+            Err(error) if may_appear(&error) && begun.elapsed() < DEVICE_DEADLINE => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(200));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+fn may_appear(error: &Failure) -> bool {
+    error.class() == Class::NotFound
+}

@@ -1,0 +1,208 @@
+//! Leases: reserved before the pod is wired, active once it is, cooling once it is not.
+
+use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
+use underlay_netplan::{EniSlot, PodWiring};
+use underlay_types::{Class, LeaseKey};
+
+use super::{Actor, Pending, answer};
+use crate::{
+    engine::{
+        clock::{boot_time, wall_ms},
+        journal::{Change, Cooling, LeaseRecord, LeaseState},
+        message::{Granted, Held, Reply, Reserve},
+    },
+    service::ServiceError,
+};
+
+impl Actor {
+    pub(super) fn reserve(&mut self, wish: Reserve, reply: Reply<Result<Granted, ServiceError>>) {
+        self.requests.last += 1;
+        let request = RequestId(self.requests.last);
+        let add = PodAdd {
+            request,
+            key: wish.key.clone(),
+            pool: wish.pool.clone(),
+            deadline: wish.deadline,
+        };
+        self.requests
+            .pending
+            .insert(request, Pending { wish, reply });
+        self.feed(Input::PodAdd(add));
+    }
+
+    /// Records the lease and hands it to the one who waits. Returns what undoes it, if it cannot be
+    /// recorded.
+    pub(super) fn reply(
+        &mut self,
+        request: RequestId,
+        result: Result<Lease, Box<AllocError>>,
+    ) -> Vec<Input> {
+        let Some(Pending { wish, reply }) = self.requests.pending.remove(&request) else {
+            return Vec::new();
+        };
+        let lease = match result {
+            Ok(lease) => lease,
+            Err(error) => {
+                answer(&reply, Err(refusal(&error)));
+                return Vec::new();
+            }
+        };
+        let granted = match self.held(&lease.key) {
+            Some(held) => Ok(Granted {
+                held,
+                repeated: true,
+            }),
+            None => self.record_lease(wish, &lease),
+        };
+        let undo = granted.is_err();
+        let gone = reply.try_send(granted).is_err();
+        if undo || gone {
+            let key = lease.key;
+            vec![Input::WireFailed(key.clone()), Input::DeviceGone(key)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn record_lease(&mut self, wish: Reserve, lease: &Lease) -> Result<Granted, ServiceError> {
+        let place = self.enis.get(&lease.eni).and_then(|facts| facts.place);
+        let record = LeaseRecord {
+            key: lease.key.clone(),
+            address: lease.address,
+            eni: lease.eni.clone(),
+            place: place.ok_or_else(|| ServiceError::NotReady {
+                message: format!("{} is not attached any more; try again", lease.eni),
+            })?,
+            pool: lease.pool.clone(),
+            pod: wish.pod,
+            netns_path: wish.netns_path,
+            netns_cookie: wish.netns_cookie,
+            state: LeaseState::Reserved,
+            since_wall_ms: wall_ms(),
+        };
+        let held = self.held_by(&record)?;
+        self.record(Change::Lease(record))?;
+        Ok(Granted {
+            held,
+            repeated: false,
+        })
+    }
+
+    pub(super) fn wired(&mut self, key: &LeaseKey, cookie: u64) -> Result<(), ServiceError> {
+        let Some(mut record) = self.journal.state().leases.get(key).cloned() else {
+            let message = format!("{key} lost its lease while it was being wired");
+            return Err(ServiceError::NotReady { message });
+        };
+        record.state = LeaseState::Active;
+        record.netns_cookie = cookie;
+        self.record(Change::Lease(record))
+    }
+
+    /// The pod is not wired, and its device, if one is left, is the kernel's to delete.
+    pub(in crate::engine) fn wire_failed(&mut self, key: &LeaseKey) {
+        if let Err(error) = self.cool(key) {
+            tracing::error!(%key, %error, "a lease that failed could not be ended");
+            self.note(error.to_string());
+        }
+    }
+
+    pub(super) fn begin_del(&mut self, key: &LeaseKey) -> Result<Option<Held>, ServiceError> {
+        let Some(mut record) = self.journal.state().leases.get(key).cloned() else {
+            return Ok(None);
+        };
+        let held = self.held_by(&record)?;
+        if record.state != LeaseState::Deleting {
+            record.state = LeaseState::Deleting;
+            self.record(Change::Lease(record))?;
+        }
+        Ok(Some(held))
+    }
+
+    pub(super) fn unwired(&mut self, key: &LeaseKey) -> Result<(), ServiceError> {
+        self.cool(key)
+    }
+
+    fn cool(&mut self, key: &LeaseKey) -> Result<(), ServiceError> {
+        let Some(record) = self.journal.state().leases.get(key) else {
+            return Ok(());
+        };
+        let cooldown_ms = u64::try_from(self.cooldown.as_millis()).unwrap_or(u64::MAX);
+        let cooling = Cooling {
+            key: key.clone(),
+            address: record.address,
+            eni: record.eni.clone(),
+            until_wall_ms: wall_ms().saturating_add(cooldown_ms),
+            until_boot: boot_time() + self.cooldown,
+        };
+        let address = cooling.address;
+        self.record(Change::Cooling(cooling))?;
+        self.retired.insert(key.clone(), address);
+        self.feed(Input::PodDel(key.clone()));
+        Ok(())
+    }
+
+    pub(super) fn held(&self, key: &LeaseKey) -> Option<Held> {
+        let record = self.journal.state().leases.get(key)?;
+        self.held_by(record).ok()
+    }
+
+    fn held_by(&self, record: &LeaseRecord) -> Result<Held, ServiceError> {
+        Ok(Held {
+            wiring: wiring(record, self.mtu)?,
+            eni: record.eni.clone(),
+            pod: record.pod.clone(),
+            netns_cookie: record.netns_cookie,
+            state: record.state,
+        })
+    }
+
+    fn record(&mut self, change: Change) -> Result<(), ServiceError> {
+        self.journal.record(change).map_err(|error| {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            ServiceError::Journal {
+                message: format!("{error}{cause}"),
+            }
+        })
+    }
+
+    /// Tells the allocator which old devices are gone.
+    pub(super) fn poll_devices(&mut self) {
+        let kernel = &self.kernel;
+        let gone: Vec<LeaseKey> = self
+            .retired
+            .iter()
+            .filter(|(_, address)| !kernel.pending_removal(**address))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.retired.remove(&key);
+            self.feed(Input::DeviceGone(key));
+        }
+    }
+}
+
+/// How a lease is wired.
+pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWiring, ServiceError> {
+    let slot = EniSlot::new(record.place.card, record.place.index);
+    Ok(PodWiring {
+        key: record.key.clone(),
+        address: record.address,
+        eni: slot.map_err(|error| ServiceError::Kernel {
+            message: error.to_string(),
+        })?,
+        groups: record.pool.groups.clone(),
+        mtu,
+    })
+}
+
+fn refusal(error: &AllocError) -> ServiceError {
+    let message = error.to_string();
+    match (&error.reason, error.class()) {
+        (Reason::Draining, _) => ServiceError::NotReady { message },
+        (Reason::Refused(_), Class::Denied | Class::Invalid | Class::Bug) => {
+            ServiceError::Refused { message }
+        }
+        _ => ServiceError::NoAddress { message },
+    }
+}

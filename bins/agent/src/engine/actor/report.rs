@@ -1,0 +1,117 @@
+//! The node's state for people.
+
+use serde_json::{Value, json};
+
+use super::Actor;
+use crate::engine::journal::LeaseState;
+
+impl Actor {
+    /// The allocator's report, with what only the engine knows added.
+    pub(super) fn report(&self) -> Value {
+        let identity = &self.caller.node.identity;
+        let mut report = serde_json::to_value(self.ipam.report()).unwrap_or_default();
+        for eni in items(&mut report, "enis") {
+            let id = eni
+                .get("eni")
+                .and_then(Value::as_str)
+                .and_then(|id| id.parse().ok());
+            if let Some(facts) = id.and_then(|id| self.enis.get(&id)) {
+                eni["mac"] = json!(facts.mac);
+            }
+        }
+        let leases = &self.journal.state().leases;
+        for lease in items(&mut report, "leases") {
+            let key = lease
+                .get("key")
+                .cloned()
+                .and_then(|key| serde_json::from_value(key).ok());
+            if let Some(record) = key.and_then(|key| leases.get(&key)) {
+                lease["pod"] = json!(record.pod);
+                lease["pool"] = json!(record.pool.to_string());
+                lease["since_wall_ms"] = json!(record.since_wall_ms);
+                lease["state"] = json!(record.state);
+                lease["netns"] = json!(record.netns_path);
+            }
+        }
+        report["instance"] = json!(identity);
+        report["subnet"] = json!({
+            "subnet_id": self.caller.node.subnet,
+            "cidr": self.caller.node.subnet_cidr,
+            "primary_address": self.caller.node.primary_address,
+        });
+        report["waits_for"] = json!(self.waits_for());
+        report["notices"] = self
+            .notices
+            .iter()
+            .map(|noted| json!({ "wall_ms": noted.wall_ms, "text": noted.text }))
+            .collect();
+        report["ec2"] = json!(self.caller.ec2.counters());
+        report
+    }
+
+    fn waits_for(&self) -> Vec<String> {
+        let mut waits = Vec::new();
+        if self.looks.under_way {
+            waits.push("EC2 to say what this instance has".to_owned());
+        }
+        if !self.retired.is_empty() {
+            waits.push(format!(
+                "the kernel to delete {} devices of old pods",
+                self.retired.len()
+            ));
+        }
+        waits
+    }
+
+    /// What keeps a draining node from being empty.
+    pub(super) fn not_drained(&self) -> Vec<String> {
+        if self.ipam.is_drained() {
+            return Vec::new();
+        }
+        let leases = &self.journal.state().leases;
+        let mut left: Vec<String> = leases
+            .values()
+            .map(|lease| {
+                let what = if lease.state == LeaseState::Active {
+                    "pod"
+                } else {
+                    "unfinished pod"
+                };
+                let name = lease.pod.as_ref().map_or_else(
+                    || lease.key.to_string(),
+                    |pod| format!("{}/{}", pod.namespace, pod.name),
+                );
+                format!("{what} {name} has {} of {}", lease.address, lease.eni)
+            })
+            .collect();
+        let report = self.ipam.report();
+        left.extend(
+            report
+                .enis
+                .iter()
+                .filter(|eni| !(eni.primary && eni.total == 0))
+                .map(|eni| format!("{} still has {} addresses", eni.eni, eni.total)),
+        );
+        left.extend(
+            report
+                .calls
+                .iter()
+                .map(|call| format!("EC2 has yet to {call}")),
+        );
+        left.extend(self.waits_for());
+        left.extend(
+            self.notices
+                .back()
+                .map(|noted| format!("last trouble: {}", noted.text)),
+        );
+        left
+    }
+}
+
+fn items<'a>(report: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    report
+        .get_mut(list)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}

@@ -1,0 +1,165 @@
+//! EC2 calls as the allocator asks for them.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use underlay_cloud::{
+    Ec2, Ec2Error,
+    ec2::{Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, NetworkInterface},
+    ec2::{NewInterface, Plug},
+};
+use underlay_ipam::{Ec2Failure, Place};
+use underlay_types::{AttachmentId, Class, EniId};
+
+use super::node::NodeFacts;
+
+/// How long an ENI may take to leave the instance.
+const DETACH_DEADLINE: Duration = Duration::from_secs(60);
+
+/// One call with all it needs.
+#[derive(Debug)]
+pub(super) enum Call {
+    Assign {
+        eni: EniId,
+        count: u16,
+    },
+    Attach {
+        eni: EniId,
+        place: Place,
+    },
+    Create(Box<NewInterface>),
+    Delete {
+        eni: EniId,
+    },
+    Detach {
+        eni: EniId,
+        attachment: Option<AttachmentId>,
+    },
+    SetDeleteOnTermination {
+        eni: EniId,
+        attachment: Option<AttachmentId>,
+    },
+    Unassign {
+        eni: EniId,
+        addresses: Vec<Ipv4Addr>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Assigned(Vec<Ipv4Addr>),
+    Attached(AttachmentId),
+    Created(Box<NetworkInterface>),
+    Done,
+}
+
+/// Runs calls for one node.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) ec2: Ec2,
+    pub(super) node: Arc<NodeFacts>,
+}
+
+impl Caller {
+    pub(super) async fn run(&self, call: Call) -> Result<Answer, Ec2Failure> {
+        self.try_run(call).await.map_err(|error| failure(&error))
+    }
+
+    async fn try_run(&self, call: Call) -> Result<Answer, Ec2Error> {
+        let ec2 = &self.ec2;
+        match call {
+            Call::Assign { eni, count } => {
+                let assigned = ec2.assign_private_ip_addresses(&eni, count.into()).await?;
+                return Ok(Answer::Assigned(assigned));
+            }
+            Call::Attach { eni, place } => {
+                let plug = Plug {
+                    instance: self.node.identity.instance_id.clone(),
+                    device_index: place.index.into(),
+                    network_card: place.card.into(),
+                };
+                return ec2
+                    .attach_network_interface(&eni, &plug)
+                    .await
+                    .map(Answer::Attached);
+            }
+            Call::Create(new) => {
+                let created = ec2.create_network_interface(&new).await?;
+                return Ok(Answer::Created(Box::new(created)));
+            }
+            Call::Delete { eni } => ec2.delete_network_interface(&eni).await?,
+            Call::Detach { eni, attachment } => self.detach(&eni, attachment).await?,
+            Call::SetDeleteOnTermination { eni, attachment } => {
+                if let Some(attachment) = self.attachment(&eni, attachment).await? {
+                    ec2.set_delete_on_termination(&eni, &attachment, true)
+                        .await?;
+                }
+            }
+            Call::Unassign { eni, addresses } => {
+                ec2.unassign_private_ip_addresses(&eni, &addresses).await?;
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Detaches and waits until EC2 shows the ENI as available: before, it cannot be deleted.
+    async fn detach(&self, eni: &EniId, known: Option<AttachmentId>) -> Result<(), Ec2Error> {
+        if let Some(attachment) = self.attachment(eni, known).await? {
+            match self.ec2.detach_network_interface(&attachment, false).await {
+                Err(error) if error.class() != Class::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let deadline = Instant::now() + DETACH_DEADLINE;
+        let mut pause = Duration::from_millis(50);
+        while let Some(found) = self.describe(eni).await? {
+            if found.status == InterfaceStatus::Available || Instant::now() > deadline {
+                break;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+        Ok(())
+    }
+
+    async fn attachment(
+        &self,
+        eni: &EniId,
+        known: Option<AttachmentId>,
+    ) -> Result<Option<AttachmentId>, Ec2Error> {
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = self.describe(eni).await?;
+        Ok(found
+            .and_then(|eni| eni.attachment)
+            .map(|attachment| attachment.id))
+    }
+
+    async fn describe(&self, eni: &EniId) -> Result<Option<NetworkInterface>, Ec2Error> {
+        let query = InterfaceQuery::ids([eni.clone()]);
+        match self.ec2.describe_network_interfaces(&query).await {
+            Ok(found) => Ok(found.into_iter().next()),
+            Err(error) if error.class() == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The allocator's view of a failed call.
+pub(super) fn failure(error: &Ec2Error) -> Ec2Failure {
+    let (code, message) = match error.failure() {
+        CloudFailure::Refused(refusal) => (refusal.code.as_str(), refusal.message.clone()),
+        CloudFailure::Credentials(_) => ("NoCredentials", error.to_string()),
+        CloudFailure::Unreachable { .. } => ("Unreachable", error.to_string()),
+        CloudFailure::NoAnswer { .. } => ("NoAnswer", error.to_string()),
+        CloudFailure::Budget(_) => ("CallBudget", error.to_string()),
+        _ => ("Unexpected", error.to_string()),
+    };
+    Ec2Failure {
+        code: code.to_owned(),
+        message,
+        class: error.class(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Which security groups pods may choose.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use underlay_cloud::{Ec2, Ec2Error, ec2::GroupQuery};
+use underlay_types::{Class, SecurityGroupId, SecurityGroupSet};
+
+use super::node::NodeFacts;
+use crate::{config::AllowedGroups, service::ServiceError};
+
+/// Groups that were found to exist and be allowed. Read again with the rules.
+#[derive(Debug)]
+pub(super) struct GroupRegister {
+    allowed: AllowedGroups,
+    ec2: Ec2,
+    node: Arc<NodeFacts>,
+    known: Mutex<BTreeSet<SecurityGroupId>>,
+}
+
+impl GroupRegister {
+    pub(super) fn new(allowed: AllowedGroups, ec2: Ec2, node: Arc<NodeFacts>) -> Self {
+        Self {
+            allowed,
+            ec2,
+            node,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whether every group of the set was found good before: no call is needed.
+    pub(super) fn knows(&self, set: &SecurityGroupSet) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        set.as_slice().iter().all(|group| known.contains(group))
+    }
+
+    /// Asks EC2 about the groups of the set.
+    ///
+    /// # Errors
+    /// `Group` for the first that does not exist or may not be chosen; `NoAddress` or `Refused` if
+    /// EC2 does not answer.
+    pub(super) async fn check(&self, set: &SecurityGroupSet) -> Result<(), ServiceError> {
+        for group in set.as_slice() {
+            let verdict = self.check_one(group).await;
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if verdict.is_ok() {
+                known.insert(group.clone());
+            } else {
+                known.remove(group);
+            }
+            drop(known);
+            verdict?;
+        }
+        Ok(())
+    }
+
+    async fn check_one(&self, group: &SecurityGroupId) -> Result<(), ServiceError> {
+        let query = GroupQuery::ids([group.clone()]);
+        let found = self.ec2.describe_security_groups(&query).await;
+        let found = found.map_err(|error| unanswered(group, &error))?;
+        let refuse = |message| Err(ServiceError::Group { message });
+        let Some(found) = found.into_iter().find(|found| found.id == *group) else {
+            return refuse(format!("security group {group} does not exist"));
+        };
+        if found.vpc != self.node.vpc {
+            let (theirs, ours) = (&found.vpc, &self.node.vpc);
+            return refuse(format!(
+                "security group {group} belongs to {theirs}, but this node is in {ours}"
+            ));
+        }
+        if self.allowed.permits(group, &found.tags) {
+            return Ok(());
+        }
+        let by_tag = self
+            .allowed
+            .tag
+            .as_ref()
+            .map(|tag| format!("tag it {}={}, or ", tag.key, tag.value))
+            .unwrap_or_default();
+        refuse(format!(
+            "pods may not choose security group {group} ({}): {by_tag}list it under \
+             security_groups.allowed_ids in the agent's configuration",
+            found.name
+        ))
+    }
+}
+
+fn unanswered(group: &SecurityGroupId, error: &Ec2Error) -> ServiceError {
+    let message = format!("cannot tell whether pods may choose security group {group}: {error}");
+    match error.class() {
+        Class::NotFound | Class::Invalid => {
+            let message = format!("security group {group} does not exist: {error}");
+            ServiceError::Group { message }
+        }
+        Class::Denied => ServiceError::Refused { message },
+        Class::Bug | Class::Conflict | Class::Retry | Class::Throttled { .. } => {
+            ServiceError::NoAddress { message }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The journal: what must be known after a crash, recorded before the first effect.
+//!
+//! A file of records, each four bytes of length, four of CRC-32 (both most significant first) and
+//! JSON; the first is the header. It lies on a tmpfs, so nothing is synced. A torn tail, left by a
+//! kill in the middle of a write, is dropped. When much of it is history it is written anew and
+//! renamed over the old one.
+
+mod codec;
+mod record;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use codec::{DecodeError, Decoded, decode, encode, encode_header};
+pub(super) use record::{Change, Cooling, Creation, LeaseRecord, LeaseState, State};
+
+/// Records of history, beyond twice the living ones, that make the journal worth rewriting.
+const HISTORY_MAX: usize = 4096;
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The system refused.
+    #[error("cannot {what} the journal {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not a journal this version reads. It is left as it is.
+    #[error("cannot use the journal {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+}
+
+/// The open journal and what it says.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole records: a failed append is cut off there.
+    length: u64,
+    records: usize,
+    state: State,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or begins it, and rewrites it without history. The second value
+    /// is the number of bytes of a torn tail that were dropped.
+    ///
+    /// # Errors
+    /// `Unreadable` for a foreign file or a newer version; `Io`.
+    pub(super) fn open(path: &Path) -> Result<(Self, usize), JournalError> {
+        let bytes = read(path)?;
+        let Decoded { state, dropped } = decode(&bytes).map_err(|error| {
+            let path = path.to_owned();
+            let reason = match error {
+                DecodeError::Foreign => "it is not a journal of underlay-agent".to_owned(),
+                DecodeError::Newer(version) => format!(
+                    "its version {version} is newer than this agent knows; start the newer agent \
+                     again, or remove the file once the node has no pods"
+                ),
+            };
+            JournalError::Unreadable { path, reason }
+        })?;
+        let (file, length) = rewrite(path, &state)?;
+        let records = state.changes().count();
+        let journal = Self {
+            path: path.to_owned(),
+            file,
+            length,
+            records,
+            state,
+        };
+        Ok((journal, dropped))
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Records a change. Returns once a crash of the agent cannot lose it.
+    ///
+    /// # Errors
+    /// `Io`; the journal is then as before.
+    pub(super) fn record(&mut self, change: Change) -> Result<(), JournalError> {
+        let bytes = encode(&change);
+        if let Err(source) = self.file.write_all(&bytes) {
+            // A part of the record may stand there; without this the next one would follow it.
+            let cut = self.file.set_len(self.length);
+            let back = self.file.seek(SeekFrom::Start(self.length));
+            let what = if cut.is_err() || back.is_err() {
+                "append to (and cut what was written of)"
+            } else {
+                "append to"
+            };
+            let path = self.path.clone();
+            return Err(JournalError::Io { what, path, source });
+        }
+        self.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.records += 1;
+        self.state.apply(change);
+        if self.records > HISTORY_MAX && self.records > 2 * self.state.changes().count() {
+            self.compact()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what no longer matters and rewrites the file.
+    ///
+    /// # Errors
+    /// `Io`; the old file then stays in use.
+    pub(super) fn compact(&mut self) -> Result<(), JournalError> {
+        let (file, length) = rewrite(&self.path, &self.state)?;
+        self.file = file;
+        self.length = length;
+        self.records = self.state.changes().count();
+        Ok(())
+    }
+
+    /// Forgets cooldowns that ended at `wall_ms` or before; they stay in the file until it is
+    /// rewritten.
+    pub(super) fn forget_cooled(&mut self, wall_ms: u64) {
+        self.state.forget_cooled(wall_ms);
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, JournalError> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Err(source) => Err(JournalError::Io {
+            what: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Writes a journal beside the old one and renames it over: at no time is there half a journal.
+fn rewrite(path: &Path, state: &State) -> Result<(File, u64), JournalError> {
+    let beside = path.with_extension("new");
+    let io = |what| {
+        let path = path.to_owned();
+        move |source| JournalError::Io { what, path, source }
+    };
+    let mut bytes = encode_header();
+    for change in state.changes() {
+        bytes.extend(encode(&change));
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(io("write a new copy of"))?;
+    file.write_all(&bytes).map_err(io("write a new copy of"))?;
+    std::fs::rename(&beside, path).map_err(io("replace"))?;
+    Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests;

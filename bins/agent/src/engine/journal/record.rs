@@ -1,0 +1,122 @@
+//! What the journal says.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+use underlay_ipam::Place;
+use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
+
+use crate::service::KubernetesPod;
+
+/// One record after the header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::engine) enum Change {
+    /// A lease in a new state.
+    Lease(LeaseRecord),
+    /// A lease ended; its address cools down.
+    Cooling(Cooling),
+    /// An ENI is about to be created.
+    Creating(Creation),
+    /// The creation with this token ended; its ENI, if there is one, is known by its tags.
+    Created(String),
+}
+
+/// A lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct LeaseRecord {
+    pub(in crate::engine) key: LeaseKey,
+    pub(in crate::engine) address: Ipv4Addr,
+    pub(in crate::engine) eni: EniId,
+    /// Where the ENI was attached: marks and tables follow from it.
+    pub(in crate::engine) place: Place,
+    pub(in crate::engine) pool: PoolKey,
+    pub(in crate::engine) pod: Option<KubernetesPod>,
+    /// `CNI_NETNS` as given.
+    pub(in crate::engine) netns_path: String,
+    /// `SO_NETNS_COOKIE`: never reused, as inode numbers are.
+    pub(in crate::engine) netns_cookie: u64,
+    pub(in crate::engine) state: LeaseState,
+    pub(in crate::engine) since_wall_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::engine) enum LeaseState {
+    /// The address is taken; the pod may be wired in part. Nobody has been told.
+    Reserved,
+    /// The pod is wired.
+    Active,
+    /// The pod may be unwired in part.
+    Deleting,
+}
+
+/// An address that cools down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Cooling {
+    /// The lease that had it, whose device may still exist.
+    pub(in crate::engine) key: LeaseKey,
+    pub(in crate::engine) address: Ipv4Addr,
+    pub(in crate::engine) eni: EniId,
+    /// Both clocks: wall time may jump, time since boot begins anew with each boot.
+    pub(in crate::engine) until_wall_ms: u64,
+    pub(in crate::engine) until_boot: Timestamp,
+}
+
+/// The intent to create an ENI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Creation {
+    /// The `ClientToken` of the call.
+    pub(in crate::engine) token: String,
+    pub(in crate::engine) pool: PoolKey,
+    pub(in crate::engine) addresses: u16,
+}
+
+/// What all records together say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::engine) struct State {
+    pub(in crate::engine) leases: BTreeMap<LeaseKey, LeaseRecord>,
+    pub(in crate::engine) cooling: BTreeMap<Ipv4Addr, Cooling>,
+    pub(in crate::engine) creations: BTreeMap<String, Creation>,
+}
+
+impl State {
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Lease(lease) => {
+                self.cooling.remove(&lease.address);
+                self.leases.insert(lease.key.clone(), lease);
+            }
+            Change::Cooling(cooling) => {
+                if self
+                    .leases
+                    .get(&cooling.key)
+                    .is_some_and(|l| l.address == cooling.address)
+                {
+                    self.leases.remove(&cooling.key);
+                }
+                self.cooling.insert(cooling.address, cooling);
+            }
+            Change::Creating(creation) => {
+                self.creations.insert(creation.token.clone(), creation);
+            }
+            Change::Created(token) => {
+                self.creations.remove(&token);
+            }
+        }
+    }
+
+    /// The fewest changes that lead here.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+        let cooling = self.cooling.values().cloned().map(Change::Cooling);
+        let leases = self.leases.values().cloned().map(Change::Lease);
+        cooling
+            .chain(leases)
+            .chain(self.creations.values().cloned().map(Change::Creating))
+    }
+
+    pub(super) fn forget_cooled(&mut self, wall_ms: u64) {
+        self.cooling
+            .retain(|_, cooling| cooling.until_wall_ms > wall_ms);
+    }
+}

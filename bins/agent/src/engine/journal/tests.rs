@@ -1,0 +1,192 @@
+use proptest::prelude::*;
+use underlay_types::{EniId, PoolKey, Timestamp};
+
+use super::*;
+use crate::service::KubernetesPod;
+
+fn lease(container: u8, state: LeaseState) -> LeaseRecord {
+    LeaseRecord {
+        key: underlay_types::LeaseKey {
+            network: "underlay".parse().unwrap(),
+            container: format!("c{container}").parse().unwrap(),
+            ifname: "eth0".parse().unwrap(),
+        },
+        address: [10, 0, 0, container].into(),
+        eni: EniId::from_serial(1),
+        place: underlay_ipam::Place::PRIMARY,
+        pool: PoolKey::default_pool(),
+        pod: Some(KubernetesPod {
+            namespace: "default".to_owned(),
+            name: format!("pod-{container}"),
+            uid: None,
+        }),
+        netns_path: "/run/netns/x".to_owned(),
+        netns_cookie: 42,
+        state,
+        since_wall_ms: 1_000,
+    }
+}
+
+fn cooling(container: u8) -> Cooling {
+    let lease = lease(container, LeaseState::Active);
+    Cooling {
+        key: lease.key,
+        address: lease.address,
+        eni: lease.eni,
+        until_wall_ms: 31_000,
+        until_boot: Timestamp::from_secs(31),
+    }
+}
+
+fn creation(token: u8) -> Creation {
+    Creation {
+        token: format!("token-{token}"),
+        pool: PoolKey::default_pool(),
+        addresses: 3,
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let states = [
+        LeaseState::Reserved,
+        LeaseState::Active,
+        LeaseState::Deleting,
+    ];
+    prop_oneof![
+        (0u8..5, prop::sample::select(states.to_vec()))
+            .prop_map(|(container, state)| Change::Lease(lease(container, state))),
+        (0u8..5).prop_map(|container| Change::Cooling(cooling(container))),
+        (0u8..3).prop_map(|token| Change::Creating(creation(token))),
+        (0u8..3).prop_map(|token| Change::Created(creation(token).token)),
+    ]
+}
+
+fn state_after(changes: &[Change]) -> State {
+    let mut state = State::default();
+    changes
+        .iter()
+        .cloned()
+        .for_each(|change| state.apply(change));
+    state
+}
+
+#[test]
+fn a_journal_survives_being_reopened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, dropped) = Journal::open(&path).unwrap();
+    assert_eq!(dropped, 0);
+    journal
+        .record(Change::Lease(lease(1, LeaseState::Reserved)))
+        .unwrap();
+    journal
+        .record(Change::Lease(lease(1, LeaseState::Active)))
+        .unwrap();
+    journal.record(Change::Cooling(cooling(2))).unwrap();
+    let state = journal.state().clone();
+    drop(journal);
+    let (journal, dropped) = Journal::open(&path).unwrap();
+    assert_eq!((journal.state(), dropped), (&state, 0));
+    assert!(!path.with_extension("new").exists());
+}
+
+#[test]
+fn history_is_dropped_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    for _ in 0..=HISTORY_MAX {
+        journal
+            .record(Change::Lease(lease(1, LeaseState::Active)))
+            .unwrap();
+    }
+    assert!(path.metadata().unwrap().len() < 2_000);
+    journal
+        .record(Change::Lease(lease(2, LeaseState::Active)))
+        .unwrap();
+    let (reopened, _) = Journal::open(&path).unwrap();
+    assert_eq!(reopened.state(), journal.state());
+}
+
+#[test]
+fn a_newer_version_and_a_foreign_file_are_refused_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let json = br#"{"format":"underlay-journal","version":2}"#;
+    let mut newer = u32::try_from(json.len()).unwrap().to_be_bytes().to_vec();
+    newer.extend(crc32fast::hash(json).to_be_bytes());
+    newer.extend(json);
+    for bytes in [newer.as_slice(), b"something else entirely"] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Journal::open(&path).unwrap_err();
+        assert!(matches!(error, JournalError::Unreadable { .. }), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_failed_append_leaves_the_journal_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    journal.record(Change::Creating(creation(1))).unwrap();
+    let before = journal.state().clone();
+    journal.file = File::open(&path).unwrap();
+    assert!(journal.record(Change::Creating(creation(2))).is_err());
+    assert_eq!(*journal.state(), before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_byte_it_is_cut_at_whole_records_survive(
+        changes in prop::collection::vec(change(), 0..12),
+    ) {
+        let mut bytes = encode_header();
+        let mut ends = vec![(bytes.len(), 0)];
+        for (index, change) in changes.iter().enumerate() {
+            bytes.extend(encode(change));
+            ends.push((bytes.len(), index + 1));
+        }
+        for cut in 0..=bytes.len() {
+            let whole = ends.iter().rev().find(|(end, _)| *end <= cut);
+            let (end, count) = whole.copied().unwrap_or((0, 0));
+            let decoded = decode(&bytes[..cut]).unwrap();
+            prop_assert_eq!(decoded.state, state_after(&changes[..count]));
+            prop_assert_eq!(decoded.dropped, cut - end);
+        }
+    }
+
+}
+
+proptest! {
+    #[test]
+    fn a_flipped_bit_never_changes_what_a_record_says(
+        changes in prop::collection::vec(change(), 1..6),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut bytes = encode_header();
+        let header = bytes.len();
+        changes.iter().for_each(|change| bytes.extend(encode(change)));
+        let at = header + at.index(bytes.len() - header);
+        bytes[at] ^= 1 << bit;
+        let decoded = decode(&bytes).unwrap();
+        let prefixes: Vec<State> =
+            (0..=changes.len()).map(|count| state_after(&changes[..count])).collect();
+        prop_assert!(prefixes.contains(&decoded.state));
+    }
+
+    #[test]
+    fn a_compacted_journal_says_the_same(changes in prop::collection::vec(change(), 0..20)) {
+        let state = state_after(&changes);
+        let again: Vec<Change> = state.changes().collect();
+        prop_assert_eq!(state_after(&again), state);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(decode(&bytes));
+    }
+}

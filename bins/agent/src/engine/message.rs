@@ -1,0 +1,89 @@
+//! What the engine's threads and tasks tell its actor.
+
+use std::sync::mpsc::SyncSender;
+
+use underlay_cloud::ec2::NetworkInterface;
+use underlay_ipam::{Ec2Failure, OpId};
+use underlay_netplan::PodWiring;
+use underlay_types::{EniId, LeaseKey, NetworkName, PoolKey, Timestamp};
+
+use super::{calls::Answer, journal::LeaseState};
+use crate::service::{KubernetesPod, ServiceError};
+
+/// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
+pub(super) type Reply<T> = SyncSender<T>;
+
+/// What the actor is told or asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Reserve an address. Answered when there is one, or when there will be none.
+    Reserve(Box<Reserve>, Reply<Result<Granted, ServiceError>>),
+    /// The pod is wired, in the namespace with this cookie.
+    Wired {
+        key: LeaseKey,
+        cookie: u64,
+        reply: Reply<Result<(), ServiceError>>,
+    },
+    /// The pod could not be wired, and nothing of it is left.
+    WireFailed(LeaseKey),
+    /// A DEL begins. Answered with what to unwire, if the key is known.
+    BeginDel(LeaseKey, Reply<Result<Option<Held>, ServiceError>>),
+    /// The pod is unwired.
+    Unwired(LeaseKey, Reply<Result<(), ServiceError>>),
+    /// What a key holds.
+    Held(LeaseKey, Reply<Option<Held>>),
+    /// Keys with a lease, of one network or of all.
+    Keys(Option<NetworkName>, Reply<Vec<LeaseKey>>),
+    /// An EC2 call ended; `token` names a creation.
+    Called {
+        op: OpId,
+        token: Option<String>,
+        result: Result<Answer, Ec2Failure>,
+    },
+    /// EC2 showed this instance's ENIs, asked at this time.
+    Observed {
+        asked: Timestamp,
+        result: Result<Vec<NetworkInterface>, Ec2Failure>,
+    },
+    /// The kernel uses an ENI, or cannot.
+    Used(EniId, Result<(), String>),
+    /// The kernel uses an ENI no more.
+    Dropped(EniId),
+    /// For `underlay node status`.
+    Status(Reply<serde_json::Value>),
+    /// Give everything back, or stop doing so.
+    Drain(bool),
+    /// What is not given back yet, in words; empty: nothing.
+    NotDrained(Reply<Vec<String>>),
+    /// Stop.
+    Stop,
+}
+
+/// A wish for an address.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    pub(super) key: LeaseKey,
+    pub(super) pool: PoolKey,
+    pub(super) pod: Option<KubernetesPod>,
+    pub(super) netns_path: String,
+    pub(super) netns_cookie: u64,
+    pub(super) deadline: Timestamp,
+}
+
+/// A lease and how it is, or is to be, wired.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) wiring: PodWiring,
+    pub(super) eni: EniId,
+    pub(super) pod: Option<KubernetesPod>,
+    pub(super) netns_cookie: u64,
+    pub(super) state: LeaseState,
+}
+
+/// An address for a pod.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) held: Held,
+    /// The key had it before this wish.
+    pub(super) repeated: bool,
+}

@@ -1,0 +1,131 @@
+//! What the engine learns once, at its start: where it runs and what the place allows.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use ipnet::Ipv4Net;
+use underlay_cloud::{
+    Ec2, Ec2Error, Imds, ImdsError,
+    ec2::{Ec2ConfigError, InstanceTypeLimits, InterfaceQuery, NetworkInterface},
+    imds::InstanceIdentity,
+};
+use underlay_ipam::InstanceLimits;
+use underlay_types::{SubnetId, VpcId};
+
+use super::observation::INSTANCE_TAG;
+
+/// Why the agent cannot know where it runs.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// No metadata service.
+    #[error(
+        "this is not an EC2 instance, or its metadata service is off: turn IMDSv2 on \
+         (HttpEndpoint enabled), or set AWS_EC2_METADATA_SERVICE_ENDPOINT"
+    )]
+    Metadata(#[source] ImdsError),
+    /// EC2 cannot be configured.
+    #[error("EC2 cannot be reached as configured")]
+    Config(#[source] Ec2ConfigError),
+    /// EC2 refused to tell.
+    #[error("EC2 does not say what this instance has; see the README for the permissions needed")]
+    Ec2(#[source] Ec2Error),
+    /// EC2 knows no ENI with the instance's own Ethernet address.
+    #[error("EC2 does not know the primary ENI of {instance} ({mac})")]
+    NoPrimary {
+        /// The instance.
+        instance: String,
+        /// The Ethernet address its metadata names.
+        mac: String,
+    },
+}
+
+/// Where the engine runs.
+#[derive(Debug)]
+pub(super) struct NodeFacts {
+    pub(super) identity: InstanceIdentity,
+    pub(super) vpc: VpcId,
+    pub(super) subnet: SubnetId,
+    pub(super) subnet_cidr: Ipv4Net,
+    pub(super) primary_address: Option<Ipv4Addr>,
+    pub(super) limits: InstanceLimits,
+}
+
+/// The node, a client for its region, and its ENIs as EC2 shows them now.
+pub(super) struct Found {
+    pub(super) node: Arc<NodeFacts>,
+    pub(super) ec2: Ec2,
+    pub(super) interfaces: Vec<NetworkInterface>,
+}
+
+/// Asks the metadata service and EC2.
+pub(super) async fn find(
+    imds: &Imds,
+    connect: impl FnOnce(&str) -> Result<Ec2, Ec2ConfigError>,
+    max_enis: Option<u32>,
+) -> Result<Found, NodeError> {
+    let identity = imds.identity().await.map_err(NodeError::Metadata)?;
+    let mac = identity.primary_mac;
+    let path = format!("/latest/meta-data/network/interfaces/macs/{mac}/subnet-ipv4-cidr-block");
+    let cidr = imds.get(&path).await.map_err(NodeError::Metadata)?;
+    let ec2 = connect(&identity.region).map_err(NodeError::Config)?;
+    let limits = ec2
+        .describe_instance_type(&identity.instance_type)
+        .await
+        .map_err(NodeError::Ec2)?;
+    let interfaces = interfaces(&ec2, &identity).await.map_err(NodeError::Ec2)?;
+    let missing = || NodeError::NoPrimary {
+        instance: identity.instance_id.to_string(),
+        mac: mac.to_string(),
+    };
+    let primary = interfaces
+        .iter()
+        .find(|eni| eni.mac == mac)
+        .ok_or_else(missing)?;
+    let node = Arc::new(NodeFacts {
+        vpc: primary.vpc.clone(),
+        subnet: primary.subnet.clone(),
+        subnet_cidr: cidr.trim().parse().ok().ok_or_else(missing)?,
+        primary_address: primary.primary,
+        limits: instance_limits(&limits, max_enis),
+        identity,
+    });
+    Ok(Found {
+        node,
+        ec2,
+        interfaces,
+    })
+}
+
+/// Every ENI that is attached to the instance or was created for it.
+pub(super) async fn interfaces(
+    ec2: &Ec2,
+    identity: &InstanceIdentity,
+) -> Result<Vec<NetworkInterface>, Ec2Error> {
+    let instance = &identity.instance_id;
+    let attached = InterfaceQuery::attached_to(instance);
+    let tagged = InterfaceQuery::tagged(INSTANCE_TAG, instance.as_str());
+    let (attached, tagged) = tokio::try_join!(
+        ec2.describe_network_interfaces(&attached),
+        ec2.describe_network_interfaces(&tagged),
+    )?;
+    let mut all = attached;
+    all.extend(tagged);
+    all.sort_by(|left, right| left.id.cmp(&right.id));
+    all.dedup_by(|left, right| left.id == right.id);
+    Ok(all)
+}
+
+fn instance_limits(limits: &InstanceTypeLimits, max_enis: Option<u32>) -> InstanceLimits {
+    let enis = |count: u32| u8::try_from(count).unwrap_or(u8::MAX);
+    InstanceLimits {
+        enis_per_card: limits
+            .cards
+            .iter()
+            .map(|card| enis(card.interfaces))
+            .collect(),
+        enis: max_enis.map_or_else(
+            || usize::try_from(limits.interfaces).ok(),
+            |max| usize::try_from(max.min(limits.interfaces)).ok(),
+        ),
+        ipv4_per_eni: u16::try_from(limits.ipv4_per_interface).unwrap_or(u16::MAX),
+    }
+}

@@ -1,0 +1,111 @@
+//! ENIs as EC2 shows them, read as the allocator understands them.
+
+use underlay_cloud::ec2::{AttachmentStatus, NetworkInterface, Tags};
+use underlay_ipam::{Attachment, EniOwner, ObservedEni, Place};
+use underlay_types::{AttachmentId, InstanceId, Mac, PoolKey, SecurityGroupSet};
+
+/// Says which instance an ENI was created for.
+pub(super) const INSTANCE_TAG: &str = "underlay.dev/instance";
+/// Says which pool an ENI was created for.
+pub(super) const POOL_TAG: &str = "underlay.dev/pool";
+/// EC2 allows that many characters in a tag's value.
+const TAG_VALUE_MAX: usize = 256;
+/// The pool tag of a set too long to be written there: the ENI's own groups are the set.
+const POOL_BY_GROUPS: &str = "own-groups";
+
+/// What the node must know of an ENI besides its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EniFacts {
+    pub(super) mac: Mac,
+    pub(super) pool: PoolKey,
+    pub(super) place: Option<Place>,
+    pub(super) attachment: Option<AttachmentId>,
+    /// Somebody else's.
+    pub(super) foreign: bool,
+}
+
+/// Tags that an ENI gets when it is created, so that none exists that nobody knows.
+pub(super) fn tags(instance: &InstanceId, pool: &PoolKey) -> Tags {
+    let text = pool.to_string();
+    let text = if text.len() > TAG_VALUE_MAX {
+        POOL_BY_GROUPS.to_owned()
+    } else {
+        text
+    };
+    Tags::from([
+        (INSTANCE_TAG.to_owned(), instance.to_string()),
+        (POOL_TAG.to_owned(), text),
+    ])
+}
+
+fn pool_of(tag: &str, groups: &SecurityGroupSet) -> Option<PoolKey> {
+    match tag {
+        "default" => Some(PoolKey::default_pool()),
+        POOL_BY_GROUPS => Some(PoolKey::exactly(groups.clone())),
+        set => set.parse().ok().map(PoolKey::exactly),
+    }
+}
+
+/// Reads an ENI that is attached to `instance` or tagged as its own. `None`: it does not concern
+/// this instance.
+pub(super) fn read(
+    eni: &NetworkInterface,
+    instance: &InstanceId,
+    primary_mac: Mac,
+) -> Option<(ObservedEni, EniFacts)> {
+    let groups = SecurityGroupSet::try_from(eni.groups.clone()).ok()?;
+    let attachment = eni
+        .attachment
+        .as_ref()
+        .filter(|attachment| attachment.status != AttachmentStatus::Detached);
+    let place = match attachment {
+        Some(attachment) if attachment.instance.as_ref() != Some(instance) => return None,
+        Some(attachment) => Some(Place {
+            card: u8::try_from(attachment.network_card).ok()?,
+            index: u8::try_from(attachment.device_index).ok()?,
+        }),
+        None => None,
+    };
+    let ours = eni
+        .tags
+        .get(INSTANCE_TAG)
+        .is_some_and(|tag| *tag == instance.as_str());
+    let plain = eni.interface_type == "interface" && !eni.requester_managed;
+    let owner = if eni.mac == primary_mac {
+        EniOwner::Primary
+    } else if ours && plain {
+        let pool = eni.tags.get(POOL_TAG).and_then(|tag| pool_of(tag, &groups));
+        pool.map_or(EniOwner::Foreign, EniOwner::Ours)
+    } else {
+        EniOwner::Foreign
+    };
+    let facts = EniFacts {
+        mac: eni.mac,
+        pool: match &owner {
+            EniOwner::Ours(pool) => pool.clone(),
+            EniOwner::Primary | EniOwner::Foreign => PoolKey::default_pool(),
+        },
+        place,
+        attachment: attachment.map(|attachment| attachment.id.clone()),
+        foreign: owner == EniOwner::Foreign,
+    };
+    let detaching =
+        attachment.is_some_and(|attachment| attachment.status == AttachmentStatus::Detaching);
+    let observed = ObservedEni {
+        id: eni.id.clone(),
+        owner,
+        attachment: match place {
+            Some(place) if detaching => Attachment::Detaching { place },
+            Some(place) => Attachment::Attached { place },
+            None => Attachment::None,
+        },
+        delete_on_termination: attachment
+            .is_some_and(|attachment| attachment.delete_on_termination),
+        groups,
+        addresses: eni.secondary.clone(),
+    };
+    Some((observed, facts))
+}
+
+#[cfg(test)]
+mod tests;

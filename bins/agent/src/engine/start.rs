@@ -1,0 +1,325 @@
+//! From nothing to a running engine: where am I, what do I have, what did I promise, what stands.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use underlay_cloud::{Ec2, Imds};
+use underlay_ipam::{Cooldown, Input, Ipam, Lease};
+use underlay_netlink::{KernelError, Socket, link};
+use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
+use underlay_types::Timestamp;
+
+use super::{
+    Engine,
+    actor::{Actor, Looks, Requests, SharedStatus, wait_and_use, wiring},
+    calls::Caller,
+    clock::{boot_time, wall_ms},
+    groups::GroupRegister,
+    journal::{Journal, JournalError, LeaseState, State},
+    node::{self, Found, NodeError},
+    policy::Keeper,
+};
+use crate::{
+    config::{AddressConfig, PodConfig, SecurityGroupConfig},
+    kernel::{Failure, Kernel},
+};
+
+/// Wishes about rules that may wait; one ENI more waits for its turn.
+const POLICY_QUEUE: usize = 64;
+
+/// What the engine is told once.
+#[derive(Debug)]
+pub struct EngineConfig {
+    /// How many addresses to hold.
+    pub addresses: AddressConfig,
+    /// Who may choose groups, and how often their rules are read.
+    pub security_groups: SecurityGroupConfig,
+    /// How pods are wired.
+    pub pods: PodConfig,
+    /// Where the journal lies; its folder exists.
+    pub journal: PathBuf,
+}
+
+/// Why the engine cannot start. Nothing of running pods has been touched.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Where the agent runs cannot be found out.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The primary ENI has no device here.
+    #[error(
+        "no network device has the Ethernet address {mac} of the instance's primary ENI; \
+         the agent must run in the node's network namespace (hostNetwork)"
+    )]
+    NoDevice {
+        /// The address.
+        mac: String,
+        /// The kernel's answer.
+        #[source]
+        source: KernelError,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] Failure),
+    /// The system has no thread for the engine.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Starts the engine: blocks until it can serve, then leaves the work to a thread of its own and to
+/// tasks on `runtime`. `connect` makes the EC2 client for the instance's region.
+///
+/// # Errors
+/// See [`StartError`].
+pub(super) fn start(
+    config: EngineConfig,
+    kernel: Kernel,
+    imds: &Imds,
+    connect: impl FnOnce(&str) -> Result<Ec2, underlay_cloud::ec2::Ec2ConfigError>,
+    runtime: Handle,
+) -> Result<Engine, StartError> {
+    let (journal, dropped) = Journal::open(&config.journal)?;
+    if dropped > 0 {
+        warn!(
+            bytes = dropped,
+            "dropped a record of the journal that was cut short"
+        );
+    }
+    let asked = boot_time();
+    let found = runtime.block_on(node::find(imds, connect, config.addresses.max_enis))?;
+    let identity = &found.node.identity;
+    info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
+    let (device, mtu) = primary_device(&found)?;
+    kernel.setup_node(&KernelFacts {
+        primary_device: device,
+        open_ports: open_ports(&config),
+    })?;
+    run(Parts {
+        config,
+        kernel,
+        runtime,
+        journal,
+        asked,
+        found,
+        mtu,
+    })
+}
+
+/// All that must be known before anything runs.
+struct Parts {
+    config: EngineConfig,
+    kernel: Kernel,
+    runtime: Handle,
+    journal: Journal,
+    asked: Timestamp,
+    found: Found,
+    mtu: u32,
+}
+
+fn run(parts: Parts) -> Result<Engine, StartError> {
+    let Parts {
+        config,
+        kernel,
+        runtime,
+        journal,
+        asked,
+        found,
+        mtu,
+    } = parts;
+    let kernel = Arc::new(kernel);
+    let (inbox, messages) = mpsc::channel();
+    let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
+    let register = Arc::new(GroupRegister::new(
+        config.security_groups.allowed.clone(),
+        found.ec2.clone(),
+        Arc::clone(&found.node),
+    ));
+    let keeper = keeper(&config, &found, &kernel, &register);
+    let status: SharedStatus = Arc::new(Mutex::new(Err("starting".to_owned())));
+    let stop = CancellationToken::new();
+    runtime.spawn(keeper.run(wishes, stop.clone()));
+    let mut actor = Actor {
+        ipam: Ipam::new(allocator_config(&config, &found)),
+        enis: BTreeMap::new(),
+        mtu: config.pods.mtu.unwrap_or(mtu),
+        caller: Caller {
+            ec2: found.ec2.clone(),
+            node: Arc::clone(&found.node),
+        },
+        kernel: Arc::clone(&kernel),
+        policies,
+        runtime: runtime.clone(),
+        inbox: inbox.clone(),
+        status: Arc::clone(&status),
+        run_id: format!("{:x}", wall_ms()),
+        cooldown: config.addresses.cooldown,
+        requests: Requests::default(),
+        retired: BTreeMap::new(),
+        notices: VecDeque::new(),
+        looks: Looks::first_in(first_look(journal.state())),
+        device_poll_at: Timestamp::ZERO,
+        journal,
+    };
+    actor.restore(asked, &found)?;
+    let thread = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || actor.run(&messages))
+        .map_err(StartError::Thread)?;
+    Ok(Engine {
+        inbox,
+        kernel,
+        register,
+        runtime,
+        status,
+        stop,
+        thread: Mutex::new(Some(thread)),
+    })
+}
+
+fn keeper(
+    config: &EngineConfig,
+    found: &Found,
+    kernel: &Arc<Kernel>,
+    register: &Arc<GroupRegister>,
+) -> Keeper {
+    Keeper {
+        ec2: found.ec2.clone(),
+        kernel: Arc::clone(kernel),
+        register: Arc::clone(register),
+        interval: config.security_groups.poll_interval,
+        applied: BTreeMap::new(),
+    }
+}
+
+/// The name and MTU of the primary ENI's device.
+fn primary_device(found: &Found) -> Result<(String, u32), StartError> {
+    let mac = found.node.identity.primary_mac;
+    let look = || {
+        let mut socket = Socket::open()?;
+        link::by_mac(&mut socket, mac)
+    };
+    let link = look().map_err(|source| StartError::NoDevice {
+        mac: mac.to_string(),
+        source,
+    })?;
+    Ok((link.name, link.mtu))
+}
+
+/// A creation may have been cut off by a kill, and its ENI appear only now.
+fn first_look(state: &State) -> Duration {
+    Duration::from_secs(if state.creations.is_empty() { 120 } else { 10 })
+}
+
+fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Config {
+    let addresses = &config.addresses;
+    underlay_ipam::Config {
+        warm_default: u16::try_from(addresses.warm_target).unwrap_or(u16::MAX),
+        cooldown: addresses.cooldown,
+        idle_release: addresses.idle_eni_after,
+        ..underlay_ipam::Config::for_limits(found.node.limits.clone())
+    }
+}
+
+impl Actor {
+    /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
+    fn restore(&mut self, asked: Timestamp, found: &Found) -> Result<(), StartError> {
+        let (leases, cooldowns) = promises(self.journal.state(), self.cooldown);
+        for cooldown in &cooldowns {
+            self.retired
+                .extend(cooldown.device.clone().map(|key| (key, cooldown.address)));
+        }
+        self.feed(Input::Restore { leases, cooldowns });
+        let seen = self.read_interfaces(&found.interfaces);
+        self.bring_back_pods()?;
+        self.feed(Input::Observed { asked, enis: seen });
+        Ok(())
+    }
+
+    /// Compares leases with the kernel. What was under way when the last run ended is undone: an
+    /// ADD that nobody was answered, a DEL that will not be repeated.
+    fn bring_back_pods(&mut self) -> Result<(), StartError> {
+        let ours = self.enis.iter().filter(|(_, facts)| !facts.foreign);
+        for (eni, _) in ours {
+            let Ok(wiring) = self.eni_wiring(eni) else {
+                continue;
+            };
+            if let Err(reason) = wait_and_use(&self.kernel, &wiring) {
+                warn!(%eni, reason, "an attached ENI cannot be used yet");
+            }
+        }
+        let mut standing = Vec::new();
+        let mut undone = Vec::new();
+        for record in self.journal.state().leases.values() {
+            match wiring(record, self.mtu) {
+                Ok(wiring) if record.state == LeaseState::Active => standing.push(wiring),
+                Ok(_) | Err(_) => undone.push(record.key.clone()),
+            }
+        }
+        let restored = self.kernel.restore(&standing)?;
+        for repair in &restored.repaired {
+            info!(repair, "put right");
+        }
+        for stray in &restored.strays {
+            info!(device = stray, "a device without a lease goes");
+        }
+        let gone = restored.gone.into_iter().map(|PodWiring { key, .. }| key);
+        for key in undone.into_iter().chain(gone) {
+            info!(%key, "a lease without a pod ends");
+            self.wire_failed(&key);
+        }
+        let pods = self.journal.state().leases.len();
+        info!(pods, "leases restored");
+        Ok(())
+    }
+}
+
+/// Leases and cooldowns of the journal, in this boot's time.
+fn promises(state: &State, cooldown: Duration) -> (Vec<Lease>, Vec<Cooldown>) {
+    let now = boot_time();
+    let leases = state.leases.values().map(|record| Lease {
+        key: record.key.clone(),
+        address: record.address,
+        eni: record.eni.clone(),
+        pool: record.pool.clone(),
+    });
+    let cooldowns = state.cooling.values().map(|cooling| {
+        // The later of both clocks, and never more than a whole cooldown.
+        let by_boot = cooling.until_boot.saturating_since(now);
+        let by_wall = Duration::from_millis(cooling.until_wall_ms.saturating_sub(wall_ms()));
+        Cooldown {
+            address: cooling.address,
+            eni: cooling.eni.clone(),
+            until: now + by_boot.max(by_wall).min(cooldown),
+            device: Some(cooling.key.clone()),
+        }
+    });
+    (leases.collect(), cooldowns.collect())
+}
+
+fn open_ports(config: &EngineConfig) -> Vec<underlay_netplan::NodePort> {
+    use crate::config::TransportProtocol;
+    config
+        .security_groups
+        .open_node_ports
+        .iter()
+        .flat_map(|range| {
+            let protocol = match range.protocol() {
+                TransportProtocol::Tcp => underlay_netplan::Protocol::Tcp,
+                TransportProtocol::Udp => underlay_netplan::Protocol::Udp,
+            };
+            range
+                .ports()
+                .map(move |port| underlay_netplan::NodePort { protocol, port })
+        })
+        .collect()
+}
