@@ -1,0 +1,28 @@
+//! Full mode: instances are namespaces, ENIs are devices, and packets obey the VPC.
+//!
+//! The model decides; [`driver`] makes the kernel follow each change before the call that made it
+//! is answered. Everything that is made is recorded in the run's folder first ([`run_dir`]), so
+//! that [`clean`] finds it even if this process is killed.
+
+pub mod admin;
+mod clean;
+mod driver;
+mod endpoints;
+mod hosts;
+mod metadata;
+mod namespaces;
+mod preflight;
+mod process;
+mod run_dir;
+mod serve;
+mod translate;
+mod vpc;
+mod windows;
+
+pub use clean::{CleanError, clean};
+pub use metadata::MetadataError;
+pub use namespaces::NamespaceError;
+pub use preflight::PreflightError;
+pub use process::{EndError, ProcessRecord, ProcessRecordError};
+pub use run_dir::{RunDir, RunDirError, RunId, RunIdError};
+pub use serve::{FullError, FullOptions, serve, stop};

@@ -1,0 +1,285 @@
+//! The driver: makes the kernel follow the model.
+
+use std::{collections::BTreeMap, fmt};
+
+use underlay_fabric::{Fabric, FabricError};
+use underlay_flowlog::EniFacts;
+use underlay_types::{EniId, InstanceId, RouteTableId, SecurityGroupId, SubnetId};
+use underlay_vpc_model::{BootMode, Change, Eni, Model};
+
+use super::{
+    namespaces::{self, NamespaceError, Namespaces},
+    translate,
+};
+use crate::flowlogs::eni_facts;
+
+/// What the driver could not do. The model has changed all the same.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DriveError {
+    /// The fabric refused.
+    #[error("{what}")]
+    Fabric {
+        /// What was to be done.
+        what: String,
+        /// Its answer.
+        #[source]
+        source: Box<FabricError>,
+    },
+    /// A namespace could not be made, configured or removed.
+    #[error("{what}")]
+    Namespace {
+        /// What was to be done.
+        what: String,
+        /// The cause.
+        #[source]
+        source: Box<NamespaceError>,
+    },
+}
+
+/// Drives the fabric and the instances' namespaces.
+#[derive(Debug)]
+pub(super) struct Driver {
+    fabric: Fabric,
+    namespaces: Namespaces,
+    /// What flow records say of ENIs, those included that are gone before the window closes.
+    seen: BTreeMap<EniId, EniFacts>,
+}
+
+impl Driver {
+    /// A driver of a fabric without ports.
+    #[must_use]
+    pub(super) const fn new(fabric: Fabric, namespaces: Namespaces) -> Self {
+        Self {
+            fabric,
+            namespaces,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// The fabric.
+    pub(super) const fn fabric(&mut self) -> &mut Fabric {
+        &mut self.fabric
+    }
+
+    /// The namespaces.
+    pub(super) const fn namespaces(&mut self) -> &mut Namespaces {
+        &mut self.namespaces
+    }
+
+    /// Carries out what a call did. Goes on after failures and answers them.
+    pub(super) fn apply(&mut self, model: &Model, changes: &[Change]) -> Vec<DriveError> {
+        let mut errors = Vec::new();
+        let mut rest = changes;
+        while let Some((change, after)) = rest.split_first() {
+            rest = after;
+            let done = if let Change::EniDetached { .. } = change {
+                // Devices that go together cost as much as one.
+                let count = changes_of_kind(rest);
+                let run = std::iter::once(change).chain(&rest[..count]);
+                let enis: Vec<_> = run.filter_map(detached).cloned().collect();
+                rest = &rest[count..];
+                self.remove_ports(&enis)
+            } else {
+                self.follow(model, change)
+            };
+            errors.extend(done.err());
+        }
+        errors
+    }
+
+    /// What is known of the ENIs that were seen since the last time.
+    pub(super) fn take_seen(&mut self) -> Vec<EniFacts> {
+        std::mem::take(&mut self.seen).into_values().collect()
+    }
+
+    /// Gives an ENI a device in the namespace `name`, with the device index `index`.
+    ///
+    /// # Errors
+    /// When the fabric refuses.
+    pub(super) fn add_port(
+        &mut self,
+        model: &Model,
+        eni: &Eni,
+        name: &str,
+        index: u32,
+    ) -> Result<(), DriveError> {
+        self.see(model, eni);
+        let path = Namespaces::path(name);
+        let added = self.fabric.add_port(translate::port(eni), &path, index);
+        added.map(drop).map_err(fabric("give a device to", &eni.id))
+    }
+
+    /// Configures an ENI's device in the namespace `name` as DHCP would.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn configure(
+        &self,
+        model: &Model,
+        eni: &Eni,
+        name: &str,
+        all_addresses: bool,
+    ) -> Result<(), DriveError> {
+        let Some(subnet) = model.subnet(&eni.subnet) else {
+            return Ok(());
+        };
+        let mut addresses = vec![eni.addresses.primary];
+        if all_addresses {
+            addresses.extend(&eni.addresses.secondary);
+        }
+        namespaces::configure(name, eni.mac, &addresses, subnet.cidr, subnet.router())
+            .map_err(|error| namespace("configure the device of", &eni.id)(error.into()))
+    }
+
+    /// Makes the devices again that died with the namespaces of pods. Answers whose.
+    ///
+    /// # Errors
+    /// When the fabric refuses.
+    pub(super) fn restore_lost(&mut self) -> Result<Vec<EniId>, FabricError> {
+        let lost = self.fabric.lost_ports()?;
+        for eni in &lost {
+            self.fabric.restore_port(eni)?;
+        }
+        Ok(lost)
+    }
+
+    fn follow(&mut self, model: &Model, change: &Change) -> Result<(), DriveError> {
+        match change {
+            Change::EniAttached {
+                eni,
+                instance,
+                device_index,
+            } => self.attach(model, eni, instance, *device_index),
+            Change::EniChanged(eni) => self.update_port(model, eni),
+            Change::EniDeleted(eni) | Change::EniDetached { eni, .. } => {
+                self.remove_ports(std::slice::from_ref(eni))
+            }
+            Change::GroupChanged(group) => self.follow_group(model, group),
+            Change::InstanceStarted(instance) => {
+                let made = self.namespaces.create(instance.as_str());
+                made.map_err(namespace("make the namespace of", instance))
+            }
+            Change::InstanceTerminated(instance) => {
+                let removed = self.namespaces.remove(instance.as_str());
+                removed.map_err(namespace("remove the namespace of", instance))
+            }
+            Change::RouteTableChanged(table) => self.follow_table(model, table),
+            Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
+            Change::EniCreated(_) | Change::FlowLogsChanged | Change::VpcChanged(_) => Ok(()),
+        }
+    }
+
+    fn attach(
+        &mut self,
+        model: &Model,
+        eni: &EniId,
+        instance: &InstanceId,
+        device_index: u32,
+    ) -> Result<(), DriveError> {
+        let Some(eni) = model.eni(eni) else {
+            return Ok(());
+        };
+        self.add_port(model, eni, instance.as_str(), device_index)?;
+        let boot = model.instance(instance).map(|instance| instance.boot);
+        let primary = eni
+            .attachment
+            .as_ref()
+            .is_some_and(|held| (held.network_card, held.device_index) == (0, 0));
+        if primary && boot == Some(BootMode::Dhcp) {
+            self.configure(model, eni, instance.as_str(), false)?;
+        }
+        Ok(())
+    }
+
+    fn update_port(&mut self, model: &Model, id: &EniId) -> Result<(), DriveError> {
+        let Some(eni) = model.eni(id) else {
+            return Ok(());
+        };
+        self.see(model, eni);
+        match self.fabric.update_port(translate::port(eni)) {
+            // Attached to nothing: it gets its device, and all of this, later.
+            Err(FabricError::UnknownPort(_)) => Ok(()),
+            other => other.map_err(fabric("update", id)),
+        }
+    }
+
+    fn remove_ports(&mut self, enis: &[EniId]) -> Result<(), DriveError> {
+        let removed = self.fabric.remove_ports(enis);
+        removed.map_err(|source| DriveError::Fabric {
+            what: format!("take the devices of {enis:?} away"),
+            source: Box::new(source),
+        })
+    }
+
+    fn follow_group(&mut self, model: &Model, id: &SecurityGroupId) -> Result<(), DriveError> {
+        match model.group(id) {
+            Some(group) => self.fabric.set_group(id, &translate::rules(group)),
+            None => self.fabric.remove_group(id),
+        }
+        .map_err(fabric("set the rules of", id))
+    }
+
+    fn follow_table(&mut self, model: &Model, id: &RouteTableId) -> Result<(), DriveError> {
+        let set = match model.route_table(id) {
+            Some(table) => self.fabric.set_routes(id, &translate::routes(model, table)),
+            None => self.fabric.remove_routes(id),
+        };
+        set.map_err(fabric("set the routes of", id))?;
+        // Its associations may have changed: a subnet that uses the same table as before is not
+        // touched.
+        model
+            .subnets()
+            .try_for_each(|subnet| self.follow_subnet(model, &subnet.id))
+    }
+
+    fn follow_subnet(&mut self, model: &Model, id: &SubnetId) -> Result<(), DriveError> {
+        let Some(known) = model.subnet(id) else {
+            self.fabric.remove_subnet(id);
+            return Ok(());
+        };
+        match translate::subnet(model, known) {
+            Some(subnet) => {
+                let set = self.fabric.set_subnet(id, subnet);
+                set.map_err(fabric("set", id))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn see(&mut self, model: &Model, eni: &Eni) {
+        if let Some(facts) = eni_facts(model, eni) {
+            self.seen.insert(eni.id.clone(), facts);
+        }
+    }
+}
+
+fn detached(change: &Change) -> Option<&EniId> {
+    match change {
+        Change::EniDetached { eni, .. } => Some(eni),
+        _ => None,
+    }
+}
+
+/// How many changes from the first on are detachments.
+fn changes_of_kind(changes: &[Change]) -> usize {
+    changes
+        .iter()
+        .take_while(|change| detached(change).is_some())
+        .count()
+}
+
+fn fabric(what: &str, on: &impl fmt::Display) -> impl FnOnce(FabricError) -> DriveError {
+    let what = format!("{what} {on}");
+    move |source| DriveError::Fabric {
+        what,
+        source: Box::new(source),
+    }
+}
+
+fn namespace(what: &str, on: &impl fmt::Display) -> impl FnOnce(NamespaceError) -> DriveError {
+    let what = format!("{what} {on}");
+    move |source| DriveError::Namespace {
+        what,
+        source: Box::new(source),
+    }
+}

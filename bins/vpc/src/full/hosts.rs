@@ -1,0 +1,159 @@
+//! ENIs in plain namespaces: databases, load balancers and the like, outside any cluster.
+
+use std::{net::Ipv4Addr, path::PathBuf, time::SystemTime};
+
+use serde::{Deserialize, Serialize};
+use underlay_types::EniId;
+
+use super::{
+    admin::Refusal,
+    endpoints::refused,
+    namespaces::Namespaces,
+    vpc::{FullVpc, chain},
+};
+
+const NAME_MAX: usize = 64;
+
+/// A host to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRequest {
+    /// An ENI that is attached to nothing.
+    pub eni: EniId,
+    /// The namespace's name under /run/netns.
+    pub name: String,
+}
+
+/// A host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its namespace.
+    pub netns: PathBuf,
+    /// The ENI's addresses, all configured.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// An ENI with its device in a namespace.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) name: String,
+    pub(super) addresses: Vec<Ipv4Addr>,
+}
+
+impl FullVpc {
+    /// Gives an ENI to a new namespace: its device is up, with all its addresses and a default
+    /// route by the subnet's router. Blocks.
+    ///
+    /// # Errors
+    /// When the name is taken or not one, the ENI is unknown or in use, or the kernel refuses.
+    /// Nothing is left behind.
+    pub(super) fn host(&self, request: &HostRequest) -> Result<Host, Refusal> {
+        check_name(&request.name)?;
+        let placed = place(self, &request.eni, &request.name, "underlay-vpc-host")?;
+        Ok(Host {
+            netns: Namespaces::path(&placed.name),
+            addresses: placed.addresses,
+        })
+    }
+}
+
+/// A plain file name: it becomes one.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let fits = (1..=NAME_MAX).contains(&name.len()) && !name.starts_with(['.', '-']);
+    if fits && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!(
+        "{name:?} is no name of a namespace: use 1 to 64 letters, digits, dashes, underscores and \
+         dots, none of the last three first"
+    )))
+}
+
+/// Gives an ENI to the new namespace `name` and configures it there.
+pub(super) fn place(
+    vpc: &FullVpc,
+    eni: &EniId,
+    name: &str,
+    owner: &str,
+) -> Result<Placed, Refusal> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = underlay_types::Timestamp::ZERO + now;
+    let given = vpc
+        .api
+        .change(|model, _| model.give_to_external(eni, owner, now));
+    given
+        .map_err(|error| Refusal::failed(&error))?
+        .map_err(refused)?;
+    let made = vpc.driver.lock().namespaces().create(name);
+    if let Err(error) = made {
+        // The name is somebody's: it is not removed.
+        take_back(vpc, eni);
+        return Err(Refusal::conflict(chain(&error)));
+    }
+    let placed = vpc.api.read(|model| {
+        let held = model.eni(eni)?;
+        let mut driver = vpc.driver.lock();
+        let done = driver
+            .add_port(model, held, name, 0)
+            .and_then(|()| driver.configure(model, held, name, true));
+        let mut addresses = vec![held.addresses.primary];
+        addresses.extend(&held.addresses.secondary);
+        Some(done.map(|()| addresses))
+    });
+    match placed {
+        Some(Ok(addresses)) => Ok(Placed {
+            name: name.to_owned(),
+            addresses,
+        }),
+        Some(Err(error)) => {
+            give_back(vpc, eni, name);
+            Err(Refusal::failed(&error))
+        }
+        None => {
+            give_back(vpc, eni, name);
+            Err(Refusal::conflict(format!("{eni} was deleted meanwhile")))
+        }
+    }
+}
+
+/// Undoes [`place`]. What fails is logged: the run's end removes it.
+pub(super) fn give_back(vpc: &FullVpc, eni: &EniId, name: &str) {
+    let (ports, names) = {
+        let mut driver = vpc.driver.lock();
+        let ports = driver.fabric().remove_ports(std::slice::from_ref(eni));
+        (ports, driver.namespaces().remove(name))
+    };
+    if let Err(error) = ports {
+        tracing::error!(error = chain(&error), %eni, "its device stays");
+    }
+    if let Err(error) = names {
+        tracing::error!(error = chain(&error), name, "the namespace stays");
+    }
+    take_back(vpc, eni);
+}
+
+fn take_back(vpc: &FullVpc, eni: &EniId) {
+    match vpc.api.change(|model, _| model.take_from_external(eni)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(code = %error.code, %eni, "the ENI stays in use"),
+        Err(error) => tracing::error!(error = chain(&error), %eni, "the ENI stays in use"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_hosts_are_plain_file_names() {
+        for name in ["db", "load-balancer_1.prod"] {
+            assert!(check_name(name).is_ok());
+        }
+        for name in ["", ".", "..", "a/b", "-x", "a b", &"x".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

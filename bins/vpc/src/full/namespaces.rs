@@ -1,0 +1,133 @@
+//! Namespaces of a run, and devices in them as DHCP would leave them.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+};
+
+use ipnet::{IpNet, Ipv4Net};
+use underlay_netlink::{
+    KernelError, Socket,
+    address::{self, Address},
+    link, netns,
+    route::{self, Route},
+};
+use underlay_types::Mac;
+
+use super::run_dir::{RunDir, RunDirError};
+
+/// The named namespaces of a run, recorded in its folder before they are made.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    run: RunDir,
+    names: BTreeSet<String>,
+}
+
+/// A namespace that could not be made, configured or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+}
+
+impl Namespaces {
+    /// None yet.
+    #[must_use]
+    pub(super) const fn new(run: RunDir) -> Self {
+        Self {
+            run,
+            names: BTreeSet::new(),
+        }
+    }
+
+    /// Where a namespace of this name is, or would be.
+    #[must_use]
+    pub(super) fn path(name: &str) -> PathBuf {
+        Path::new(netns::DIRECTORY).join(name)
+    }
+
+    /// Records a name that somebody else makes.
+    ///
+    /// # Errors
+    /// When the run's folder cannot be written.
+    pub(super) fn record(&mut self, name: &str) -> Result<(), NamespaceError> {
+        self.names.insert(name.to_owned());
+        Ok(self.run.record_namespaces(&self.names)?)
+    }
+
+    /// Makes a namespace with its loopback device up.
+    ///
+    /// # Errors
+    /// When the name is taken or the kernel refuses; nothing is left behind.
+    pub(super) fn create(&mut self, name: &str) -> Result<(), NamespaceError> {
+        if Self::path(name).exists() && !self.names.contains(name) {
+            // Somebody else's: not to be recorded, or cleaning up would remove it.
+            let error = netns::create_named(name).map(drop);
+            return Ok(error?);
+        }
+        self.record(name)?;
+        let made = netns::create_named(name).and_then(|fd| loopback_up(fd.as_fd()));
+        if let Err(error) = made {
+            self.remove(name)?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Removes a namespace; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), NamespaceError> {
+        netns::remove_named(name)?;
+        self.names.remove(name);
+        Ok(self.run.record_namespaces(&self.names)?)
+    }
+
+    /// Removes all that are left. Goes on after failures.
+    pub(super) fn remove_all(&mut self) -> Vec<NamespaceError> {
+        let names: Vec<_> = self.names.iter().cloned().collect();
+        names
+            .iter()
+            .filter_map(|name| self.remove(name).err())
+            .collect()
+    }
+}
+
+fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+    let mut socket = Socket::open_in(netns)?;
+    let lo = link::by_name(&mut socket, "lo")?.index;
+    socket.run(&[link::set_up(lo, true)])
+}
+
+/// Configures the device with `mac` in the namespace `name`: up, with `addresses` in `subnet`,
+/// and a default route by the subnet's router.
+///
+/// # Errors
+/// When there is no such device or the kernel refuses.
+pub(super) fn configure(
+    name: &str,
+    mac: Mac,
+    addresses: &[Ipv4Addr],
+    subnet: Ipv4Net,
+    router: Ipv4Addr,
+) -> Result<(), KernelError> {
+    let netns = netns::open_named(name)?;
+    let mut socket = Socket::open_in(netns.as_fd())?;
+    let dev = link::by_mac(&mut socket, mac)?.index;
+    let mut requests = vec![link::set_up(dev, true)];
+    for address in addresses {
+        let net = Ipv4Net::new(*address, subnet.prefix_len()).unwrap_or_else(|_| (*address).into());
+        requests.push(address::add(&Address::new(dev, IpNet::V4(net))));
+    }
+    let everything = IpNet::V4(Ipv4Net::default());
+    let default = Route::via(everything, IpAddr::V4(router), dev, route::MAIN).without_onlink();
+    requests.push(route::add(&default));
+    socket.run(&requests)
+}

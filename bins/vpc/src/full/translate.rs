@@ -1,0 +1,81 @@
+//! The model's objects in the fabric's words.
+
+use underlay_fabric::{
+    GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+};
+use underlay_vpc_model::{
+    self as model, Eni, Model, RouteState, RouteTable, RuleDirection, RulePeer, RuleTraffic,
+    SecurityGroup,
+};
+
+/// A port of an ENI.
+pub(super) fn port(eni: &Eni) -> PortConfig {
+    let primary = std::iter::once(eni.addresses.primary);
+    PortConfig {
+        eni: eni.id.clone(),
+        mac: eni.mac,
+        subnet: eni.subnet.clone(),
+        addresses: primary
+            .chain(eni.addresses.secondary.iter().copied())
+            .collect(),
+        prefixes: eni.addresses.prefixes.clone(),
+        source_dest_check: eni.source_dest_check,
+        groups: eni.groups.clone(),
+        timeouts: TrackingTimeouts::default(),
+    }
+}
+
+/// A subnet with its route table.
+pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
+    let table = model.route_table_of(&subnet.id)?;
+    Some(Subnet {
+        vpc: subnet.vpc.clone(),
+        cidr: subnet.cidr,
+        route_table: table.id.clone(),
+    })
+}
+
+/// A table's routes; one whose target takes no packets is a blackhole.
+pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
+    let route = |route: &model::Route| Route {
+        destination: route.destination,
+        target: match (model.route_state(route), &route.target) {
+            (RouteState::Blackhole, _) => RouteTarget::Blackhole,
+            (RouteState::Active, model::RouteTarget::Eni(eni)) => RouteTarget::Eni(eni.clone()),
+            (RouteState::Active, model::RouteTarget::Local) => RouteTarget::Local,
+        },
+    };
+    table.routes.iter().map(route).collect()
+}
+
+/// A group's rules. Those that speak of IPv6 match nothing here and are left out.
+pub(super) fn rules(group: &SecurityGroup) -> GroupRules {
+    let of = |direction| group.rules_of(direction).filter_map(rule).collect();
+    GroupRules {
+        ingress: of(RuleDirection::Ingress),
+        egress: of(RuleDirection::Egress),
+    }
+}
+
+fn rule(rule: &model::Rule) -> Option<Rule> {
+    let peer = match &rule.peer {
+        RulePeer::Group(group) => Peer::Group(group.clone()),
+        RulePeer::Ipv4(block) => Peer::Cidr(*block),
+        RulePeer::Ipv6(_) => return None,
+    };
+    let protocol = match rule.traffic {
+        RuleTraffic::All => Protocol::Any,
+        RuleTraffic::Icmp { kind, code } => Protocol::Icmp { kind, code },
+        RuleTraffic::Icmpv6 { .. } => return None,
+        RuleTraffic::Protocol(number) => Protocol::Other(number),
+        RuleTraffic::Tcp(range) => Protocol::Tcp {
+            from: range.from,
+            to: range.to,
+        },
+        RuleTraffic::Udp(range) => Protocol::Udp {
+            from: range.from,
+            to: range.to,
+        },
+    };
+    Some(Rule { protocol, peer })
+}
