@@ -2,5 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod control_plane;
 pub mod flowlogs;
 pub mod imds;
+pub mod serve;

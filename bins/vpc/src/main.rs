@@ -1,3 +1,118 @@
 //! The VPC on one machine: EC2 API, instance metadata, fabric, flow logs.
 
-fn main() {}
+use std::{io::Write, net::SocketAddr, process::ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use underlay_vpc::{
+    api::KeyPair,
+    control_plane,
+    serve::{ApiServer, ModelOptions, random_seed},
+};
+use underlay_vpc_model::Model;
+
+/// The VPC on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "underlay-vpc", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the EC2 API, and everything behind it unless told otherwise
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Where to serve the EC2 API; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    api: SocketAddr,
+    /// Serve the API alone: no root, no namespaces, no packets
+    #[arg(long)]
+    control_plane: bool,
+    /// Verify signatures, by --access-key or a role's credentials
+    #[arg(long, requires = "access_key")]
+    require_auth: bool,
+    /// The account's key pair
+    #[arg(long, value_name = "ID:SECRET", value_parser = key_pair)]
+    access_key: Option<KeyPair>,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+fn key_pair(text: &str) -> Result<KeyPair, &'static str> {
+    match text.split_once(':') {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {
+            let (access_key, secret) = (id.to_owned(), secret.to_owned());
+            Ok(KeyPair {
+                access_key,
+                secret,
+                token: None,
+            })
+        }
+        _ => Err("expected an access key id, a colon, and a secret"),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            complain(&error.to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            complain(&one_line(&text));
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let Command::Serve(args) = cli.command;
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("underlay-vpc: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let config = args.model.config(random_seed())?;
+    let server = ApiServer::new(Model::new(config), args.access_key, args.require_auth);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    if !args.control_plane {
+        bail!("only --control-plane is there yet");
+    }
+    runtime.block_on(control_plane::serve(server, args.api))?;
+    Ok(())
+}
+
+/// What went wrong, without the usage that follows it.
+fn one_line(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = first.split_whitespace().collect();
+    words.join(" ").replacen("error:", "underlay-vpc:", 1)
+}
+
+fn complain(text: &str) {
+    let mut out = std::io::stderr().lock();
+    if writeln!(out, "{}", text.trim_end()).is_err() {
+        // Nobody reads standard error: there is nobody to tell.
+    }
+}

@@ -43,5 +43,5 @@ pub use objects::{
     VpcCidrAssociation,
 };
 pub use tags::Tags;
-pub use throttle::{Budget, Throttle};
+pub use throttle::{Budget, Throttle, call_latency};
 pub use verdict::{DropReason, Packet, Segment, Tracker, TrackerTimeouts, Transport, Verdict};

@@ -1,6 +1,7 @@
-//! Request budgets: one token bucket per action, as EC2 keeps them per account and Region.
+//! Request budgets, one token bucket per action, as EC2 keeps them per account and Region; and how
+//! long a call takes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use underlay_types::Timestamp;
 
@@ -32,6 +33,22 @@ impl Budget {
         };
         Self { burst, per_second }
     }
+}
+
+/// How long EC2 takes to answer a call of `action`; `luck` places it within the usual range.
+///
+/// The ranges are those that users of EC2 report, not documented ones.
+#[must_use]
+pub fn call_latency(action: &str, luck: u8) -> Duration {
+    let (from, to) = match action {
+        "AssignPrivateIpAddresses" | "UnassignPrivateIpAddresses" => (300, 1_000),
+        "AttachNetworkInterface" | "DetachNetworkInterface" => (300, 800),
+        "CreateNetworkInterface" => (200, 1_000),
+        "RunInstances" => (800, 2_000),
+        _ if action.starts_with("Describe") || action.starts_with("Get") => (30, 120),
+        _ => (80, 300),
+    };
+    Duration::from_millis(from + (to - from) * u64::from(luck) / 255)
 }
 
 /// The buckets of one account in one Region.
@@ -80,8 +97,6 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn admitted(throttle: &mut Throttle, action: &str, now: Timestamp) -> usize {

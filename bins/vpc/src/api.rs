@@ -1,0 +1,185 @@
+//! The EC2 Query API: a request becomes a call, a call runs on the model, an answer becomes XML.
+//!
+//! Amazon EC2 API Reference, "Query requests". Nothing here knows of sockets.
+
+mod actions;
+mod auth;
+mod call;
+mod catalogue;
+mod credentials;
+mod describe;
+mod eni_filters;
+mod eni_request;
+mod enis;
+mod filter;
+mod flow_logs;
+mod groups;
+mod ids;
+mod instance_filters;
+mod instances;
+mod instant;
+mod launch;
+mod page;
+mod params;
+mod request;
+mod route_tables;
+mod rules;
+mod sts;
+mod subnets;
+mod tags;
+mod vpcs;
+mod xml;
+
+use underlay_types::Timestamp;
+use underlay_vpc_model::{Ec2Error, ErrorCode, Model};
+
+pub use credentials::{Credentials, KeyPair, RoleKey};
+pub use request::{ApiRequest, ApiResponse};
+
+use self::{
+    call::{Call, Context},
+    params::Params,
+    xml::Xml,
+};
+
+/// The namespace of EC2's answers.
+const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+/// A request that has been read: who calls, and what for.
+pub struct Prepared {
+    call: Call,
+    context: Context,
+    namespace: &'static str,
+    broad: bool,
+}
+
+impl Prepared {
+    /// The action.
+    pub fn action(&self) -> &str {
+        &self.context.action
+    }
+
+    /// Whether it describes everything: no id, no filter, no page.
+    pub const fn is_broad(&self) -> bool {
+        self.broad
+    }
+
+    /// Runs the call.
+    ///
+    /// # Errors
+    /// The model's refusal.
+    pub fn run(self, model: &mut Model, request_id: &str) -> Result<ApiResponse, Ec2Error> {
+        let body = self.call.run(model, &self.context)?;
+        let mut xml = Xml::default();
+        let Context { action, .. } = &self.context;
+        xml.tree(
+            &format!("{action}Response xmlns=\"{}\"", self.namespace),
+            |xml| {
+                if self.namespace == EC2_NAMESPACE {
+                    xml.leaf("requestId", request_id);
+                    xml.append(&body);
+                } else {
+                    xml.tree(&format!("{action}Result"), |xml| xml.append(&body));
+                    xml.tree("ResponseMetadata", |xml| xml.leaf("RequestId", request_id));
+                }
+            },
+        );
+        Ok(ApiResponse {
+            status: 200,
+            body: with_declaration(xml),
+        })
+    }
+}
+
+/// Reads a request: its signature, its action and all its parameters.
+///
+/// # Errors
+/// Those of signatures ([`auth::authenticate`]); `MissingAction` and `InvalidAction`; those of
+/// parameters; `DryRunOperation` when the caller only wants to know whether he may.
+pub fn prepare(
+    request: &ApiRequest,
+    credentials: &Credentials,
+    require_auth: bool,
+    model_account: &str,
+    now: Timestamp,
+) -> Result<Prepared, Ec2Error> {
+    let access_key = auth::authenticate(request, credentials, require_auth, now)?;
+    let form = match request.method.as_str() {
+        "GET" => request.query.as_bytes(),
+        "POST" if request.body.is_empty() => request.query.as_bytes(),
+        "POST" => &request.body,
+        other => {
+            let text = format!("The method {other} is not supported: use GET or POST");
+            return Err(Ec2Error::new(ErrorCode::InvalidAction, text));
+        }
+    };
+    let mut params = Params::parse(form)?;
+    let action = params
+        .text("Action")
+        .filter(|action| !action.is_empty())
+        .ok_or_else(|| {
+            let text = "The request is missing an action or a required parameter";
+            Ec2Error::new(ErrorCode::MissingAction, text)
+        })?;
+    params.text("Version");
+    let (namespace, read) = match (sts::named(&action), actions::named(&action)) {
+        (Some(read), _) => (sts::NAMESPACE, read),
+        (None, Some(read)) => (EC2_NAMESPACE, read),
+        (None, None) => {
+            let text = format!("The action {action} is not valid for this web service.");
+            return Err(Ec2Error::new(ErrorCode::InvalidAction, text));
+        }
+    };
+    let token = if actions::takes_token(&action) {
+        let token = params.text("ClientToken").filter(|token| !token.is_empty());
+        token.map(|token| (token, params.fingerprint()))
+    } else {
+        None
+    };
+    let broad = params.is_empty();
+    let dry_run = params.flag("DryRun")?.unwrap_or(false);
+    let call = read(&mut params)?;
+    params.finish()?;
+    if dry_run {
+        let text = "Request would have succeeded, but DryRun flag is set.";
+        return Err(Ec2Error::new(ErrorCode::DryRunOperation, text));
+    }
+    let root = || format!("arn:aws:iam::{model_account}:root");
+    let caller = credentials.role_arn(&access_key).unwrap_or_else(root);
+    Ok(Prepared {
+        call,
+        context: Context {
+            now,
+            action,
+            token,
+            caller,
+        },
+        namespace,
+        broad,
+    })
+}
+
+/// The answer that says why a request is refused.
+pub fn refusal(error: &Ec2Error, request_id: &str) -> ApiResponse {
+    let mut xml = Xml::default();
+    xml.tree("Response", |xml| {
+        xml.tree("Errors", |xml| {
+            xml.tree("Error", |xml| {
+                xml.leaf("Code", error.code);
+                xml.leaf("Message", &error.message);
+            });
+        });
+        xml.leaf("RequestID", request_id);
+    });
+    ApiResponse {
+        status: error.code.status(),
+        body: with_declaration(xml),
+    }
+}
+
+fn with_declaration(xml: Xml) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}",
+        xml.into_string()
+    )
+}

@@ -1,0 +1,129 @@
+//! Keys that the API accepts: the account's own, and those given to instances' roles.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
+use underlay_types::{InstanceId, Timestamp};
+
+/// How long a role's key is good for.
+const LIFETIME: Duration = Duration::from_secs(6 * 3_600);
+/// A role's key is not handed out again for less than this: the next one is made.
+const REMAINDER: Duration = Duration::from_secs(3_600);
+
+/// A key pair, with a session token if it is a role's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyPair {
+    /// The access key id.
+    pub access_key: String,
+    /// The secret access key.
+    pub secret: String,
+    /// The session token.
+    pub token: Option<String>,
+}
+
+/// A role's key and when it was given and ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleKey {
+    /// The key.
+    pub key: KeyPair,
+    /// Who it speaks for, as STS names him.
+    pub arn: String,
+    /// When it was given.
+    pub issued: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// The keys that the API accepts.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    own: Option<KeyPair>,
+    /// By instance and role, the latest and those before that have not ended.
+    roles: Mutex<BTreeMap<(InstanceId, String), Vec<RoleKey>>>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair")
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The account's own key pair, and no role's yet.
+    pub fn new(own: Option<KeyPair>) -> Self {
+        Self {
+            own,
+            roles: Mutex::default(),
+        }
+    }
+
+    /// The key of an instance's role: the same one for some hours, then another.
+    ///
+    /// `random` gives 32 bytes nobody can guess.
+    pub fn for_role(
+        &self,
+        instance: &InstanceId,
+        role: &str,
+        arn: impl FnOnce() -> String,
+        random: impl FnOnce() -> [u8; 32],
+        now: Timestamp,
+    ) -> RoleKey {
+        let mut roles = self.roles.lock();
+        let keys = roles
+            .entry((instance.clone(), role.to_owned()))
+            .or_default();
+        keys.retain(|key| key.expires > now);
+        if let Some(last) = keys.last().filter(|key| key.expires > now + REMAINDER) {
+            return last.clone();
+        }
+        let hex = random()
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02X}"));
+        let (id, rest) = hex.split_at(16);
+        let (secret, token) = rest.split_at(32);
+        let key = RoleKey {
+            key: KeyPair {
+                access_key: format!("ASIA{id}"),
+                secret: secret.to_owned(),
+                token: Some(format!("{token}{instance}")),
+            },
+            arn: arn(),
+            issued: now,
+            expires: now + LIFETIME,
+        };
+        keys.push(key.clone());
+        key
+    }
+
+    /// Takes the keys of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceId) {
+        self.roles
+            .lock()
+            .retain(|(holder, _), _| holder != instance);
+    }
+
+    /// The key of this access key id, while it is good.
+    pub fn find(&self, access_key: &str, now: Timestamp) -> Option<KeyPair> {
+        if let Some(own) = self.own.as_ref().filter(|own| own.access_key == access_key) {
+            return Some(own.clone());
+        }
+        let role = self.role_key(access_key)?;
+        (role.expires > now).then_some(role.key)
+    }
+
+    /// Who an access key id speaks for, if that is a role.
+    pub fn role_arn(&self, access_key: &str) -> Option<String> {
+        self.role_key(access_key).map(|role| role.arn)
+    }
+
+    fn role_key(&self, access_key: &str) -> Option<RoleKey> {
+        let roles = self.roles.lock();
+        roles
+            .values()
+            .flatten()
+            .find(|role| role.key.access_key == access_key)
+            .cloned()
+    }
+}

@@ -1,0 +1,100 @@
+//! What filters of DescribeNetworkInterfaces see.
+
+use underlay_vpc_model::{Attachment, AttachmentHolder, Eni};
+
+use super::{enis::private_dns_name, filter::FilterTable, instant::iso8601};
+
+/// The filters, by name.
+pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
+    fields: &[
+        ("addresses.primary", |_, eni| {
+            let mut primary = vec!["true".to_owned()];
+            if !eni.addresses.secondary.is_empty() {
+                primary.push("false".to_owned());
+            }
+            primary
+        }),
+        ("addresses.private-ip-address", |_, eni| addresses(eni)),
+        ("attachment.attach-time", |_, eni| {
+            attached(eni, |held| iso8601(held.attach_time))
+        }),
+        ("attachment.attachment-id", |_, eni| {
+            attached(eni, |held| held.id.to_string())
+        }),
+        ("attachment.delete-on-termination", |_, eni| {
+            attached(eni, |held| held.delete_on_termination.to_string())
+        }),
+        ("attachment.device-index", |_, eni| {
+            attached(eni, |held| held.device_index.to_string())
+        }),
+        ("attachment.instance-id", |_, eni| {
+            eni.instance()
+                .map(ToString::to_string)
+                .into_iter()
+                .collect()
+        }),
+        ("attachment.instance-owner-id", |model, eni| {
+            attached(eni, |held| match &held.holder {
+                AttachmentHolder::Instance(_) => model.config().account.to_string(),
+                AttachmentHolder::External { owner } => owner.clone(),
+            })
+        }),
+        ("attachment.network-card-index", |_, eni| {
+            attached(eni, |held| held.network_card.to_string())
+        }),
+        ("attachment.status", |_, eni| {
+            attached(eni, |held| held.status.as_str().to_owned())
+        }),
+        ("availability-zone", |_, eni| vec![eni.zone.name.clone()]),
+        ("availability-zone-id", |_, eni| vec![eni.zone.id.clone()]),
+        ("description", |_, eni| vec![eni.description.clone()]),
+        ("group-id", |_, eni| {
+            eni.groups.iter().map(ToString::to_string).collect()
+        }),
+        ("group-name", |model, eni| {
+            let groups = eni.groups.iter().filter_map(|id| model.group(id));
+            groups.map(|group| group.name.clone()).collect()
+        }),
+        ("interface-type", |_, eni| {
+            vec![eni.interface_type.as_str().to_owned()]
+        }),
+        ("ipv4-prefix.ipv4-prefix", |_, eni| {
+            eni.addresses
+                .prefixes
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        }),
+        ("mac-address", |_, eni| vec![eni.mac.to_string()]),
+        ("network-interface-id", |_, eni| vec![eni.id.to_string()]),
+        ("owner-id", |model, _| {
+            vec![model.config().account.to_string()]
+        }),
+        ("private-dns-name", |model, eni| {
+            vec![private_dns_name(model, eni.addresses.primary)]
+        }),
+        ("private-ip-address", |_, eni| addresses(eni)),
+        ("requester-id", |_, eni| {
+            eni.requester.clone().into_iter().collect()
+        }),
+        ("requester-managed", |_, eni| {
+            vec![eni.requester.is_some().to_string()]
+        }),
+        ("source-dest-check", |_, eni| {
+            vec![eni.source_dest_check.to_string()]
+        }),
+        ("status", |_, eni| vec![eni.status().as_str().to_owned()]),
+        ("subnet-id", |_, eni| vec![eni.subnet.to_string()]),
+        ("vpc-id", |_, eni| vec![eni.vpc.to_string()]),
+    ],
+    tags: |eni| Some(&eni.tags),
+};
+
+fn addresses(eni: &Eni) -> Vec<String> {
+    let all = std::iter::once(&eni.addresses.primary).chain(&eni.addresses.secondary);
+    all.map(ToString::to_string).collect()
+}
+
+fn attached(eni: &Eni, value: impl Fn(&Attachment) -> String) -> Vec<String> {
+    eni.attachment.iter().map(value).collect()
+}

@@ -1,0 +1,247 @@
+//! Actions on instances.
+
+use underlay_types::{InstanceId, ReservationId};
+use underlay_vpc_model::{Ec2Error, ErrorCode, Instance, InstanceState, InstanceType, Model};
+
+use super::{
+    call::Call,
+    enis::{private_dns_name, write_attachment, write_groups, write_interface},
+    filter::Filters,
+    instance_filters::{FILTERS, STATUS_FILTERS},
+    instant::iso8601,
+    launch::take_launch,
+    page::Page,
+    params::Params,
+    tags::write_tags,
+    xml::Xml,
+};
+
+fn write_state(xml: &mut Xml, name: &str, state: InstanceState) {
+    xml.tree(name, |xml| {
+        xml.leaf("code", state.code());
+        xml.leaf("name", state.as_str());
+    });
+}
+
+fn write_instance(xml: &mut Xml, model: &Model, instance: &Instance) {
+    xml.leaf("instanceId", &instance.id);
+    xml.leaf("imageId", &instance.image);
+    write_state(xml, "instanceState", instance.state);
+    xml.leaf("instanceType", &instance.instance_type);
+    xml.leaf("launchTime", iso8601(instance.launch_time));
+    xml.leaf("amiLaunchIndex", instance.launch_index);
+    xml.optional("keyName", instance.key_name.as_ref());
+    xml.optional("clientToken", instance.client_token.as_ref());
+    xml.tree("placement", |xml| {
+        xml.leaf("availabilityZone", &instance.zone.name);
+        xml.leaf("availabilityZoneId", &instance.zone.id);
+        xml.leaf("groupName", "");
+        xml.leaf("tenancy", "default");
+    });
+    xml.tree("monitoring", |xml| xml.leaf("state", "disabled"));
+    if let Some(kind) = InstanceType::named(&instance.instance_type) {
+        xml.leaf("architecture", kind.architecture);
+    }
+    xml.leaf("virtualizationType", "hvm");
+    xml.leaf("hypervisor", "xen");
+    xml.leaf("rootDeviceType", "ebs");
+    xml.leaf("ebsOptimized", false);
+    xml.leaf("enaSupport", true);
+    if let Some(profile) = &instance.profile {
+        xml.tree("iamInstanceProfile", |xml| {
+            let account = &model.config().account;
+            xml.leaf(
+                "arn",
+                format!("arn:aws:iam::{account}:instance-profile/{profile}"),
+            );
+            xml.leaf("id", format!("AIPA{}", profile.to_ascii_uppercase()));
+        });
+    }
+    write_metadata_options(xml, instance);
+    write_network(xml, model, instance);
+    write_tags(xml, &instance.tags);
+}
+
+fn write_metadata_options(xml: &mut Xml, instance: &Instance) {
+    let switch = |on| if on { "enabled" } else { "disabled" };
+    xml.tree("metadataOptions", |xml| {
+        xml.leaf("state", "applied");
+        let tokens = if instance.metadata.tokens_required {
+            "required"
+        } else {
+            "optional"
+        };
+        xml.leaf("httpTokens", tokens);
+        xml.leaf("httpPutResponseHopLimit", instance.metadata.hop_limit);
+        xml.leaf("httpEndpoint", switch(instance.metadata.enabled));
+        xml.leaf("httpProtocolIpv6", "disabled");
+        xml.leaf("instanceMetadataTags", switch(instance.metadata.tags));
+    });
+}
+
+fn write_network(xml: &mut Xml, model: &Model, instance: &Instance) {
+    let enis = model.enis_of(&instance.id);
+    if let Some(primary) = enis.first() {
+        xml.leaf("subnetId", &instance.subnet);
+        xml.leaf("vpcId", &instance.vpc);
+        xml.leaf("privateIpAddress", primary.addresses.primary);
+        xml.leaf(
+            "privateDnsName",
+            private_dns_name(model, primary.addresses.primary),
+        );
+        xml.leaf("sourceDestCheck", primary.source_dest_check);
+        write_groups(xml, model, &primary.groups);
+    }
+    xml.items("networkInterfaceSet", enis, |xml, eni| {
+        write_interface(xml, model, eni);
+        xml.leaf("status", eni.status().as_str());
+        if let Some(attachment) = &eni.attachment {
+            xml.tree("attachment", |xml| write_attachment(xml, attachment));
+        }
+    });
+}
+
+/// Writes instances grouped by launch, in the order given.
+fn write_reservation(xml: &mut Xml, model: &Model, id: &ReservationId, instances: &[&Instance]) {
+    xml.leaf("reservationId", id);
+    xml.leaf("ownerId", &model.config().account);
+    xml.items("groupSet", std::iter::empty::<()>(), |_, ()| {});
+    xml.items("instancesSet", instances, |xml, instance| {
+        write_instance(xml, model, instance)
+    });
+}
+
+/// RunInstances.
+pub(super) fn run(params: &mut Params) -> Result<Call, Ec2Error> {
+    let request = take_launch(params)?;
+    Ok(Call::new(move |model, context| {
+        let mut request = request;
+        request.client_token = context.token.as_ref().map(|(token, _)| token.clone());
+        let made = context.once(model, |model| {
+            model
+                .launch(&request, context.now)
+                .map(|id| vec![id.to_string()])
+        })?;
+        let mut xml = Xml::default();
+        for reservation in made.iter().filter_map(|text| text.parse().ok()) {
+            let mut launched: Vec<_> = model
+                .instances()
+                .filter(|each| each.reservation == reservation)
+                .collect();
+            launched.sort_by_key(|each| each.launch_index);
+            write_reservation(&mut xml, model, &reservation, &launched);
+        }
+        Ok(xml)
+    }))
+}
+
+/// Which instances a call is about, and which page of them.
+struct Wanted {
+    ids: Vec<InstanceId>,
+    page: Page,
+}
+
+fn take_wanted(params: &mut Params, action: &'static str) -> Result<Wanted, Ec2Error> {
+    let ids: Vec<InstanceId> = params.ids("InstanceId")?;
+    let page = Page::take(params, action, 1_000)?;
+    if !ids.is_empty() && page.is_wanted() {
+        let text = "The parameter instancesSet cannot be used with the parameter maxResults";
+        return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
+    }
+    Ok(Wanted { ids, page })
+}
+
+impl Wanted {
+    /// The instances that pass, and the next page's token.
+    fn select<'a>(
+        &self,
+        model: &'a Model,
+        pass: impl Fn(&Instance) -> bool,
+    ) -> Result<(Vec<&'a Instance>, Option<String>), Ec2Error> {
+        for id in &self.ids {
+            model.require_instance(id)?;
+        }
+        let named = |each: &&Instance| self.ids.is_empty() || self.ids.contains(&each.id);
+        let all = model
+            .instances()
+            .filter(named)
+            .filter(|each| pass(each))
+            .collect();
+        Ok(self.page.cut(all, |each| each.id.to_string()))
+    }
+}
+
+/// DescribeInstances. A page is cut by instances; a launch may be spread over pages.
+pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
+    let filters = Filters::take(params, &FILTERS)?;
+    let wanted = take_wanted(params, "DescribeInstances")?;
+    Ok(Call::new(move |model, _| {
+        let (found, next) = wanted.select(model, |each| filters.pass(model, &FILTERS, each))?;
+        let mut launches: Vec<(&ReservationId, Vec<&Instance>)> = Vec::new();
+        for instance in found {
+            match launches
+                .iter_mut()
+                .find(|(id, _)| *id == &instance.reservation)
+            {
+                Some((_, instances)) => instances.push(instance),
+                None => launches.push((&instance.reservation, vec![instance])),
+            }
+        }
+        let mut xml = Xml::default();
+        xml.items("reservationSet", launches, |xml, (id, instances)| {
+            write_reservation(xml, model, id, &instances);
+        });
+        xml.optional("nextToken", next);
+        Ok(xml)
+    }))
+}
+
+/// DescribeInstanceStatus: running instances, or all.
+pub(super) fn describe_status(params: &mut Params) -> Result<Call, Ec2Error> {
+    let filters = Filters::take(params, &STATUS_FILTERS)?;
+    let everything = params.flag("IncludeAllInstances")?.unwrap_or(false);
+    let wanted = take_wanted(params, "DescribeInstanceStatus")?;
+    Ok(Call::new(move |model, _| {
+        let (found, next) = wanted.select(model, |each| {
+            (everything || each.state == InstanceState::Running)
+                && filters.pass(model, &STATUS_FILTERS, each)
+        })?;
+        let mut xml = Xml::default();
+        xml.items("instanceStatusSet", found, |xml, instance| {
+            xml.leaf("instanceId", &instance.id);
+            xml.leaf("availabilityZone", &instance.zone.name);
+            write_state(xml, "instanceState", instance.state);
+            let status = if instance.state == InstanceState::Running {
+                "ok"
+            } else {
+                "not-applicable"
+            };
+            for name in ["systemStatus", "instanceStatus"] {
+                xml.tree(name, |xml| xml.leaf("status", status));
+            }
+        });
+        xml.optional("nextToken", next);
+        Ok(xml)
+    }))
+}
+
+/// TerminateInstances.
+pub(super) fn terminate(params: &mut Params) -> Result<Call, Ec2Error> {
+    let ids: Vec<InstanceId> = params.ids("InstanceId")?;
+    if ids.is_empty() {
+        return Err(params.missing("InstanceId"));
+    }
+    params.flag("Force")?;
+    params.flag("SkipOsShutdown")?;
+    Ok(Call::new(move |model, context| {
+        let before = model.terminate(&ids, context.now)?;
+        let mut xml = Xml::default();
+        xml.items("instancesSet", before, |xml, (id, state)| {
+            xml.leaf("instanceId", &id);
+            let now = model.instance(&id).map_or(state, |instance| instance.state);
+            write_state(xml, "currentState", now);
+            write_state(xml, "previousState", state);
+        });
+        Ok(xml)
+    }))
+}

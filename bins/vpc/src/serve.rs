@@ -1,0 +1,262 @@
+//! The EC2 API as a server: one model, any number of listeners, a clock, and a hook for whoever
+//! makes what the model says come true.
+
+mod clock;
+mod http;
+mod options;
+
+use std::{
+    fmt,
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use rustix::rand::{GetRandomFlags, getrandom};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use underlay_types::{InstanceId, Timestamp};
+use underlay_vpc_model::{
+    Change, Ec2Error, ErrorCode, InstanceView, Model, Preset, RoleCredentials, Throttle,
+    call_latency,
+};
+
+use crate::{
+    api::{self, ApiRequest, ApiResponse, Credentials, KeyPair, Prepared},
+    imds::Metadata,
+};
+
+pub use http::Listening;
+pub use options::{ModelOptions, OptionsError};
+
+/// Carries out what calls change: makes devices, compiles rules, and so on.
+///
+/// It is called with the model locked, after each call that changed something and before that
+/// call's answer is sent, so that changes arrive complete and in order. While it works no other
+/// call is served; it must not call back into the [`ApiServer`].
+pub trait ChangeHook: Send + Sync + 'static {
+    /// Carries out `changes`, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be carried out: the call is answered with `InternalError`.
+    fn on_changes(&self, model: &Model, changes: Vec<Change>) -> Result<(), HookError>;
+}
+
+/// Why changes could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("carrying out a change: {0}")]
+pub struct HookError(pub String);
+
+/// The EC2 API of one account in one Region.
+pub struct ApiServer {
+    model: Mutex<Model>,
+    throttle: Mutex<Throttle>,
+    credentials: Credentials,
+    hook: OnceLock<Box<dyn ChangeHook>>,
+    /// Told when a deadline may have come nearer.
+    deadline: Notify,
+    require_auth: bool,
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer")
+            .field("require_auth", &self.require_auth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ApiServer {
+    /// A server for `model`. `own` is the account's key pair; `require_auth` has every signature
+    /// verified, by that key or one of a role.
+    #[must_use]
+    pub fn new(model: Model, own: Option<KeyPair>, require_auth: bool) -> Arc<Self> {
+        Arc::new(Self {
+            model: Mutex::new(model),
+            throttle: Mutex::default(),
+            credentials: Credentials::new(own),
+            hook: OnceLock::new(),
+            deadline: Notify::new(),
+            require_auth,
+        })
+    }
+
+    /// Has `hook` carry out changes from now on. Only the first hook counts.
+    pub fn set_hook(&self, hook: impl ChangeHook) {
+        let taken = self.hook.set(Box::new(hook)).is_err();
+        debug_assert!(!taken, "a hook is set once");
+    }
+
+    /// Serves connections of `listener`, of whatever network namespace, until `stop`.
+    ///
+    /// Needs a tokio runtime to be current; may be called for several listeners.
+    ///
+    /// # Errors
+    /// When the listener cannot be handed to the runtime.
+    pub fn serve_on(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<Listening> {
+        http::listen(Arc::clone(self), listener, stop)
+    }
+
+    /// Ends what is under way when its time has come, until `stop`. Run it once.
+    pub async fn run_clock(self: Arc<Self>, stop: CancellationToken) {
+        clock::run(&self, &stop).await;
+    }
+
+    /// Looks at the model.
+    pub fn read<R>(&self, look: impl FnOnce(&Model) -> R) -> R {
+        look(&self.model.lock())
+    }
+
+    /// Acts on the model without a call, and has the hook carry out what changed.
+    ///
+    /// # Errors
+    /// The hook's.
+    pub fn change<R>(&self, act: impl FnOnce(&mut Model, Timestamp) -> R) -> Result<R, HookError> {
+        let mut model = self.model.lock();
+        let result = act(&mut model, now());
+        let changes = model.take_changes();
+        let carried_out = match self.hook.get() {
+            Some(hook) if !changes.is_empty() => hook.on_changes(&model, changes),
+            _ => Ok(()),
+        };
+        drop(model);
+        self.deadline.notify_one();
+        carried_out.map(|()| result)
+    }
+
+    /// Answers a request, and says how long EC2 would have taken to.
+    pub fn answer(&self, request: &ApiRequest) -> (ApiResponse, Duration) {
+        let request_id = request_id();
+        match self.try_answer(request, &request_id) {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(code = %error.code, message = error.message, "refused");
+                (api::refusal(&error, &request_id), Duration::ZERO)
+            }
+        }
+    }
+
+    fn try_answer(
+        &self,
+        request: &ApiRequest,
+        request_id: &str,
+    ) -> Result<(ApiResponse, Duration), Ec2Error> {
+        let account = self.read(|model| model.config().account.clone());
+        let prepared = api::prepare(
+            request,
+            &self.credentials,
+            self.require_auth,
+            account.as_str(),
+            now(),
+        )?;
+        let latency = self.admit(&prepared)?;
+        tracing::debug!(action = prepared.action(), "call");
+        let outcome = self.change(|model, _| prepared.run(model, request_id));
+        let response = outcome.map_err(|error| {
+            tracing::error!(%error, "a change was not carried out");
+            Ec2Error::new(ErrorCode::InternalError, error.to_string())
+        })??;
+        Ok((response, latency))
+    }
+
+    /// Takes a token and draws a latency, under `realistic`.
+    fn admit(&self, prepared: &Prepared) -> Result<Duration, Ec2Error> {
+        let preset = self.read(|model| model.config().preset);
+        if preset == Preset::Instant {
+            return Ok(Duration::ZERO);
+        }
+        self.throttle
+            .lock()
+            .admit(prepared.action(), prepared.is_broad(), now())?;
+        let [luck, ..] = random();
+        Ok(call_latency(prepared.action(), luck))
+    }
+
+    /// Whether calls may take long, since a hook carries out what they change.
+    fn may_block(&self) -> bool {
+        self.hook.get().is_some()
+    }
+
+    /// The credentials of an instance's role, which the API accepts.
+    #[must_use]
+    pub fn role_credentials(
+        &self,
+        instance: &InstanceId,
+        role: &str,
+        now: Timestamp,
+    ) -> RoleCredentials {
+        let account = self.read(|model| model.config().account.clone());
+        let arn = || format!("arn:aws:sts::{account}:assumed-role/{role}/{instance}");
+        let given = self.credentials.for_role(instance, role, arn, random, now);
+        RoleCredentials {
+            access_key_id: given.key.access_key,
+            secret_access_key: given.key.secret,
+            session_token: given.key.token.unwrap_or_default(),
+            last_updated: given.issued,
+            expiration: given.expires,
+        }
+    }
+
+    /// Ends the credentials of an instance that is gone.
+    pub fn forget_credentials(&self, instance: &InstanceId) {
+        self.credentials.forget(instance);
+    }
+}
+
+impl Metadata for ApiServer {
+    fn view(&self, instance: &InstanceId) -> Option<InstanceView> {
+        self.read(|model| InstanceView::of(model, instance))
+    }
+
+    fn credentials(&self, instance: &InstanceId, role: &str, now: Timestamp) -> RoleCredentials {
+        self.role_credentials(instance, role, now)
+    }
+}
+
+/// A seed that differs from run to run.
+#[must_use]
+pub fn random_seed() -> u64 {
+    random()
+        .iter()
+        .take(8)
+        .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+/// The Unix clock.
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::ZERO + since
+}
+
+/// The kernel's random bytes. It always has some once the machine is up.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    if let Err(error) = getrandom(&mut bytes, GetRandomFlags::empty()) {
+        tracing::error!(%error, "no random bytes");
+    }
+    bytes
+}
+
+fn request_id() -> String {
+    let bytes = random();
+    let hex = bytes
+        .iter()
+        .take(16)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    format!(
+        "{}-{}-{}-{}-{}",
+        part(0..8),
+        part(8..12),
+        part(12..16),
+        part(16..20),
+        part(20..32)
+    )
+}

@@ -1,0 +1,126 @@
+//! What a person may say about the VPC when starting it.
+
+use clap::{Args, ValueEnum};
+use underlay_types::AccountId;
+use underlay_vpc_model::{AddressOrder, AvailabilityZone, ModelConfig, Preset};
+
+/// What a person may say about the VPC when starting it.
+#[derive(Debug, Clone, Args)]
+pub struct ModelOptions {
+    /// How fast things happen
+    #[arg(long, value_enum, default_value_t = PresetOption::Instant)]
+    preset: PresetOption,
+    /// The Region
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// How many availability zones the Region has (1 to 6)
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=6))]
+    zones: u8,
+    /// The account, 12 digits
+    #[arg(long, default_value = "123456789012")]
+    account: AccountId,
+    /// Which free address is taken when a call names none
+    #[arg(long, value_enum, default_value_t = OrderOption::Sequential)]
+    address_order: OrderOption,
+    /// Seed of ids and random choices; without it they differ from run to run
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Security groups an interface carries at most (1 to 16)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=16))]
+    groups_per_eni: u8,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PresetOption {
+    /// Every transition is over when the call returns
+    Instant,
+    /// Transitions, calls and throttling as on EC2
+    Realistic,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OrderOption {
+    /// Any, as EC2 does
+    Random,
+    /// The lowest
+    Sequential,
+}
+
+/// Why options make no VPC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A Region's name is not one.
+    #[error("--region {0:?} is not the name of a Region such as us-east-1")]
+    Region(String),
+}
+
+impl ModelOptions {
+    /// The model's configuration. `random` is the seed if none is named.
+    ///
+    /// # Errors
+    /// When the options make no VPC.
+    pub fn config(&self, random: u64) -> Result<ModelConfig, OptionsError> {
+        let mut config = ModelConfig {
+            account: self.account.clone(),
+            region: self.region.clone(),
+            zones: zones(&self.region, self.zones)?,
+            preset: match self.preset {
+                PresetOption::Instant => Preset::Instant,
+                PresetOption::Realistic => Preset::Realistic,
+            },
+            address_order: match self.address_order {
+                OrderOption::Random => AddressOrder::Random,
+                OrderOption::Sequential => AddressOrder::Sequential,
+            },
+            seed: self.seed.unwrap_or(random),
+            ..ModelConfig::default()
+        };
+        config.limits.groups_per_eni = self.groups_per_eni.into();
+        Ok(config)
+    }
+}
+
+/// `us-east-1a` with id `use1-az1`, and so on.
+fn zones(region: &str, count: u8) -> Result<Vec<AvailabilityZone>, OptionsError> {
+    let wrong = || OptionsError::Region(region.to_owned());
+    let parts: Vec<_> = region.split('-').collect();
+    let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric());
+    let (Some((number, words)), true) = (parts.split_last(), parts.iter().all(plain)) else {
+        return Err(wrong());
+    };
+    if words.len() < 2 || number.parse::<u8>().is_err() {
+        return Err(wrong());
+    }
+    let short: String = words
+        .iter()
+        .enumerate()
+        .filter_map(|(index, word)| word.get(..if index == 0 { 2 } else { 1 }))
+        .collect();
+    let zone = |index: u8| AvailabilityZone {
+        name: format!("{region}{}", char::from(b'a' + index)),
+        id: format!("{short}{number}-az{}", index + 1),
+    };
+    Ok((0..count).map(zone).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_named_after_their_region() {
+        let named = zones("us-east-1", 2).unwrap();
+        assert_eq!(
+            (named[0].name.as_str(), named[0].id.as_str()),
+            ("us-east-1a", "use1-az1")
+        );
+        assert_eq!(
+            (named[1].name.as_str(), named[1].id.as_str()),
+            ("us-east-1b", "use1-az2")
+        );
+        assert_eq!(zones("eu-central-1", 1).unwrap()[0].id, "euc1-az1");
+        for bad in ["", "mars", "us-east", "us-east-x", "us--1", "-"] {
+            assert_eq!(zones(bad, 1), Err(OptionsError::Region(bad.to_owned())));
+        }
+    }
+}
