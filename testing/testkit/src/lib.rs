@@ -12,6 +12,7 @@
 mod addresses;
 mod binaries;
 mod cluster;
+mod control_plane;
 mod cri;
 mod ec2;
 mod flow_logs;
@@ -28,6 +29,7 @@ mod wait;
 pub use addresses::addresses_inside;
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterNode, NETWORK_DEADLINE, Networks, NodeSpec};
+pub use control_plane::ControlPlane;
 pub use cri::{Cri, Pod, PodSpec, PortMapping};
 pub use ec2::{Ec2, Ec2Error, Element, IngressRule, Interface, Source};
 pub use flow_logs::{FlowLogLine, read_flow_logs};

@@ -8,8 +8,6 @@ mod fixed_server;
 
 use std::{
     net::Ipv4Addr,
-    path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -19,7 +17,7 @@ use underlay_cloud::{
     CredentialSource, Ec2, Ec2Config,
     ec2::{Budgets, InterfaceQuery},
 };
-use underlay_testkit::{Binaries, Daemon, wait_for};
+use underlay_testkit::ControlPlane;
 use underlay_types::{EniId, InstanceId};
 
 use self::fixed_server::FixedServer;
@@ -38,9 +36,9 @@ const ROUND: Duration = Duration::from_millis(500);
 pub(super) async fn measure(sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<Row>> {
     screen.say("bench: API calls a second");
     let server = ControlPlane::start()?;
-    let nodes = launch_nodes(&server.endpoint).await?;
+    let nodes = launch_nodes(server.endpoint()).await?;
     let floor = FixedServer::start()?;
-    let (ours, fixed) = (client(&server.endpoint)?, client(floor.endpoint())?);
+    let (ours, fixed) = (client(server.endpoint())?, client(floor.endpoint())?);
     let mut samples = Samples::default();
     // The first round warms both up and is dropped.
     for round in 0..=sizes.call_rounds * 2 {
@@ -70,41 +68,6 @@ pub(super) async fn measure(sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<
 struct Target {
     instance: InstanceId,
     eni: EniId,
-}
-
-/// A server without a data plane; stops when dropped.
-struct ControlPlane {
-    endpoint: String,
-    log: PathBuf,
-    server: Daemon,
-}
-
-impl ControlPlane {
-    fn start() -> anyhow::Result<Self> {
-        let log = std::env::temp_dir().join(format!("underlay-bench-{}.log", std::process::id()));
-        let mut command = Command::new(Binaries::find()?.program("underlay-vpc")?);
-        command.args(["serve", "--control-plane", "--api", "127.0.0.1:0"]);
-        let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
-        let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(10), || {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            match text.lines().find_map(|line| line.strip_prefix("ready ")) {
-                Some(endpoint) => Ok(Some(endpoint.to_owned())),
-                None => server.check_alive().map(|()| None),
-            }
-        })?;
-        Ok(Self {
-            endpoint,
-            log,
-            server,
-        })
-    }
-}
-
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        self.server.kill();
-        std::fs::remove_file(&self.log).ok();
-    }
 }
 
 async fn launch_nodes(endpoint: &str) -> anyhow::Result<Vec<Target>> {

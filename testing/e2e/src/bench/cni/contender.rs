@@ -148,15 +148,16 @@ pub(super) fn floor() -> anyhow::Result<Contender> {
     Contender::start("floor", own_namespaces(), &setup)
 }
 
-/// Network and mount namespaces of one's own, with a tmpfs at /run.
+/// Namespaces of one's own, with a tmpfs at /run. Whoever kills `unshare` kills all in them.
 fn own_namespaces() -> Command {
     let mut command = Command::new("unshare");
     command
+        .args(["--net", "--mount", "--propagation", "private"])
         .args([
-            "--net",
-            "--mount",
-            "--propagation",
-            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
             "--",
             "sh",
             "-c",

@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use underlay_testkit::wait_for;
 
 use super::worker::{Reply, Request};
 
-/// A running worker. Ending its input ends it; dropping it kills it.
+/// A running worker. The end of its input ends it, also when this is dropped.
 pub(super) struct WorkerClient {
     name: String,
     child: Child,
@@ -73,8 +74,14 @@ impl WorkerClient {
 
 impl Drop for WorkerClient {
     fn drop(&mut self) {
-        // An error means that it has ended already.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.input = None;
+        let ended = wait_for("a worker to end", Duration::from_secs(10), || {
+            self.child.try_wait().context("waiting for a worker")
+        });
+        if ended.is_err() {
+            // An error means that it has ended in the meantime.
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
     }
 }
