@@ -204,15 +204,21 @@ impl Key {
 
 impl Tracked {
     fn begun(now: Timestamp, direction: RuleDirection, transport: Transport) -> Self {
-        let mut fresh = Self {
+        let is_fin = matches!(
+            transport,
+            Transport::Tcp {
+                segment: Segment::Fin,
+                ..
+            }
+        );
+        // A RST that belongs to nothing ends nothing: it opens a flow like any packet.
+        Self {
             last: now,
             phase: Phase::Opening,
             begun: direction,
-            outward_ended: false,
-            inward_ended: false,
-        };
-        fresh.note_end(direction, transport);
-        fresh
+            outward_ended: is_fin && direction == RuleDirection::Egress,
+            inward_ended: is_fin && direction == RuleDirection::Ingress,
+        }
     }
 
     /// A SYN after the end opens another connection: the rules are asked again.
