@@ -5,5 +5,6 @@
 pub mod api;
 pub mod control_plane;
 pub mod flowlogs;
+pub mod full;
 pub mod imds;
 pub mod serve;
