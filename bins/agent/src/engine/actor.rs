@@ -62,6 +62,8 @@ pub(super) struct Actor {
     pub(super) requests: Requests,
     /// Keys whose device may still exist after their lease.
     pub(super) retired: BTreeMap<LeaseKey, std::net::Ipv4Addr>,
+    /// Pods whose device was not there at the last audit.
+    pub(super) vanished: BTreeSet<LeaseKey>,
     pub(super) notices: VecDeque<Noted>,
     pub(super) looks: Looks,
     pub(super) device_poll_at: Timestamp,
@@ -176,6 +178,10 @@ impl Actor {
             Message::Used(eni, Ok(())) => self.feed(Input::EniReady(eni)),
             Message::Used(eni, Err(reason)) => self.feed(Input::EniUnready { eni, reason }),
             Message::Dropped(eni) => self.dropped(eni),
+            Message::Devices {
+                since_wall_ms,
+                names,
+            } => self.end_vanished(since_wall_ms, &names),
             Message::Status(reply) => answer(&reply, self.report()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
             Message::NotDrained(reply) => answer(&reply, self.not_drained()),
@@ -299,6 +305,7 @@ impl Actor {
                 self.enis
                     .retain(|id, _| shown.contains(id) || ipam.knows(id));
                 self.journal.forget_cooled(wall_ms());
+                self.read_devices();
             }
             Err(failure) => {
                 error!(code = failure.code, "cannot ask EC2 what this instance has");

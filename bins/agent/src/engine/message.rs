@@ -1,6 +1,6 @@
 //! What the engine's threads and tasks tell its actor.
 
-use std::sync::mpsc::SyncSender;
+use std::{collections::BTreeSet, sync::mpsc::SyncSender};
 
 use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Ec2Failure, OpId};
@@ -49,6 +49,11 @@ pub(super) enum Message {
     Used(EniId, Result<(), String>),
     /// The kernel uses an ENI no more.
     Dropped(EniId),
+    /// The names of the node's devices, read since this wall time.
+    Devices {
+        since_wall_ms: u64,
+        names: BTreeSet<String>,
+    },
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
     /// Give everything back, or stop doing so.

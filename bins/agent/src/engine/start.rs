@@ -1,7 +1,7 @@
 //! From nothing to a running engine: where am I, what do I have, what did I promise, what stands.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, mpsc},
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_ipam::{Cooldown, Input, Ipam, Lease};
 use underlay_netlink::{KernelError, Socket, link};
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{AddressConfig, PodConfig, SecurityGroupConfig},
-    kernel::{Failure, Kernel},
+    kernel::{Failure, Kernel, Restored},
 };
 
 /// Wishes about rules that may wait; one ENI more waits for its turn.
@@ -165,12 +165,13 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         cooldown: config.addresses.cooldown,
         requests: Requests::default(),
         retired: BTreeMap::new(),
+        vanished: BTreeSet::new(),
         notices: VecDeque::new(),
         looks: Looks::first_in(first_look(journal.state())),
         device_poll_at: Timestamp::ZERO,
         journal,
     };
-    actor.restore(asked, &found)?;
+    actor.restore(asked, &found);
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || actor.run(&messages))
@@ -232,7 +233,7 @@ fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Conf
 
 impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
-    fn restore(&mut self, asked: Timestamp, found: &Found) -> Result<(), StartError> {
+    fn restore(&mut self, asked: Timestamp, found: &Found) {
         let (leases, cooldowns) = promises(self.journal.state(), self.cooldown);
         for cooldown in &cooldowns {
             self.retired
@@ -240,21 +241,21 @@ impl Actor {
         }
         self.feed(Input::Restore { leases, cooldowns });
         let seen = self.read_interfaces(&found.interfaces);
-        self.bring_back_pods()?;
+        self.bring_back_pods();
         self.feed(Input::Observed { asked, enis: seen });
-        Ok(())
     }
 
     /// Compares leases with the kernel. What was under way when the last run ended is undone: an
     /// ADD that nobody was answered, a DEL that will not be repeated.
-    fn bring_back_pods(&mut self) -> Result<(), StartError> {
-        let ours = self.enis.iter().filter(|(_, facts)| !facts.foreign);
-        for (eni, _) in ours {
-            let Ok(wiring) = self.eni_wiring(eni) else {
-                continue;
-            };
-            if let Err(reason) = wait_and_use(&self.kernel, &wiring) {
-                warn!(%eni, reason, "an attached ENI cannot be used yet");
+    fn bring_back_pods(&mut self) {
+        let leases = &self.journal.state().leases;
+        let in_use: BTreeSet<_> = leases.values().map(|lease| &lease.eni).collect();
+        for eni in in_use {
+            let used = self
+                .eni_wiring(eni)
+                .and_then(|eni| wait_and_use(&self.kernel, &eni));
+            if let Err(reason) = used {
+                warn!(%eni, reason, "an ENI with pods cannot be used yet");
             }
         }
         let mut standing = Vec::new();
@@ -265,7 +266,12 @@ impl Actor {
                 Ok(_) | Err(_) => undone.push(record.key.clone()),
             }
         }
-        let restored = self.kernel.restore(&standing)?;
+        let restored = self.kernel.restore(&standing).unwrap_or_else(|failure| {
+            // Pods that stand go on; to end here would only keep new ones out.
+            error!(%failure, "the node's pods are not all as they should be");
+            self.note(failure.to_string());
+            Restored::default()
+        });
         for repair in &restored.repaired {
             info!(repair, "put right");
         }
@@ -279,7 +285,6 @@ impl Actor {
         }
         let pods = self.journal.state().leases.len();
         info!(pods, "leases restored");
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use tracing::{debug, info, warn};
 use underlay_cloud::ec2::NewInterface;
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Input, OpId};
+use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
 use underlay_types::{AttachmentId, Class, EniId, PoolKey};
 
@@ -15,7 +16,7 @@ use super::Actor;
 use crate::{
     engine::{
         calls::{Call, failure},
-        clock::boot_time,
+        clock::{boot_time, wall_ms},
         journal::{Change, Creation},
         message::Message,
         node, observation, policy,
@@ -189,6 +190,25 @@ impl Actor {
         }
         info!(%eni, "ENI out of use");
         self.feed(Input::EniDropped(eni));
+    }
+
+    /// Reads the names of the node's devices, for leases whose pod died unseen.
+    pub(super) fn read_devices(&self) {
+        let inbox = self.inbox.clone();
+        self.runtime.spawn_blocking(move || {
+            let since_wall_ms = wall_ms();
+            let links = Socket::open().and_then(|mut socket| link::dump(&mut socket));
+            match links {
+                Ok(links) => {
+                    let names = links.into_iter().map(|link| link.name).collect();
+                    drop(inbox.send(Message::Devices {
+                        since_wall_ms,
+                        names,
+                    }));
+                }
+                Err(error) => warn!(%error, "cannot read the node's devices"),
+            }
+        });
     }
 
     pub(super) fn observe(&mut self) {

@@ -1,7 +1,9 @@
 //! Leases: reserved before the pod is wired, active once it is, cooling once it is not.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
-use underlay_netplan::{EniSlot, PodWiring};
+use underlay_netplan::{EniSlot, PodWiring, names};
 use underlay_types::{Class, LeaseKey};
 
 use super::{Actor, Pending, answer};
@@ -9,7 +11,7 @@ use crate::{
     engine::{
         clock::{boot_time, wall_ms},
         journal::{Change, Cooling, LeaseRecord, LeaseState},
-        message::{Granted, Held, Reply, Reserve},
+        message::{Granted, Held, Message, Reply, Reserve},
     },
     service::ServiceError,
 };
@@ -164,6 +166,33 @@ impl Actor {
                 message: format!("{error}{cause}"),
             }
         })
+    }
+
+    /// Ends leases of pods whose device is gone, twice in a row: their namespace died, and no
+    /// runtime came to say so.
+    pub(super) fn end_vanished(&mut self, since_wall_ms: u64, devices: &BTreeSet<String>) {
+        let leases = self.journal.state().leases.values();
+        let vanished: BTreeSet<LeaseKey> = leases
+            .filter(|lease| lease.state == LeaseState::Active)
+            .filter(|lease| lease.since_wall_ms < since_wall_ms)
+            .filter(|lease| !devices.contains(&names::host_device(&lease.key)))
+            .map(|lease| lease.key.clone())
+            .collect();
+        let twice: Vec<LeaseKey> = vanished.intersection(&self.vanished).cloned().collect();
+        self.vanished = vanished;
+        for key in twice {
+            self.vanished.remove(&key);
+            tracing::warn!(%key, "the pod's device is gone: its lease ends");
+            let Some(held) = self.held(&key) else {
+                continue;
+            };
+            let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
+            self.runtime
+                .spawn_blocking(move || match kernel.unwire_pod(&held.wiring) {
+                    Ok(()) => drop(inbox.send(Message::WireFailed(key))),
+                    Err(failure) => tracing::warn!(%key, %failure, "its routes stay for now"),
+                });
+        }
     }
 
     /// Tells the allocator which old devices are gone.
