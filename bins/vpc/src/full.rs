@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod clean;
+mod commands;
 mod driver;
 mod endpoints;
 mod hosts;
@@ -20,6 +21,7 @@ mod vpc;
 mod windows;
 
 pub use clean::{CleanError, clean};
+pub use commands::{CommandError, FullArgs, RunCommand};
 pub use metadata::MetadataError;
 pub use namespaces::NamespaceError;
 pub use preflight::PreflightError;

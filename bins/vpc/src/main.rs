@@ -2,11 +2,13 @@
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use underlay_vpc::{
     api::KeyPair,
     control_plane,
+    flowlogs::{self, LogsArgs},
+    full::{self, FullArgs, RunCommand},
     serve::{ApiServer, ModelOptions, random_seed},
 };
 use underlay_vpc_model::Model;
@@ -21,6 +23,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print flow-log lines, oldest first; lines that start with # name the fields of those below
+    Logs(LogsArgs),
+    #[command(flatten)]
+    Run(RunCommand),
     /// Serve the EC2 API, and everything behind it unless told otherwise
     Serve(ServeArgs),
 }
@@ -41,6 +47,8 @@ struct ServeArgs {
     access_key: Option<KeyPair>,
     #[command(flatten)]
     model: ModelOptions,
+    #[command(flatten)]
+    full: FullArgs,
 }
 
 fn key_pair(text: &str) -> Result<KeyPair, &'static str> {
@@ -79,8 +87,14 @@ fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let Command::Serve(args) = cli.command;
-    match serve(args) {
+    let outcome = match cli.command {
+        Command::Logs(args) => {
+            flowlogs::show(&args, &mut std::io::stdout(), || false).map_err(Into::into)
+        }
+        Command::Run(command) => command.run(&mut std::io::stdout()).map_err(Into::into),
+        Command::Serve(args) => serve(args),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("underlay-vpc: {error:#}"));
@@ -96,10 +110,12 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    if !args.control_plane {
-        bail!("only --control-plane is there yet");
+    if args.control_plane {
+        runtime.block_on(control_plane::serve(server, args.api))?;
+    } else {
+        let options = args.full.options(args.api, random_seed());
+        runtime.block_on(full::serve(server, options))?;
     }
-    runtime.block_on(control_plane::serve(server, args.api))?;
     Ok(())
 }
 
