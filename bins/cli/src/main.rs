@@ -13,7 +13,7 @@ mod render;
 use std::{
     io::{self, Write},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
@@ -43,7 +43,9 @@ fn main() -> ExitCode {
 
 fn run(agent: &Agent, query: &NodeQuery) -> anyhow::Result<String> {
     match query {
-        NodeQuery::Status { json } => status(agent, *json, render::node_status),
+        NodeQuery::Status { json } => {
+            status(agent, *json, |status| render::node_status(status, now_ms()))
+        }
         NodeQuery::Pods { json: false } => status(agent, false, render::pods),
         NodeQuery::Pods { json: true } => {
             let status: serde_json::Value = serde_json::from_str(&ask_status(agent)?)
@@ -63,6 +65,14 @@ fn run(agent: &Agent, query: &NodeQuery) -> anyhow::Result<String> {
             )
         }
     }
+}
+
+/// A clock before 1970 shows every notice as new.
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn status(

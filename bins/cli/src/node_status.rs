@@ -19,8 +19,17 @@ pub(crate) struct NodeStatus {
     pub(crate) calls: Vec<String>,
     /// What else the agent waits for, in its own words.
     pub(crate) waits_for: Vec<String>,
+    /// What went wrong lately, oldest first.
+    pub(crate) notices: Vec<Notice>,
     /// EC2 calls so far, by action.
     pub(crate) ec2: BTreeMap<String, ActionStatus>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Notice {
+    /// Milliseconds since 1970.
+    pub(crate) wall_ms: u64,
+    pub(crate) text: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -5,8 +5,12 @@ mod table;
 use self::table::Table;
 use crate::node_status::{EniStatus, LeaseStatus, NodeStatus, PoolStatus};
 
-/// ENIs, pools, EC2 calls and what the agent waits for.
-pub(crate) fn node_status(status: &NodeStatus) -> String {
+/// Notices shown; the agent's log has all.
+const NOTICES_SHOWN: usize = 5;
+
+/// ENIs, pools, EC2 calls, what the agent waits for and what went wrong lately. `now_ms` is the
+/// time in milliseconds since 1970.
+pub(crate) fn node_status(status: &NodeStatus, now_ms: u64) -> String {
     let mut text = headline(status);
     text.push_str(&enis(&status.enis));
     text.push('\n');
@@ -17,6 +21,7 @@ pub(crate) fn node_status(status: &NodeStatus) -> String {
     }
     text.push('\n');
     text.push_str(&waits(status));
+    text.push_str(&notices(status, now_ms));
     text
 }
 
@@ -172,6 +177,27 @@ fn waits(status: &NodeStatus) -> String {
     lines.iter().fold("waits for:\n".to_owned(), |text, line| {
         text + "  " + line + "\n"
     })
+}
+
+fn notices(status: &NodeStatus, now_ms: u64) -> String {
+    let skipped = status.notices.len().saturating_sub(NOTICES_SHOWN);
+    let lines = status.notices.iter().skip(skipped).map(|notice| {
+        let seconds = now_ms.saturating_sub(notice.wall_ms) / 1000;
+        format!("  {} ago: {}\n", age(seconds), notice.text)
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("trouble lately:\n{lines}")
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        _ => format!("{}h", seconds / 3600),
+    }
 }
 
 /// Container ids are 64 digits long; thirteen tell them apart, as in `crictl`.

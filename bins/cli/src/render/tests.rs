@@ -41,13 +41,21 @@ fn busy_node() -> NodeStatus {
             "AttachNetworkInterface": {"results": {"ok": 2, "RequestLimitExceeded": 3}, "budget_wait": {"secs": 0, "nanos": 0}},
             "DescribeNetworkInterfaces": {"results": {"ok": 12}},
         },
+        "notices": [
+            {"wall_ms": 1, "text": "six shown would be one too many"},
+            {"wall_ms": 2_000_000, "text": "EC2 throttled a call"},
+            {"wall_ms": 9_000_000, "text": "EC2 throttled a call"},
+            {"wall_ms": 9_500_000, "text": "eni-00000000000000002 carries other groups"},
+            {"wall_ms": 9_990_000, "text": "EC2 throttled a call"},
+            {"wall_ms": 11_000_000, "text": "the clock went back"},
+        ],
         "new_in_a_later_version": true,
     }))
 }
 
 #[test]
 fn a_busy_node() {
-    insta::assert_snapshot!(node_status(&busy_node()), @r"
+    insta::assert_snapshot!(node_status(&busy_node(), 10_000_000), @r"
     node i-0123456789abcdef0 (m5.large, eu-west-1a): 2 pods
 
     ENI                    INDEX  STATE                           ADDRESSES  FREE  PODS  COOLING  POOL
@@ -66,6 +74,12 @@ fn a_busy_node() {
     waits for:
       EC2: attach eni-00000000000000003 at index 2
       c3 for an address of default since 1.2s: eni-3 to attach
+    trouble lately:
+      2h ago: EC2 throttled a call
+      16m ago: EC2 throttled a call
+      8m ago: eni-00000000000000002 carries other groups
+      10s ago: EC2 throttled a call
+      0s ago: the clock went back
     ");
 }
 
@@ -81,7 +95,7 @@ fn pods_of_a_busy_node() {
 #[test]
 fn a_node_that_knows_nothing_yet() {
     let empty = status(serde_json::json!({"draining": true}));
-    insta::assert_snapshot!(node_status(&empty), @r"
+    insta::assert_snapshot!(node_status(&empty, 0), @r"
     node: 0 pods, draining
 
     no ENIs known yet
