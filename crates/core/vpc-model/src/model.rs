@@ -14,6 +14,9 @@ mod subnets;
 mod tagging;
 mod vpcs;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,

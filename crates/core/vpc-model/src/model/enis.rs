@@ -2,14 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId};
+use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId, Timestamp};
 
 use super::addresses::{AddressPlan, V4Request, check_not_managed, check_sane};
 use crate::{
     Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, EniAddresses, ErrorCode,
-    InterfaceType, Model, Tags,
+    InterfaceType, Model, Tags, rng::Rng,
 };
-use underlay_types::Timestamp;
 
 /// An interface to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,8 +136,13 @@ impl Model {
     /// Puts a planned interface into the model, with an Ethernet address of its own.
     pub(crate) fn add_eni(&mut self, mut eni: Eni) -> EniId {
         self.macs_given += 1;
-        // Times an odd number is one to one modulo 2^40: no two interfaces share an address.
-        eni.mac = Mac::local((self.config.seed ^ self.macs_given).wrapping_mul(0x9e_3779_b97f));
+        // Times an odd number, plus a constant, is one to one modulo 2^40: no two share an address.
+        let start = Rng::new(self.config.seed).next();
+        eni.mac = Mac::local(
+            self.macs_given
+                .wrapping_mul(0x9e_3779_b97f)
+                .wrapping_add(start),
+        );
         let id = eni.id.clone();
         self.enis.insert(id.clone(), eni);
         self.changes.push(Change::EniCreated(id.clone()));
