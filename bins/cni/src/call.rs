@@ -9,9 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, sendmsg, sockopt,
+use rustix::{
+    io::retry_on_intr,
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+        SocketFlags, SocketType, sendmsg, sockopt,
+    },
 };
 use underlay_agent_api::{
     ADD_DEADLINE, Answer, DEL_DEADLINE, FrameError, HEADER_LENGTH, QUERY_DEADLINE, SOCKET_FILE,
@@ -81,7 +84,7 @@ fn connect(path: &Path, clock: &Clock) -> io::Result<UnixStream> {
     )?;
     // Also bounds the wait for a place in the agent's backlog.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(clock.left()?))?;
-    rustix::net::connect(&socket, &address)?;
+    retry_on_intr(|| rustix::net::connect(&socket, &address))?;
     Ok(UnixStream::from(socket))
 }
 
@@ -99,12 +102,14 @@ fn send(
         control.push(SendAncillaryMessage::ScmRights(fds));
     }
     // The bytes do not go out with a broken pipe's signal: Rust programs ignore SIGPIPE.
-    let sent = sendmsg(
-        &*stream,
-        &[IoSlice::new(frame)],
-        &mut control,
-        SendFlags::empty(),
-    )?;
+    let sent = retry_on_intr(|| {
+        sendmsg(
+            &*stream,
+            &[IoSlice::new(frame)],
+            &mut control,
+            SendFlags::empty(),
+        )
+    })?;
     stream.set_write_timeout(Some(clock.left()?))?;
     stream.write_all(&frame[sent..])
 }

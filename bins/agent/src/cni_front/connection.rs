@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use underlay_agent_api::{
     Answer, FrameError, HEADER_LENGTH, Request, decode, encode, frame_length,
@@ -83,13 +84,12 @@ fn receive_first(
     let received = stream
         .set_read_timeout(Some(TRANSFER_DEADLINE))
         .and_then(|()| {
-            let mut buffers = [IoSliceMut::new(header)];
-            Ok(recvmsg(
-                stream,
-                &mut buffers,
-                &mut control,
-                RecvFlags::CMSG_CLOEXEC,
-            )?)
+            // With a timeout the kernel does not go on by itself after a signal.
+            let receive = || {
+                let mut buffers = [IoSliceMut::new(header)];
+                recvmsg(stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
+            };
+            Ok(rustix::io::retry_on_intr(receive)?)
         });
     let received = received.map_err(reading)?;
     let mut fds: Vec<OwnedFd> = control
@@ -119,6 +119,16 @@ fn read_exact(stream: &mut UnixStream, mut buffer: &mut [u8], end: Instant) -> i
         }
     }
     Ok(())
+}
+
+/// Whether the client still waits for its answer.
+pub(super) fn is_awaited(stream: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    // An end that the peer has closed shows as HUP without being asked for.
+    match poll(&mut fds, Some(&Timespec::default())) {
+        Ok(_) => !fds[0].revents().contains(PollFlags::HUP),
+        Err(_interrupted) => true,
+    }
 }
 
 /// Writes the answer.

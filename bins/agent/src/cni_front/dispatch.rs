@@ -23,7 +23,7 @@ use super::{
     pod_request::{kubernetes_pod, lease_key, pool_key},
     tombstones::Tombstones,
 };
-use crate::service::{NodeService, PodRequest};
+use crate::service::{NodeService, PodRequest, ServiceError};
 
 /// Answers requests, any number at a time.
 pub(super) struct Dispatch {
@@ -44,10 +44,15 @@ struct Call {
 }
 
 impl Dispatch {
-    /// Answers `request`, with which `fd` came.
-    pub(super) fn answer(&self, request: &Request, fd: Option<OwnedFd>) -> Answer {
+    /// Answers `request`, with which `fd` came; `is_awaited` says whether the client is still there.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        fd: Option<OwnedFd>,
+        is_awaited: &dyn Fn() -> bool,
+    ) -> Answer {
         let start = Instant::now();
-        let answer = self.answer_any(request, fd);
+        let answer = self.answer_any(request, fd, is_awaited);
         let container = request
             .env
             .get("CNI_CONTAINERID")
@@ -68,14 +73,19 @@ impl Dispatch {
         answer
     }
 
-    fn answer_any(&self, request: &Request, fd: Option<OwnedFd>) -> Answer {
+    fn answer_any(
+        &self,
+        request: &Request,
+        fd: Option<OwnedFd>,
+        is_awaited: &dyn Fn() -> bool,
+    ) -> Answer {
         if let Ok(command) = request.command.parse::<NodeCommand>() {
             let (service, conflist) = (&*self.service, &self.conflist);
             return node_commands::answer(command, &request.stdin, service, conflist);
         }
         let version = ConfigHead::parse(&request.stdin)
             .map_or(CniVersion::NEWEST, |head| head.answer_version());
-        match self.cni(request, fd, version) {
+        match self.cni(request, fd, version, is_awaited) {
             Ok(stdout) => Answer::new(0, stdout),
             Err(error) if request.command == Command::Del.as_str() => {
                 Answer::new(1, worded_for_del(error).to_json(version))
@@ -89,6 +99,7 @@ impl Dispatch {
         request: &Request,
         fd: Option<OwnedFd>,
         version: CniVersion,
+        is_awaited: &dyn Fn() -> bool,
     ) -> Result<String, CniError> {
         check_protocol(request.proto)?;
         let command: Command = request.command.parse()?;
@@ -97,7 +108,7 @@ impl Dispatch {
             _ => Call::parse(command, request)?,
         };
         match command {
-            Command::Add => return self.add(&call, fd),
+            Command::Add => return self.add(&call, fd, is_awaited),
             Command::Del => self.del(&call, fd)?,
             Command::Check => self.check(&call, fd)?,
             Command::Gc => self.gc(&call.config)?,
@@ -107,7 +118,12 @@ impl Dispatch {
         Ok(String::new())
     }
 
-    fn add(&self, call: &Call, fd: Option<OwnedFd>) -> Result<String, CniError> {
+    fn add(
+        &self,
+        call: &Call,
+        fd: Option<OwnedFd>,
+        is_awaited: &dyn Fn() -> bool,
+    ) -> Result<String, CniError> {
         let key = lease_key(&call.environment, &call.config)?;
         let pool = pool_key(&call.config, self.groups_per_eni)?;
         let pod = kubernetes_pod(&call.environment)?;
@@ -117,6 +133,12 @@ impl Dispatch {
             None => format!("{key}, pool {pool}"),
         };
         let attachment = self.locks.hold(&key, || {
+            // A runtime sends its DEL only when this ADD's plugin has ended. That DEL may have run
+            // already, while this call waited; nothing would ever undo the ADD then.
+            if !is_awaited() {
+                let message = "the plugin ended before its ADD began".to_owned();
+                return Err(ServiceError::NotReady { message });
+            }
             // The runtime did not wait for a DEL that is still pending: it comes first.
             if self.tombstones.exists(&key) {
                 self.service.del(&key, None)?;

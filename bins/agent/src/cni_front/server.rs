@@ -237,7 +237,8 @@ fn serve(mut stream: UnixStream, dispatch: &Dispatch) {
     let served = connection::check_peer(&stream)
         .and_then(|()| connection::receive(&mut stream))
         .and_then(|(request, fd)| {
-            let answer = dispatch.answer(&request, fd);
+            let is_awaited = || connection::is_awaited(&stream);
+            let answer = dispatch.answer(&request, fd, &is_awaited);
             connection::answer(&mut stream, &answer)
         });
     if let Err(error) = served {

@@ -1,0 +1,152 @@
+//! A node whose leases live in memory and which notes what it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    sync::{Condvar, Mutex},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use underlay_agent::service::{Attachment, NodeService, PodRequest, ServiceError};
+use underlay_types::{EniId, LeaseKey, Mac, NetworkName};
+
+/// Makes the answer of a node that fails.
+pub(crate) type Failure = Box<dyn Fn() -> ServiceError + Send>;
+
+#[derive(Default)]
+pub(crate) struct MemoryNode {
+    state: Mutex<State>,
+    opened: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    leases: BTreeMap<LeaseKey, Attachment>,
+    log: Vec<String>,
+    failure: Option<Failure>,
+    gated: Option<String>,
+}
+
+impl MemoryNode {
+    /// What was asked so far, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.state.lock().unwrap().log.clone()
+    }
+
+    pub(crate) fn leases(&self) -> Vec<String> {
+        self.state
+            .lock()
+            .unwrap()
+            .leases
+            .keys()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    /// Lets calls fail from now on: `kind` is the variant, `message` what it says.
+    pub(crate) fn fail<K>(&self, kind: K, message: &'static str)
+    where
+        K: Fn(String) -> ServiceError + Send + 'static,
+    {
+        let failure = move || kind(message.to_owned());
+        self.state.lock().unwrap().failure = Some(Box::new(failure));
+    }
+
+    /// Lets calls succeed again.
+    pub(crate) fn recover(&self) {
+        self.state.lock().unwrap().failure = None;
+    }
+
+    /// Lets ADDs of `container` wait until [`MemoryNode::open`].
+    pub(crate) fn gate(&self, container: &str) {
+        self.state.lock().unwrap().gated = Some(container.to_owned());
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().gated = None;
+        self.opened.notify_all();
+    }
+
+    fn note(&self, details: String) -> Result<(), ServiceError> {
+        let mut state = self.state.lock().unwrap();
+        state.log.push(details);
+        state
+            .failure
+            .as_ref()
+            .map_or(Ok(()), |failure| Err(failure()))
+    }
+}
+
+impl NodeService for MemoryNode {
+    fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError> {
+        let PodRequest {
+            key,
+            pool,
+            netns_path,
+            pod,
+            ..
+        } = request;
+        let pod = pod.map_or_else(
+            || "no pod".to_owned(),
+            |pod| format!("{}/{} {:?}", pod.namespace, pod.name, pod.uid),
+        );
+        let place = if netns_path.starts_with('/') {
+            "in a namespace"
+        } else {
+            "nowhere"
+        };
+        self.note(format!(
+            "add {key} from {pool} {place} for {pod} within {wait:?}"
+        ))?;
+        let gated = |state: &mut State| state.gated.as_deref() == Some(key.container.as_str());
+        let state = self.state.lock().unwrap();
+        let mut state = self.opened.wait_while(state, gated).unwrap();
+        let last = u8::try_from(state.leases.len() + 10).unwrap();
+        let attachment = Attachment {
+            address: Ipv4Addr::new(10, 0, 1, last),
+            gateway: Ipv4Addr::new(169, 254, 1, 1),
+            eni: EniId::from_serial(1),
+            host_ifname: "ul0123456789ab".into(),
+            host_mac: Mac([2, 0, 0, 0, 0, 1]),
+            pod_mac: Mac([2, 0, 0, 0, 0, 2]),
+            mtu: 9001,
+        };
+        state.log.push(format!("added {key}"));
+        Ok(state.leases.entry(key).or_insert(attachment).clone())
+    }
+
+    fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
+        let netns = if netns.is_some() { "with" } else { "without" };
+        self.note(format!("del {key} {netns} a namespace"))?;
+        self.state.lock().unwrap().leases.remove(key);
+        Ok(())
+    }
+
+    fn check(&self, key: &LeaseKey, _netns: OwnedFd) -> Result<(), ServiceError> {
+        self.note(format!("check {key}"))
+    }
+
+    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {
+        let keys: Vec<String> = valid.iter().map(ToString::to_string).collect();
+        self.note(format!("gc {network} but {}", keys.join(" ")))?;
+        let mut state = self.state.lock().unwrap();
+        state
+            .leases
+            .retain(|key, _| key.network != *network || valid.contains(key));
+        Ok(())
+    }
+
+    fn status(&self) -> Result<(), ServiceError> {
+        self.note("status".into())
+    }
+
+    fn node_status(&self) -> Value {
+        json!({"leases": self.leases()})
+    }
+
+    fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {
+        self.note(format!("drain within {deadline:?}"))
+    }
+}

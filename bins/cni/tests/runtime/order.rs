@@ -1,0 +1,108 @@
+//! Calls at the same time.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    memory_node::MemoryNode,
+    plugin::{Host, finish, wait_until},
+};
+
+#[test]
+fn a_del_waits_for_the_add_of_its_attachment_and_other_pods_do_not() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    node.gate("c1");
+    let add = host.invocation("ADD").start();
+    wait_until("the node was asked", || node.log().len() == 1);
+    let del = host.invocation("DEL").start();
+    assert_eq!(
+        host.invocation("ADD")
+            .var("CNI_CONTAINERID", "c2")
+            .run()
+            .exit,
+        0
+    );
+    assert_eq!(node.leases(), ["underlay/c2/eth0"]);
+    node.open();
+    assert_eq!(finish(add).exit, 0);
+    assert_eq!(finish(del).exit, 0);
+    let log: Vec<String> = node
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("/c1/"))
+        .collect();
+    assert_eq!(
+        log,
+        [
+            "add underlay/c1/eth0 from default in a namespace for no pod within 25s",
+            "added underlay/c1/eth0",
+            "del underlay/c1/eth0 with a namespace"
+        ]
+    );
+}
+
+#[test]
+fn thirty_pods_come_and_go_at_once() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    for command in ["ADD", "DEL"] {
+        let calls: Vec<_> = (0..30)
+            .map(|n| {
+                host.invocation(command)
+                    .var("CNI_CONTAINERID", &format!("c{n}"))
+                    .start()
+            })
+            .collect();
+        for call in calls {
+            let output = finish(call);
+            assert_eq!(output.exit, 0, "{output:?}");
+        }
+        assert_eq!(node.leases().len(), if command == "ADD" { 30 } else { 0 });
+    }
+}
+
+#[test]
+fn a_front_that_stops_finishes_what_is_under_way() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let front = host.serve(&node);
+    node.gate("c1");
+    let add = host.invocation("ADD").start();
+    wait_until("the node was asked", || node.log().len() == 1);
+    let stopping = std::thread::spawn(move || front.stop(Duration::from_secs(20)));
+    wait_until("the socket is gone", || {
+        !host.config.paths.socket().exists()
+    });
+    node.open();
+    assert_eq!(finish(add).exit, 0);
+    assert_eq!(stopping.join().unwrap(), 0);
+    assert_eq!(host.call("ADD").error().0, 11);
+}
+
+/// A runtime sends the DEL of an ADD that it gave up. Whichever thread of the agent is first, the
+/// pod must be gone in the end.
+#[test]
+fn an_add_whose_plugin_is_gone_does_not_begin() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    node.gate("c1");
+    let first = host.invocation("ADD").start();
+    wait_until("the node was asked", || node.log().len() == 1);
+    let mut given_up = host.invocation("ADD").start();
+    wait_until("the second call has sent its request", || {
+        let stack = std::fs::read_to_string(format!("/proc/{}/syscall", given_up.id()));
+        // recvfrom, the plugin's wait for the answer.
+        stack.unwrap().starts_with("45 ")
+    });
+    given_up.kill().unwrap();
+    given_up.wait().unwrap();
+    node.open();
+    assert_eq!(finish(first).exit, 0);
+    assert_eq!(host.call("DEL").exit, 0);
+    let adds = |line: &String| line.starts_with("added ");
+    assert_eq!(node.log().iter().filter(|line| adds(line)).count(), 1);
+    assert_eq!(node.leases(), Vec::<String>::new());
+}
