@@ -35,6 +35,8 @@ pub struct Ipam {
     pub(crate) backoffs: BTreeMap<PoolKey, Backoff>,
     /// EC2 asked for fewer calls of any kind.
     throttle: Backoff,
+    /// Until EC2 has been asked once, nobody knows what there is: nothing is changed.
+    observed: bool,
     /// What the default pool's ENIs must carry.
     primary_groups: Option<SecurityGroupSet>,
     /// Attached ENIs that are not ours, with their place.
@@ -69,6 +71,7 @@ impl Ipam {
             draining: false,
             backoffs: BTreeMap::new(),
             throttle: Backoff::default(),
+            observed: false,
             primary_groups: None,
             foreign: BTreeMap::new(),
             last_creation: None,
@@ -98,10 +101,12 @@ impl Ipam {
         }
         self.end_cooldowns();
         self.serve_waiting(out);
-        self.note_idle();
-        self.release(out);
-        self.grow_all(out);
-        self.discard_detached(out);
+        if self.observed {
+            self.note_idle();
+            self.release(out);
+            self.grow_all(out);
+            self.discard_detached(out);
+        }
         self.settle_waiting(out);
     }
 

@@ -57,6 +57,7 @@ impl Ipam {
         out: &mut Vec<Action>,
     ) {
         let seen: BTreeSet<EniId> = observed.iter().map(|eni| eni.id.clone()).collect();
+        self.observed = true;
         self.foreign.clear();
         let primary = observed.iter().find(|eni| eni.owner == EniOwner::Primary);
         if let Some(primary) = primary {

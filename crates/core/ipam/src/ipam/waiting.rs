@@ -49,7 +49,8 @@ impl Ipam {
     /// Whether an address may come free before `deadline`.
     fn has_hope(&self, pool: &PoolKey, deadline: Timestamp) -> bool {
         !self.draining
-            && (self.grows(pool)
+            && (!self.observed
+                || self.grows(pool)
                 || self.pause_ends_before(pool, deadline)
                 || self
                     .enis

@@ -144,7 +144,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::RunOp { which, .. } => node.run_op(usize::from(which), None, false),
-                Step::Restart | Step::Look => {}
+                Step::Look => {}
                 step => take(&mut node, &step),
             }
             prop_assert!(!node.observe, "a call failed: {:?}", node.ipam.report());

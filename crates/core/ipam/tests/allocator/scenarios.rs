@@ -37,6 +37,18 @@ fn a_start_fills_the_default_pool_and_nothing_else() {
 }
 
 #[test]
+fn nothing_is_called_between_a_restart_and_the_first_look() {
+    let mut node = ready();
+    node.add(key(1), pool(1), WAIT);
+    settle(&mut node);
+    node.calls.clear();
+    node.restart();
+    settle(&mut node);
+    assert!(node.calls.is_empty(), "{:?}", node.calls);
+    assert!(node.leases.contains_key(&key(1)));
+}
+
+#[test]
 fn a_free_address_is_given_without_any_call() {
     let mut node = ready();
     node.add(key(1), pool(0), Duration::ZERO);
