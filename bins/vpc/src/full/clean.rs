@@ -16,6 +16,8 @@ use super::{
 
 /// How long processes may take to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server may take, which ends the others first.
+const SERVER_PATIENCE: Duration = Duration::from_secs(15);
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Something that is still there.
@@ -89,8 +91,14 @@ fn end_processes(run: &RunDir, errors: &mut Vec<CleanError>) {
     let own = ProcessRecord::own("");
     let mut live = processes(run, errors);
     live.retain(|process| !process.record().is_same(&own));
-    let stayed = process::end(live, PATIENCE);
-    errors.extend(stayed.into_iter().map(CleanError::from));
+    // The server ends the others itself; what it leaves, or a killed one left, comes after it.
+    let (servers, others) = live
+        .into_iter()
+        .partition(|process| process.record().is_server());
+    for (processes, patience) in [(servers, SERVER_PATIENCE), (others, PATIENCE)] {
+        let stayed = process::end(processes, patience);
+        errors.extend(stayed.into_iter().map(CleanError::from));
+    }
 }
 
 fn lines(run: &RunDir, file: &str, errors: &mut Vec<CleanError>) -> Vec<String> {
