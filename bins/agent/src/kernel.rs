@@ -25,7 +25,7 @@ pub use failure::Failure;
 pub use restore::Restored;
 use underlay_netlink::{KernelError, link, netns};
 use underlay_netplan::{
-    EniSlot, EniWiring, NodeFacts, NodeState, Plan, eni,
+    EniSlot, EniWiring, NodeFacts, NodeState, Op, Plan, eni,
     eni::EniInUse,
     node,
     numbers::{POD_GROUP, RETIRED_GROUP},
@@ -138,7 +138,8 @@ impl Kernel {
             }
             _ => {}
         }
-        self.all_or_nothing(&doing, eni::raise(&state, &eni))?;
+        let plan = self.without_present(&doing, eni::raise(&state, &eni))?;
+        self.all_or_nothing(&doing, plan)?;
         state.insert_eni(eni);
         *lock(&self.state) = state;
         Ok(())
@@ -249,6 +250,17 @@ impl Kernel {
         done.map_err(|(error, _)| error)?;
         chains.insert(set.clone());
         Ok(())
+    }
+
+    /// The plan without what exists, so that undoing it spares what was there before.
+    fn without_present(&self, doing: &str, plan: Plan) -> Result<Plan, Failure> {
+        let observed = self.workers.run(observe::Observed::read);
+        let present = observed
+            .and_then(|observed| observed)
+            .map_err(|error| Failure::clean(doing, error))?
+            .objects;
+        let is_new = |op: &Op| !matches!(op, Op::Add(object) if present.contains(object));
+        Ok(plan.0.into_iter().filter(is_new).collect())
     }
 
     fn all_or_nothing(&self, doing: &str, plan: Plan) -> Result<(), Failure> {

@@ -281,7 +281,10 @@ fn change_of(op: &Op) -> Option<(&Object, bool)> {
 fn is_element(object: &Object) -> bool {
     matches!(
         object,
-        Object::PodExplicit { .. } | Object::PodMark { .. } | Object::PodPolicy { .. }
+        Object::Eni { .. }
+            | Object::PodExplicit { .. }
+            | Object::PodMark { .. }
+            | Object::PodPolicy { .. }
     )
 }
 

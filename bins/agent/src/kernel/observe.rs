@@ -17,7 +17,7 @@ use underlay_netlink::{
 use underlay_netplan::{
     Object, Route, Target,
     numbers::{
-        ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE,
+        ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE, NFT_ENI,
         NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP,
     },
 };
@@ -36,7 +36,7 @@ impl Observed {
     /// Reads the kernel.
     pub(super) fn read(context: &mut Context) -> Result<Self, KernelError> {
         // Elements before devices: an element whose device is not found was orphaned for sure.
-        let sets = [NFT_POD_MARK, NFT_POD_EXPLICIT, NFT_POD_POLICY];
+        let sets = [NFT_ENI, NFT_POD_MARK, NFT_POD_EXPLICIT, NFT_POD_POLICY];
         let mut elements = Vec::new();
         for set in sets {
             match context.nft.elements(NFT_TABLE, set) {
@@ -95,6 +95,7 @@ impl Links {
         let (index, rest) = element.key.split_at_checked(4)?;
         let device = self.name(IfIndex(u32::from_ne_bytes(index.try_into().ok()?)));
         match (element.set.as_str(), &element.value) {
+            (NFT_ENI, _) => Some(Object::Eni { device }),
             (NFT_POD_EXPLICIT, _) => Some(Object::PodExplicit { device }),
             (NFT_POD_MARK, Value::Number(mark)) => {
                 let address = Ipv4Addr::from(<[u8; 4]>::try_from(rest).ok()?);

@@ -13,7 +13,8 @@ use underlay_netlink::{
 use underlay_netplan::{
     Object, Route, Target,
     numbers::{
-        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
+        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY,
+        NFT_TABLE,
     },
 };
 
@@ -32,6 +33,7 @@ pub(super) enum Wanted {
 /// and removing what is not succeed.
 pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
     match object {
+        Object::Eni { .. } => Wanted::Element(element(NFT_ENI, key(index), Value::None)),
         Object::Neighbour { address, mac, .. } => {
             let neighbour = Neighbour::permanent(index, IpAddr::V4(*address), *mac);
             let (set, delete) = (neighbour::set(&neighbour), neighbour::delete(&neighbour));

@@ -61,7 +61,7 @@ impl Workers {
             let home = Arc::clone(home);
             let thread = thread::Builder::new()
                 .name(format!("kernel-{number}"))
-                .spawn(move || work(home, &queue, &ready))
+                .spawn(move || work(home, &queue, ready))
                 .map_err(|error| stopped("start", &error.to_string()))?;
             threads.push(thread);
         }
@@ -105,7 +105,7 @@ impl Drop for Workers {
 fn work(
     home: Arc<OwnedFd>,
     queue: &Mutex<mpsc::Receiver<Job>>,
-    ready: &mpsc::Sender<Result<(), KernelError>>,
+    ready: mpsc::Sender<Result<(), KernelError>>,
 ) {
     let mut context = match Context::open(home) {
         Ok(context) => context,
@@ -115,6 +115,8 @@ fn work(
         }
     };
     drop(ready.send(Ok(())));
+    // The starter waits until every thread has answered and let go of this.
+    drop(ready);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {

@@ -30,6 +30,9 @@ impl EniInUse {
             })
         };
         vec![
+            Object::Eni {
+                device: self.device.clone(),
+            },
             everywhere(Target::Unreachable),
             everywhere(Target::Router {
                 device: self.device.clone(),
@@ -56,11 +59,13 @@ impl EniInUse {
 #[must_use]
 pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
     let mut ops = vec![
-        // Answers to what pods of this ENI send arrive where main would not send to: a strict
-        // reverse-path filter drops them. The stricter of this and `all` counts, and 2 is loose.
+        // What comes for pods of this ENI comes from where main would not send to, so a strict
+        // reverse-path filter (1) drops it; on a device without an address the loose one (2) does
+        // too (Linux 6.18 net/ipv4/fib_frontend.c, __fib_validate_source: `no_addr`). The VPC
+        // checks sources, and the map of pods those of pods.
         Op::Sysctl {
             name: format!("ipv4/conf/{}/rp_filter", eni.device),
-            value: "2".to_owned(),
+            value: "0".to_owned(),
         },
         Op::RaiseDevice {
             device: eni.device.clone(),

@@ -5,11 +5,14 @@ use crate::{NodeFacts, Op, Plan, numbers::NFT_TABLE, ruleset};
 /// Makes the node ready. Repeatable: elements of maps and chains of group sets stay.
 #[must_use]
 pub fn setup(facts: &NodeFacts) -> Plan {
+    let sysctl = |name: &str, value: &str| Op::Sysctl {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
     Plan(vec![
-        Op::Sysctl {
-            name: "ipv4/ip_forward".to_owned(),
-            value: "1".to_owned(),
-        },
+        sysctl("ipv4/ip_forward", "1"),
+        // The greater of this and a device's own value counts, and ENIs need 0.
+        sysctl("ipv4/conf/all/rp_filter", "0"),
         Op::Script(ruleset::base(facts)),
     ])
 }

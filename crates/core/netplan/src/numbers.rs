@@ -24,6 +24,8 @@ pub const POD_GROUP: u32 = 0x756e_6401;
 pub const RETIRED_GROUP: u32 = 0x756e_6402;
 /// The nftables table, of family `inet`.
 pub const NFT_TABLE: &str = "underlay";
+/// The set of devices of ENIs in use.
+pub const NFT_ENI: &str = "eni-device";
 /// The map (device, source address) -> mark. A packet of a pod without an entry is dropped.
 pub const NFT_POD_MARK: &str = "pod-mark";
 /// The set of devices of pods with an explicit group set.
@@ -50,7 +52,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 12] {
+fn rows() -> [[String; 3]; 13] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -65,6 +67,7 @@ fn rows() -> [[String; 3]; 12] {
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),
         row("device names", format!("{POD_DEVICE_PREFIX}*"), "node ends of pods: prefix and 12 digits of a hash of the lease's key"),
         row("nftables table", format!("inet {NFT_TABLE}"), "everything of ours"),
+        row("nftables set", NFT_ENI.to_owned(), "devices of ENIs in use"),
         row("nftables map", NFT_POD_MARK.to_owned(), "device and source address to mark"),
         row("nftables set", NFT_POD_EXPLICIT.to_owned(), "devices of pods with an explicit group set"),
         row("nftables map", NFT_POD_POLICY.to_owned(), "device to the chain of its group set"),

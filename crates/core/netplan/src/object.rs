@@ -35,6 +35,11 @@ pub enum Target {
 /// A thing that must exist in the node's namespace. Devices are called by their names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
+    /// An ENI that pods use.
+    Eni {
+        /// The ENI's device.
+        device: String,
+    },
     /// A permanent neighbour, so that nobody asks for a pod's Ethernet address.
     Neighbour {
         /// The device.
@@ -81,7 +86,8 @@ impl Object {
     #[must_use]
     pub fn device(&self) -> Option<&str> {
         match self {
-            Self::Neighbour { device, .. }
+            Self::Eni { device }
+            | Self::Neighbour { device, .. }
             | Self::PodExplicit { device }
             | Self::PodMark { device, .. }
             | Self::PodPolicy { device, .. } => Some(device),
@@ -97,6 +103,7 @@ impl Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Eni { device } => write!(f, "ENI {device}"),
             Self::Neighbour {
                 device,
                 address,

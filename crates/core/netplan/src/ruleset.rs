@@ -3,8 +3,8 @@
 use crate::{
     NodeFacts, Protocol,
     numbers::{
-        ENI_MARK_MASK, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE, POD_GROUP,
-        PRIMARY_CONNMARK, RETIRED_GROUP,
+        ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
+        POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
     },
 };
 
@@ -32,6 +32,7 @@ pub(crate) fn base(facts: &NodeFacts) -> String {
     let table = format!("inet {NFT_TABLE}");
     let mut script = format!(
         "add table {table}
+add set {table} {NFT_ENI} {{ type iface_index; }}
 add map {table} {NFT_POD_MARK} {{ type iface_index . ipv4_addr : mark; }}
 add set {table} {NFT_POD_EXPLICIT} {{ type iface_index; }}
 add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
@@ -103,6 +104,10 @@ fn rules(facts: &NodeFacts) -> Vec<(&'static str, String)> {
     let between_pods = format!("meta iifgroup {POD_GROUP:#x} meta oifgroup {POD_GROUP:#x}");
     let judged = format!("{between_pods} iif vmap @{NFT_POD_POLICY}");
     let unjudged = format!("{between_pods} iif @{NFT_POD_EXPLICIT} drop");
-    rules.extend([("forward", judged), ("forward", unjudged)]);
+    // What comes by an ENI for an address without a pod (in cooldown) must not go back to the VPC;
+    // what comes for a port of the node and is handed to another node may.
+    let reflected = format!("iif @{NFT_ENI} oif @{NFT_ENI} ct status and dnat == 0 drop");
+    let lines = [judged, unjudged, reflected];
+    rules.extend(lines.map(|line| ("forward", line)));
     rules
 }

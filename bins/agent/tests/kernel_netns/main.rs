@@ -1,0 +1,15 @@
+//! The kernel part of the agent against a real kernel: a node, its ENIs and a small VPC, each in a
+//! namespace of the test's own that dies with the test. Needs root and `nft`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test panics where it fails"
+)]
+
+mod groups;
+mod injected;
+mod lab;
+mod lifecycle;
+mod measure;
+mod routing;
+mod traffic;
