@@ -19,6 +19,8 @@ pub struct Networks {
     pub subnets: [SubnetId; 2],
     /// The group of the nodes: everything from each other.
     pub node_group: SecurityGroupId,
+    /// The group of the EC2 API's endpoints: HTTP from the whole VPC.
+    pub endpoint_group: SecurityGroupId,
 }
 
 /// A node to be.
@@ -92,6 +94,13 @@ impl Networks {
             ec2.create_subnet(&vpc, block("10.0.2.0/24")?, "us-east-1b")
                 .await?,
         ];
+        let endpoint_group = ec2.create_group(&vpc, "endpoint", false).await?;
+        let anybody = Source::Block(block("10.0.0.0/16")?);
+        let rule = IngressRule {
+            tcp_port: Some(80),
+            source: anybody,
+        };
+        ec2.allow(&endpoint_group, rule).await?;
         let node_group = ec2.create_group(&vpc, "node", false).await?;
         let each_other = IngressRule {
             tcp_port: None,
@@ -102,6 +111,7 @@ impl Networks {
             vpc,
             subnets,
             node_group,
+            endpoint_group,
         })
     }
 }
@@ -153,7 +163,9 @@ impl Cluster {
         let binaries = self.vpc.binaries();
         let mut node = Node::boot(self.vpc.run_dir(), &spec.name, &netns, binaries, image)?;
         let agent = AgentSettings {
-            ec2_endpoint: self.vpc.endpoint_inside(subnet)?,
+            ec2_endpoint: self
+                .vpc
+                .endpoint_with_group(subnet, &self.networks.endpoint_group)?,
             config: spec.agent_config.clone(),
         };
         node.start_agent(binaries, &agent)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use underlay_types::{EniId, SubnetId};
+use underlay_types::{EniId, SecurityGroupId, SubnetId};
 
 use crate::{Binaries, Daemon, Ec2, Netns, RunDir, process::output, wait_for};
 
@@ -123,13 +123,29 @@ impl LocalVpc {
         self.server.log_tail()
     }
 
-    /// The API's URL as reached from inside the VPC, for instances in `subnet`.
+    /// The API's URL as reached from inside the VPC: an endpoint in `subnet` with the VPC's default
+    /// group.
     ///
     /// # Errors
-    /// When the server does not know the subnet.
+    /// When the server refuses.
     pub fn endpoint_inside(&self, subnet: &SubnetId) -> anyhow::Result<String> {
-        let program = self.binaries.program("underlay-vpc")?;
-        let mut command = Command::new(program);
+        self.endpoint(subnet, &[])
+    }
+
+    /// The API's URL as reached from inside the VPC: an endpoint in `subnet` with `group`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn endpoint_with_group(
+        &self,
+        subnet: &SubnetId,
+        group: &SecurityGroupId,
+    ) -> anyhow::Result<String> {
+        self.endpoint(subnet, &["--groups", group.as_str()])
+    }
+
+    fn endpoint(&self, subnet: &SubnetId, options: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.binaries.program("underlay-vpc")?);
         command.args([
             "endpoint",
             "--run",
@@ -137,7 +153,7 @@ impl LocalVpc {
             "--subnet",
             subnet.as_str(),
         ]);
-        Ok(output(&mut command)?.trim().to_owned())
+        Ok(output(command.args(options))?.trim().to_owned())
     }
 
     /// Gives an ENI to a plain namespace called `name`.
@@ -147,15 +163,10 @@ impl LocalVpc {
     pub fn host(&self, eni: &EniId, name: &str) -> anyhow::Result<Host> {
         let program = self.binaries.program("underlay-vpc")?;
         let mut command = Command::new(program);
-        command.args([
-            "host",
-            "--run",
-            self.run.id(),
-            "--eni",
-            eni.as_str(),
-            "--name",
-            name,
-        ]);
+        // Names of namespaces are the machine's, not the run's.
+        let own = format!("{}-{name}", self.run.id());
+        command.args(["host", "--run", self.run.id(), "--eni", eni.as_str()]);
+        command.args(["--name", &own]);
         let printed = output(&mut command)?;
         let path = printed
             .split_whitespace()
