@@ -3,7 +3,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test panics where it fails"
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test panics where it fails and says what it measured"
 )]
 
 mod groups;
