@@ -1,0 +1,11 @@
+//! The control plane as clients see it: no root, no namespaces, only the API.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod api_server;
+mod bad_input;
+mod boto3;
