@@ -71,7 +71,7 @@ async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
     act_two::play(screen, &mut stage).await?;
     host_ports::play(screen, &stage).await?;
     metadata::play(screen, &stage)?;
-    add_times::show(screen, &stage).await?;
+    add_times::show(screen, &stage);
     let api = stage.cluster.vpc.ec2().endpoint();
     if keep {
         stage.cluster.persist();

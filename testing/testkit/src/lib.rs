@@ -23,6 +23,7 @@ mod node;
 pub mod probe;
 mod process;
 mod run_dir;
+mod runtime_metrics;
 mod vpc;
 mod wait;
 
@@ -39,5 +40,6 @@ pub use netns::Netns;
 pub use node::{AgentSettings, Node};
 pub use process::Daemon;
 pub use run_dir::RunDir;
+pub use runtime_metrics::{CniSetups, cni_setups};
 pub use vpc::{Host, LocalVpc, LocalVpcOptions};
 pub use wait::{wait_for, wait_for_async};

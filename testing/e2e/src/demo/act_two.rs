@@ -118,8 +118,8 @@ async fn create_pods(stage: &mut Stage, groups: &TierGroups) -> anyhow::Result<(
     for (name, role, node) in PODS {
         let group = group_of(role, groups).context("a pod with a group")?;
         let spec = PodSpec::named(name).with_groups([group.as_str()]);
-        let cri = stage.cluster.nodes[node].node.cri().await?;
-        workers.spawn(create_each(node, cri, vec![spec]));
+        let worker = stage.worker(node).await?;
+        workers.spawn(create_each(worker, vec![spec]));
     }
     while let Some(created) = workers.join_next().await {
         stage.tier_pods.extend(created.context("creating pods")??);

@@ -1,60 +1,37 @@
 //! What an ADD took, as the runtime measured it.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use super::{
+    screen::Screen,
+    stage::{PlacedPod, Stage},
+};
 
-use super::{screen::Screen, stage::Stage};
-
-/// containerd's histogram of CNI calls, plugins' processes included.
-const METRIC: &str = "containerd_cri_network_plugin_operations_duration_seconds";
-
-pub(super) async fn show(screen: &mut Screen, stage: &Stage) -> anyhow::Result<()> {
-    screen.step("what an ADD took");
-    let mut buckets: BTreeMap<u64, f64> = BTreeMap::new();
-    for node in &stage.cluster.nodes {
-        let page = "http://127.0.0.1:1338/v1/metrics";
-        let text = node.node.output("curl", &["--silent", "--fail", page])?;
-        for (limit, count) in text.lines().filter_map(read_bucket) {
-            // Limits as microseconds, so that they can be keys.
-            *buckets.entry(limit).or_default() += count;
-        }
-    }
-    let p50 = quantile(&buckets, 0.50).context("containerd counted no ADD")?;
-    let p99 = quantile(&buckets, 0.99).context("containerd counted no ADD")?;
+/// The pods of act one, made one after the other on each node, the nodes side by side.
+pub(super) fn show(screen: &mut Screen, stage: &Stage) {
+    screen.step("what it took to make a pod, under a real runtime");
+    let times =
+        |of: fn(&PlacedPod) -> Duration| -> Vec<Duration> { stage.pods.iter().map(of).collect() };
+    let add = spread(&times(|placed| placed.add_took));
     screen.line(format!(
-        "ADD p50 {p50:.1} ms, p99 {p99:.1} ms (containerd's metric)"
+        "ADD            {add}  (containerd's own metric: every plugin of the chain)"
     ));
-    Ok(())
+    let sandbox = spread(&times(|placed| placed.took));
+    screen.line(format!("RunPodSandbox  {sandbox}  (CRI call to answer)"));
 }
 
-/// The upper limit in microseconds and the cumulative count of a line such as
-/// `..._bucket{operation_type="set_up_pod",le="0.05"} 12`.
-fn read_bucket(line: &str) -> Option<(u64, f64)> {
-    let labels = line.strip_prefix(METRIC)?.strip_prefix("_bucket")?;
-    if !labels.contains("\"set_up_pod\"") {
-        return None;
-    }
-    let (_, rest) = labels.split_once("le=\"")?;
-    let (limit, rest) = rest.split_once('"')?;
-    let count = rest.split_whitespace().last()?.parse().ok()?;
-    let seconds: f64 = limit.parse().ok().filter(|limit: &f64| limit.is_finite())?;
-    let limit = std::time::Duration::try_from_secs_f64(seconds).ok()?;
-    Some((u64::try_from(limit.as_micros()).ok()?, count))
-}
-
-/// The time in milliseconds below which `share` of all calls stayed, linear within a bucket.
-fn quantile(buckets: &BTreeMap<u64, f64>, share: f64) -> Option<f64> {
-    let wanted = buckets.values().last()? * share;
-    let (mut low, mut below) = (0.0, 0.0);
-    for (&limit, &count) in buckets {
-        let high = std::time::Duration::from_micros(limit).as_secs_f64() * 1000.0;
-        if count >= wanted && count > below {
-            return Some(low + (high - low) * (wanted - below) / (count - below));
-        }
-        (low, below) = (high, count);
-    }
-    None
+/// The middle and the slow end of some times.
+fn spread(times: &[Duration]) -> String {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    let at = |percent: usize| {
+        let last = sorted.len().saturating_sub(1);
+        let index = (sorted.len() * percent / 100).min(last);
+        sorted
+            .get(index)
+            .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    };
+    format!("p50 {:.1} ms, p99 {:.1} ms", at(50), at(99))
 }
 
 #[cfg(test)]
@@ -62,17 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_come_from_buckets() {
-        let page = format!(
-            "{METRIC}_bucket{{operation_type=\"set_up_pod\",le=\"0.01\"}} 10\n\
-             {METRIC}_bucket{{operation_type=\"tear_down_pod\",le=\"0.01\"}} 99\n\
-             {METRIC}_bucket{{operation_type=\"set_up_pod\",le=\"0.02\"}} 20\n\
-             {METRIC}_bucket{{operation_type=\"set_up_pod\",le=\"+Inf\"}} 20\n"
-        );
-        let buckets: BTreeMap<_, _> = page.lines().filter_map(read_bucket).collect();
-        assert_eq!(buckets, [(10_000, 10.0), (20_000, 20.0)].into());
-        let p75 = quantile(&buckets, 0.75).unwrap();
-        assert!((p75 - 15.0).abs() < 1e-9, "{p75}");
-        assert_eq!(quantile(&BTreeMap::new(), 0.5), None);
+    fn the_spread_of_a_hundred_times() {
+        let times: Vec<Duration> = (0..100).rev().map(Duration::from_millis).collect();
+        assert_eq!(spread(&times), "p50 50.0 ms, p99 99.0 ms");
+        assert_eq!(spread(&[]), "p50 0.0 ms, p99 0.0 ms");
     }
 }

@@ -3,14 +3,34 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use underlay_testkit::probe::{TcpServer, Verdict, tcp_probe};
+use underlay_testkit::{
+    PortMapping,
+    probe::{TcpServer, Verdict, tcp_probe},
+};
 
 use super::{screen::Screen, stage::Stage};
 
 /// The pods' port.
-pub(super) const CONTAINER_PORT: u16 = 8000;
-/// The node's port of its first pod; its second has the next, and so on.
-pub(super) const FIRST_HOST_PORT: u16 = 30_080;
+const CONTAINER_PORT: u16 = 8000;
+/// The first node's port of its first pod; its second has the next, and so on.
+const FIRST_HOST_PORT: u16 = 30_080;
+
+/// The number of the first pod that has one.
+const FIRST_MAPPED: u16 = 7;
+
+/// The host ports of a pod: the later pods of the first node have one, and of these some do not
+/// fit on the primary ENI.
+pub(super) fn mappings(node: usize, number: u16) -> Vec<PortMapping> {
+    let mapping = PortMapping {
+        host: FIRST_HOST_PORT + number,
+        container: CONTAINER_PORT,
+    };
+    if node == 0 && number >= FIRST_MAPPED {
+        vec![mapping]
+    } else {
+        Vec::new()
+    }
+}
 
 pub(super) async fn play(screen: &mut Screen, stage: &Stage) -> anyhow::Result<()> {
     screen.act("And also");
@@ -18,8 +38,9 @@ pub(super) async fn play(screen: &mut Screen, stage: &Stage) -> anyhow::Result<(
     let of_first_node = stage.pods.iter().filter(|placed| placed.node == 0);
     let (number, placed) = of_first_node
         .enumerate()
+        .skip(usize::from(FIRST_MAPPED))
         .find(|(_, placed)| !placed.on_primary)
-        .context("no pod of the first node is on a secondary ENI")?;
+        .context("no pod with a hostPort is on a secondary ENI")?;
     let host_port = FIRST_HOST_PORT + u16::try_from(number).context("a pod's number")?;
     let node = &stage.cluster.nodes[0];
     let from = &stage.cluster.nodes[1];

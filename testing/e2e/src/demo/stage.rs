@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use ipnet::Ipv4Net;
 use underlay_testkit::{
-    Cluster, FlowLogLine, LocalVpc, LocalVpcOptions, NETWORK_DEADLINE, Networks, NodeSpec,
-    PauseImage, Pod, read_flow_logs, wait_for_async,
+    Cluster, Cri, FlowLogLine, LocalVpc, LocalVpcOptions, NETWORK_DEADLINE, Netns, Networks,
+    NodeSpec, PauseImage, Pod, read_flow_logs, wait_for_async,
 };
 use underlay_types::EniId;
 
@@ -40,6 +40,19 @@ pub(super) struct PlacedPod {
     pub(super) on_primary: bool,
     /// How long RunPodSandbox took.
     pub(super) took: Duration,
+    /// How long the runtime says the ADD of all plugins took.
+    pub(super) add_took: Duration,
+}
+
+/// What it takes to create pods on a node, apart from the stage.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// The index of the node.
+    pub(super) node: usize,
+    /// Its runtime.
+    pub(super) cri: Cri,
+    /// Its network namespace.
+    pub(super) netns: Netns,
 }
 
 /// Everything that runs.
@@ -95,6 +108,16 @@ impl Stage {
             cluster,
             pods: Vec::new(),
             tier_pods: Vec::new(),
+        })
+    }
+
+    /// What it takes to create pods on a node.
+    pub(super) async fn worker(&self, node: usize) -> anyhow::Result<Worker> {
+        let inside = &self.cluster.nodes[node].node;
+        Ok(Worker {
+            node,
+            cri: inside.cri().await?,
+            netns: inside.netns().clone(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 
-use crate::{Daemon, Node, PauseImage, process::output, wait_for_async};
+use crate::{Daemon, Node, PauseImage, process::output, runtime_metrics, wait_for_async};
 
 /// Its CRI socket, inside the node.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -58,6 +58,7 @@ impl Node {
 fn configuration(bin_dir: &Path, conf_dir: &Path) -> String {
     let (bin_dir, conf_dir) = (bin_dir.display(), conf_dir.display());
     let image = PauseImage::NAME;
+    let metrics = runtime_metrics::ADDRESS;
     format!(
         r#"version = 2
 root = "/run/node/containerd"
@@ -70,7 +71,7 @@ disabled_plugins = [
 [grpc]
   address = "{SOCKET}"
 [metrics]
-  address = "127.0.0.1:1338"
+  address = "{metrics}"
 [plugins."io.containerd.internal.v1.opt"]
   path = "/run/node/opt"
 [plugins."io.containerd.grpc.v1.cri"]
