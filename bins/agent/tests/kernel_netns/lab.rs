@@ -231,6 +231,13 @@ impl Lab {
         }
     }
 
+    /// Leaves it to our rules alone to drop what new devices must not send.
+    pub(crate) fn without_reverse_path_filter(&self) {
+        inside(&self.node, || {
+            sysctl::write("ipv4/conf/default/rp_filter", "0").unwrap()
+        });
+    }
+
     /// A pod with address 10.0.0.`last` of the ENI in slot `device`, not wired yet.
     pub(crate) fn unwired(&self, last: u8, device: u8) -> Pod {
         let wiring = wiring(last, device);

@@ -37,6 +37,7 @@ fn a_pod_that_came_and_went_leaves_the_kernel_as_it_was() {
 #[test]
 fn an_unwired_pod_is_off_the_network_before_its_device_is_deleted() {
     let lab = Lab::new(1);
+    lab.without_reverse_path_filter();
     let pod = lab.pod(21, 1);
     let remote = Server::start(&lab.remote, REMOTE, 80);
     assert!(source_seen(&pod.netns, remote.address).is_some());

@@ -91,6 +91,7 @@ fn replies_of_a_host_port_leave_by_the_primary_eni() {
 #[test]
 fn a_pod_cannot_send_with_another_source() {
     let lab = Lab::new(1);
+    lab.without_reverse_path_filter();
     let (pod, victim) = (lab.pod(21, 1), lab.pod(22, 1));
     let remote = Server::start(&lab.remote, REMOTE, 80);
     for foreign in [victim.address(), NODE, Ipv4Addr::new(10, 0, 0, 99)] {
