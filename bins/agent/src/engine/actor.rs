@@ -168,11 +168,7 @@ impl Actor {
                 answer(&reply, recorded);
             }
             Message::Held(key, reply) => answer(&reply, self.held(&key)),
-            Message::Keys(network, reply) => {
-                let keys = self.journal.state().leases.keys();
-                let of_it = |key: &&LeaseKey| network.as_ref().is_none_or(|n| key.network == *n);
-                answer(&reply, keys.filter(of_it).cloned().collect());
-            }
+            Message::Keys(network, reply) => answer(&reply, self.keys(network.as_ref())),
             Message::Called { op, token, result } => self.called(op, token, result),
             Message::Observed { asked, result } => self.observed(asked, result),
             Message::Used(eni, Ok(())) => self.feed(Input::EniReady(eni)),

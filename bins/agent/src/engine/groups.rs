@@ -1,8 +1,9 @@
 //! Which security groups pods may choose.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use underlay_cloud::{Ec2, Ec2Error, ec2::GroupQuery};
@@ -11,29 +12,41 @@ use underlay_types::{Class, SecurityGroupId, SecurityGroupSet};
 use super::node::NodeFacts;
 use crate::{config::AllowedGroups, service::ServiceError};
 
-/// Groups that were found to exist and be allowed. Read again with the rules.
+/// Groups that were found to exist and be allowed, and when. Those in use are asked for again with
+/// their rules; others are forgotten, so that no old permission is ever used.
 #[derive(Debug)]
 pub(super) struct GroupRegister {
     allowed: AllowedGroups,
     ec2: Ec2,
     node: Arc<NodeFacts>,
-    known: Mutex<BTreeSet<SecurityGroupId>>,
+    known: Mutex<BTreeMap<SecurityGroupId, Instant>>,
+    /// How long a verdict holds.
+    holds: Duration,
 }
 
 impl GroupRegister {
-    pub(super) fn new(allowed: AllowedGroups, ec2: Ec2, node: Arc<NodeFacts>) -> Self {
+    /// With verdicts that outlast one missed poll.
+    pub(super) fn new(
+        allowed: AllowedGroups,
+        poll_interval: Duration,
+        ec2: Ec2,
+        node: Arc<NodeFacts>,
+    ) -> Self {
         Self {
             allowed,
             ec2,
             node,
             known: Mutex::default(),
+            holds: poll_interval * 2 + Duration::from_secs(10),
         }
     }
 
-    /// Whether every group of the set was found good before: no call is needed.
+    /// Whether every group of the set was found good lately: no call is needed.
     pub(super) fn knows(&self, set: &SecurityGroupSet) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        set.as_slice().iter().all(|group| known.contains(group))
+        let known = self.known();
+        set.as_slice()
+            .iter()
+            .all(|group| known.get(group).is_some_and(|at| at.elapsed() < self.holds))
     }
 
     /// Asks EC2 about the groups of the set.
@@ -43,17 +56,40 @@ impl GroupRegister {
     /// EC2 does not answer.
     pub(super) async fn check(&self, set: &SecurityGroupSet) -> Result<(), ServiceError> {
         for group in set.as_slice() {
-            let verdict = self.check_one(group).await;
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if verdict.is_ok() {
-                known.insert(group.clone());
-            } else {
-                known.remove(group);
-            }
-            drop(known);
-            verdict?;
+            self.ask(group).await?;
         }
         Ok(())
+    }
+
+    /// Asks again about every group, and says what is wrong with those that are no longer good.
+    pub(super) async fn check_again(
+        &self,
+        groups: &BTreeSet<SecurityGroupId>,
+    ) -> Vec<ServiceError> {
+        let mut wrong = Vec::new();
+        for group in groups {
+            wrong.extend(self.ask(group).await.err());
+        }
+        wrong
+    }
+
+    async fn ask(&self, group: &SecurityGroupId) -> Result<(), ServiceError> {
+        let verdict = self.check_one(group).await;
+        match &verdict {
+            Ok(()) => {
+                self.known().insert(group.clone(), Instant::now());
+            }
+            Err(ServiceError::Group { .. }) => {
+                self.known().remove(group);
+            }
+            // EC2 did not answer: the last verdict holds as long as it does.
+            Err(_) => {}
+        }
+        verdict
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<SecurityGroupId, Instant>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check_one(&self, group: &SecurityGroupId) -> Result<(), ServiceError> {

@@ -32,7 +32,7 @@ pub(super) enum Message {
     Unwired(LeaseKey, Reply<Result<(), ServiceError>>),
     /// What a key holds.
     Held(LeaseKey, Reply<Option<Held>>),
-    /// Keys with a lease, of one network or of all.
+    /// Keys with a lease: of one network those whose ADD has ended, or all.
     Keys(Option<NetworkName>, Reply<Vec<LeaseKey>>),
     /// An EC2 call ended; `token` names a creation.
     Called {

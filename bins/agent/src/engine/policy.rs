@@ -80,10 +80,12 @@ impl Keeper {
     async fn poll(&mut self) {
         let sets: Vec<SecurityGroupSet> = self.applied.keys().cloned().collect();
         self.refresh(&sets).await;
-        for set in &sets {
-            if let Err(error) = self.register.check(set).await {
-                warn!(%set, %error, "new pods may not choose this set now");
-            }
+        let groups = sets
+            .iter()
+            .flat_map(|set| set.as_slice().iter().cloned())
+            .collect();
+        for error in self.register.check_again(&groups).await {
+            warn!(%error, "a group in use is not good for new pods");
         }
     }
 

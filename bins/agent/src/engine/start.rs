@@ -139,11 +139,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     let kernel = Arc::new(kernel);
     let (inbox, messages) = mpsc::channel();
     let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
-    let register = Arc::new(GroupRegister::new(
-        config.security_groups.allowed.clone(),
-        found.ec2.clone(),
-        Arc::clone(&found.node),
-    ));
+    let register = register(&config, &found);
     let keeper = keeper(&config, &found, &kernel, &register);
     let status: SharedStatus = Arc::new(Mutex::new(Err("starting".to_owned())));
     let stop = CancellationToken::new();
@@ -174,7 +170,10 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     actor.restore(asked, &found);
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || actor.run(&messages))
+        .spawn(move || {
+            let _guard = AbortOnPanic;
+            actor.run(&messages);
+        })
         .map_err(StartError::Thread)?;
     Ok(Engine {
         inbox,
@@ -185,6 +184,33 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         stop,
         thread: Mutex::new(Some(thread)),
     })
+}
+
+fn register(config: &EngineConfig, found: &Found) -> Arc<GroupRegister> {
+    let SecurityGroupConfig {
+        allowed,
+        poll_interval,
+        ..
+    } = &config.security_groups;
+    let node = Arc::clone(&found.node);
+    Arc::new(GroupRegister::new(
+        allowed.clone(),
+        *poll_interval,
+        found.ec2.clone(),
+        node,
+    ))
+}
+
+/// Without its actor the agent would live on and refuse everything; its supervisor can start it
+/// again, and nothing is lost.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 fn keeper(

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_netplan::{EniSlot, PodWiring, names};
-use underlay_types::{Class, LeaseKey};
+use underlay_types::{Class, LeaseKey, NetworkName};
 
 use super::{Actor, Pending, answer};
 use crate::{
@@ -141,6 +141,16 @@ impl Actor {
         self.retired.insert(key.clone(), address);
         self.feed(Input::PodDel(key.clone()));
         Ok(())
+    }
+
+    pub(super) fn keys(&self, network: Option<&NetworkName>) -> Vec<LeaseKey> {
+        let wanted = |lease: &&LeaseRecord| {
+            network.is_none_or(|network| {
+                lease.key.network == *network && lease.state != LeaseState::Reserved
+            })
+        };
+        let leases = self.journal.state().leases.values().filter(wanted);
+        leases.map(|lease| lease.key.clone()).collect()
     }
 
     pub(super) fn held(&self, key: &LeaseKey) -> Option<Held> {
