@@ -149,4 +149,8 @@ impl NodeService for MemoryNode {
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {
         self.note(format!("drain within {deadline:?}"))
     }
+
+    fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
+        self.note(format!("uninstall within {deadline:?}"))
+    }
 }

@@ -233,7 +233,7 @@ fn the_node_is_shown_drained_and_uninstalled() {
     assert_eq!(files(&host.config.paths.conflist_dir), Vec::<String>::new());
     let wrong = request("NODE_DRAIN", "soon");
     assert_eq!(wrong["exit"], 1);
-    assert_eq!(node.log()[2..], ["drain within 60s", "drain within 5s"]);
+    assert_eq!(node.log()[2..], ["drain within 60s", "uninstall within 5s"]);
 }
 
 #[test]
