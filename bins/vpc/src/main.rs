@@ -68,20 +68,7 @@ fn key_pair(text: &str) -> Result<KeyPair, &'static str> {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
-            complain(&error.to_string());
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            let text = error.to_string();
-            complain(&one_line(&text));
-            return ExitCode::from(2);
-        }
+        Err(error) => return explain(&error),
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -117,6 +104,21 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         runtime.block_on(full::serve(server, options))?;
     }
     Ok(())
+}
+
+/// Help goes to standard output; a mistake is one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    complain(&one_line(&error.to_string()));
+    ExitCode::from(2)
 }
 
 /// What went wrong, without the usage that follows it.

@@ -127,3 +127,34 @@ impl Credentials {
             .cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn give(credentials: &Credentials, secs: u64) -> RoleKey {
+        let instance = InstanceId::from_serial(1);
+        let at = Timestamp::from_secs(secs);
+        let byte = u8::try_from(secs / 3_600).unwrap();
+        credentials.for_role(&instance, "node", || "arn".to_owned(), || [byte; 32], at)
+    }
+
+    #[test]
+    fn a_role_keeps_its_key_for_hours_and_then_gets_another() {
+        let credentials = Credentials::new(None);
+        let first = give(&credentials, 3_600);
+        assert_eq!(give(&credentials, 5 * 3_600), first);
+        let second = give(&credentials, 6 * 3_600 + 1);
+        assert_ne!(second.key, first.key);
+        let found = |key: &RoleKey, secs| {
+            credentials
+                .find(&key.key.access_key, Timestamp::from_secs(secs))
+                .is_some()
+        };
+        // Both are good until the first one ends.
+        assert!(found(&first, 7 * 3_600 - 1) && found(&second, 7 * 3_600 - 1));
+        assert!(!found(&first, 7 * 3_600) && found(&second, 7 * 3_600));
+        credentials.forget(&InstanceId::from_serial(1));
+        assert!(!found(&second, 7 * 3_600));
+    }
+}

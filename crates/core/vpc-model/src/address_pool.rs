@@ -106,15 +106,18 @@ impl AddressPool {
         Ipv4Net::new(self.address(found * size), length).ok()
     }
 
+    /// Whether `size` addresses from `first` on are free: a word at a time where they lie in one.
     fn none_taken(&self, first: u32, size: u32) -> bool {
-        (first..first + size).all(|offset| {
-            let word = self
-                .taken
+        let word = |offset: u32| {
+            self.taken
                 .get(usize_of(offset / 64))
                 .copied()
-                .unwrap_or(u64::MAX);
-            word & (1 << (offset % 64)) == 0
-        })
+                .unwrap_or(u64::MAX)
+        };
+        if size < 64 && first % 64 + size <= 64 {
+            return word(first) >> (first % 64) & ((1 << size) - 1) == 0;
+        }
+        (first..first + size).all(|offset| word(offset) & (1 << (offset % 64)) == 0)
     }
 
     fn set(&mut self, first: u32, size: u32, taken: bool) {

@@ -1,17 +1,20 @@
 //! The state of an account in one Region, and how to read it.
 
+mod address_plan;
 mod addresses;
 mod attach;
 mod enis;
 mod flow_logs;
 mod groups;
 mod idempotency;
-mod instances;
+mod launch;
 mod lifecycle;
 mod lookup;
 mod route_tables;
+mod service_enis;
 mod subnets;
 mod tagging;
+mod terminate;
 mod vpcs;
 
 #[cfg(test)]
@@ -28,11 +31,11 @@ use underlay_types::{
 };
 
 pub use self::{
-    addresses::{Assigned, V4Request},
+    address_plan::{Assigned, V4Request},
     enis::EniRequest,
     flow_logs::FlowLogRequest,
     groups::RuleSpec,
-    instances::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
     tagging::{TagEntry, check_tags},
 };
 use self::{

@@ -1,0 +1,66 @@
+//! Terminating instances.
+
+use underlay_types::{InstanceId, Timestamp};
+
+use super::lifecycle::Timer;
+use crate::{AttachmentStatus, Change, Ec2Error, InstanceState, Model};
+
+impl Model {
+    /// TerminateInstances: all or none. Returns each instance's state before.
+    ///
+    /// # Errors
+    /// `InvalidInstanceID.NotFound`, naming the first that is unknown.
+    pub fn terminate(
+        &mut self,
+        ids: &[InstanceId],
+        now: Timestamp,
+    ) -> Result<Vec<(InstanceId, InstanceState)>, Ec2Error> {
+        let mut before = Vec::new();
+        for id in ids {
+            before.push((id.clone(), self.require_instance(id)?.state));
+        }
+        for (id, _) in &before {
+            let Some(instance) = self.instances.get_mut(id) else {
+                continue;
+            };
+            if matches!(
+                instance.state,
+                InstanceState::Pending | InstanceState::Running
+            ) {
+                instance.state = InstanceState::ShuttingDown;
+                let delay = self.draw_delay(self.timings.terminate);
+                self.schedule(now, delay, Timer::Terminated(id.clone()));
+            }
+        }
+        Ok(before)
+    }
+
+    /// Takes an instance's interfaces away, deletes those that go with it, and ends it.
+    pub(crate) fn finish_termination(&mut self, id: &InstanceId) {
+        let mut leaving = Vec::new();
+        for eni in self.enis_of(id).into_iter().rev() {
+            if let Some(held) = &eni.attachment {
+                let announce = held.status != AttachmentStatus::Attaching;
+                leaving.push((
+                    eni.id.clone(),
+                    held.id.clone(),
+                    announce,
+                    held.delete_on_termination,
+                ));
+            }
+        }
+        for (eni, attachment, announce, _) in &leaving {
+            self.finish_detach(eni, attachment, *announce);
+        }
+        for (eni, _, _, delete) in &leaving {
+            if *delete {
+                self.remove_eni(eni);
+            }
+        }
+        self.attached.remove(id);
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.state = InstanceState::Terminated;
+        }
+        self.changes.push(Change::InstanceTerminated(id.clone()));
+    }
+}
