@@ -31,10 +31,9 @@ struct Scene {
 
 impl Scene {
     async fn set(name: &str) -> Self {
-        let nodes = [
-            NodeSpec::new("n1", "m5.xlarge", 0),
-            NodeSpec::new("n2", "m5.xlarge", 1),
-        ];
+        let poll = "[security_groups]\npoll_interval = \"1s\"";
+        let nodes = [("n1", 0), ("n2", 1)]
+            .map(|(name, subnet)| NodeSpec::new(name, "m5.xlarge", subnet).with_agent_config(poll));
         let cluster = Cluster::start(name, &nodes).await.unwrap();
         let (ec2, vpc) = (cluster.vpc.ec2(), &cluster.networks.vpc);
         let format = "${pkt-srcaddr} ${pkt-dstaddr} ${dstport} ${flow-direction} ${action}";
