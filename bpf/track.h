@@ -31,8 +31,9 @@ static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum 
 			local_port = l4->icmp_id;
 			remote_port = (l4->icmp_type == ICMP_ECHO) == (direction == EGRESS);
 		} else {
+			/* No answer belongs to it: each way is a flow of its own. */
 			local_port = l4->icmp_type;
-			remote_port = 0x100 + l4->icmp_code;
+			remote_port = (direction == EGRESS ? 0x200 : 0x100) + l4->icmp_code;
 		}
 	}
 	__builtin_memset(key, 0, sizeof(*key));

@@ -1,8 +1,8 @@
 //! Full mode: instances are namespaces, ENIs are devices, and packets obey the VPC.
 //!
-//! The model decides; [`driver`] makes the kernel follow each change before the call that made it
-//! is answered. Everything that is made is recorded in the run's folder first ([`run_dir`]), so
-//! that [`clean`] finds it even if this process is killed.
+//! The model decides; a driver makes the kernel follow each change before the call that made it is
+//! answered. Everything that is made is recorded in the run's folder first ([`RunDir`]), so that
+//! [`clean()`] finds it even if this process is killed.
 
 pub mod admin;
 mod clean;

@@ -23,7 +23,7 @@ const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
 /// Options of full mode.
 #[derive(Debug, Clone, Args)]
 pub struct FullArgs {
-    /// The run's name; what it makes is recorded below /run/underlay-vpc/<ID>
+    /// The run's name: what it makes is recorded in this folder below /run/underlay-vpc
     #[arg(long, value_name = "ID", conflicts_with = "control_plane")]
     run_id: Option<RunId>,
     /// Length of a flow-log window, such as 60s; shorter than EC2's for tests and demos

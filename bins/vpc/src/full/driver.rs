@@ -105,7 +105,9 @@ impl Driver {
     ) -> Result<(), DriveError> {
         self.see(model, eni);
         let path = Namespaces::path(name);
-        let added = self.fabric.add_port(translate::port(eni), &path, index);
+        let added = self
+            .fabric
+            .add_port(translate::port(model, eni), &path, index);
         added.map(drop).map_err(fabric("give a device to", &eni.id))
     }
 
@@ -196,7 +198,7 @@ impl Driver {
             return Ok(());
         };
         self.see(model, eni);
-        match self.fabric.update_port(translate::port(eni)) {
+        match self.fabric.update_port(translate::port(model, eni)) {
             // Attached to nothing: it gets its device, and all of this, later.
             Err(FabricError::UnknownPort(_)) => Ok(()),
             other => other.map_err(fabric("update", id)),

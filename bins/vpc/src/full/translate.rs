@@ -1,15 +1,17 @@
 //! The model's objects in the fabric's words.
 
+use std::time::Duration;
+
 use underlay_fabric::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
 use underlay_vpc_model::{
-    self as model, Eni, Model, RouteState, RouteTable, RuleDirection, RulePeer, RuleTraffic,
-    SecurityGroup,
+    self as model, Eni, InstanceType, Model, RouteState, RouteTable, RuleDirection, RulePeer,
+    RuleTraffic, SecurityGroup,
 };
 
-/// A port of an ENI.
-pub(super) fn port(eni: &Eni) -> PortConfig {
+/// A port of an ENI, with the tracking of its instance's type.
+pub(super) fn port(model: &Model, eni: &Eni) -> PortConfig {
     let primary = std::iter::once(eni.addresses.primary);
     PortConfig {
         eni: eni.id.clone(),
@@ -21,8 +23,18 @@ pub(super) fn port(eni: &Eni) -> PortConfig {
         prefixes: eni.addresses.prefixes.clone(),
         source_dest_check: eni.source_dest_check,
         groups: eni.groups.clone(),
-        timeouts: TrackingTimeouts::default(),
+        timeouts: timeouts(model, eni),
     }
+}
+
+fn timeouts(model: &Model, eni: &Eni) -> TrackingTimeouts {
+    let instance = eni.instance().and_then(|id| model.instance(id));
+    let kind = instance.and_then(|instance| InstanceType::named(&instance.instance_type));
+    let mut timeouts = TrackingTimeouts::default();
+    if let Some(kind) = kind {
+        timeouts.tcp_established = Duration::from_secs(kind.tcp_established_secs.into());
+    }
+    timeouts
 }
 
 /// A subnet with its route table.
