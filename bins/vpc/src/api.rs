@@ -94,8 +94,8 @@ impl Prepared {
 /// Reads a request: its signature, its action and all its parameters.
 ///
 /// # Errors
-/// Those of signatures ([`auth::authenticate`]); `MissingAction` and `InvalidAction`; those of
-/// parameters; `DryRunOperation` when the caller only wants to know whether he may.
+/// `AuthFailure`, `IncompleteSignature` and `SignatureDoesNotMatch`; `MissingAction` and
+/// `InvalidAction`; those of parameters; `DryRunOperation` when the caller only wants to know whether he may.
 pub fn prepare(
     request: &ApiRequest,
     credentials: &Credentials,
