@@ -1,7 +1,11 @@
 //! The client against a real kernel, in namespaces of the test's own.
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::{net::IpAddr, os::fd::AsFd};
+use std::{
+    net::IpAddr,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use underlay_netlink::{
     Errno, Family, IfIndex, Socket,
@@ -66,7 +70,14 @@ fn pair() -> Pair {
 #[test]
 fn a_veth_is_born_as_asked_in_both_namespaces() {
     let mut pair = pair();
-    let near = link::by_mac(&mut pair.near, mac(1)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let near = loop {
+        let near = link::by_mac(&mut pair.near, mac(1)).unwrap();
+        if near.running || Instant::now() > deadline {
+            break near;
+        }
+        std::thread::yield_now();
+    };
     assert_eq!(
         (
             near.name.as_str(),

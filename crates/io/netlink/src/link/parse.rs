@@ -30,7 +30,7 @@ pub struct Link {
     pub group: u32,
     /// Whether it is administratively up.
     pub up: bool,
-    /// Whether it also has a carrier.
+    /// Whether it also has a carrier; the kernel says so a little later than it is.
     pub running: bool,
     /// `veth`, `bridge` and so on; absent on real devices.
     pub kind: Option<String>,
