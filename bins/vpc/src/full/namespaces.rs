@@ -66,10 +66,9 @@ impl Namespaces {
     /// # Errors
     /// When the name is taken or the kernel refuses; nothing is left behind.
     pub(super) fn create(&mut self, name: &str) -> Result<(), NamespaceError> {
-        if Self::path(name).exists() && !self.names.contains(name) {
-            // Somebody else's: not to be recorded, or cleaning up would remove it.
-            let error = netns::create_named(name).map(drop);
-            return Ok(error?);
+        if Self::path(name).exists() {
+            // Not to be recorded, nor removed as a failed one of ours: it is in use.
+            return Ok(netns::create_named(name).map(drop)?);
         }
         self.record(name)?;
         let made = netns::create_named(name).and_then(|fd| loopback_up(fd.as_fd()));

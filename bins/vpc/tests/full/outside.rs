@@ -11,7 +11,7 @@ use underlay_netlink::netns;
 
 use crate::{
     ec2::HEADERS,
-    run::{Run, complaint, inside, namespace, printed},
+    run::{Run, complaint, exists, inside, namespace, printed},
 };
 
 /// A group whose only ingress rule allows TCP 5432 from itself.
@@ -60,6 +60,12 @@ fn a_host_is_reached_as_its_groups_allow_and_the_refused_packets_are_logged() {
     let path = printed(&host(&run, &eni, &name));
     assert_eq!(path, format!("{}/{name}", netns::DIRECTORY));
     assert!(complaint(&host(&run, &eni, "other")).contains("InvalidNetworkInterface.InUse"));
+
+    let second = run
+        .ec2
+        .ask("CreateNetworkInterface", &wanted, "networkInterfaceId");
+    assert!(complaint(&host(&run, &second, &name)).contains("File exists"));
+    assert!(exists(&name), "the first host keeps its namespace");
 
     let format = "${interface-id} ${pkt-srcaddr} ${pkt-dstaddr} ${dstport} ${action}";
     run.ec2.call(

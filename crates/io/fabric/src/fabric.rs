@@ -1,6 +1,7 @@
 //! The fabric as a whole.
 
 mod groups;
+mod port_entry;
 mod ports;
 mod routes;
 

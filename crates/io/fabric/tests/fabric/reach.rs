@@ -182,7 +182,7 @@ fn the_router_is_invisible_to_the_time_to_live() {
 }
 
 #[test]
-fn an_eni_reaches_another_one_of_the_same_instance_through_the_fabric() {
+fn a_second_eni_of_an_instance_sends_by_its_own_address() {
     let mut world = pair();
     world.instance("sink", "10.0.2.20", &[OPEN]);
     serve(world.at("sink"), 7);
