@@ -16,24 +16,25 @@ mod tiers;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
-use underlay_testkit::LocalVpc;
+use underlay_testkit::{LocalVpc, preflight};
 
 use self::{screen::Screen, stage::Stage};
 
-/// The run's id: one demo a machine.
-const RUN_ID: &str = "demo";
+/// The run's id, unless it is told another one.
+pub(crate) const RUN_ID: &str = "demo";
 
 /// Runs the demo. The exit code is 0 only if every check held. A signal ends it early, and then
 /// everything is removed, too.
 ///
 /// # Errors
 /// When something could not be brought up at all; it is removed before this returns.
-pub(crate) async fn run(keep: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(run_id: &str, keep: bool) -> anyhow::Result<ExitCode> {
+    preflight()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut screen = Screen::new();
     let ended = tokio::select! {
-        ended = play(&mut screen, keep) => ended,
+        ended = play(&mut screen, run_id, keep) => ended,
         _ = interrupt.recv() => {
             screen.note("interrupted: everything was removed");
             return Ok(ExitCode::from(130));
@@ -58,15 +59,15 @@ pub(crate) async fn run(keep: bool) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// When something of it is left.
-pub(crate) fn down() -> anyhow::Result<ExitCode> {
-    LocalVpc::clean(RUN_ID)?;
+pub(crate) fn down(run_id: &str) -> anyhow::Result<ExitCode> {
+    LocalVpc::clean(run_id)?;
     Screen::new().note("demo-down: nothing of the demo is left");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
+async fn play(screen: &mut Screen, run_id: &str, keep: bool) -> anyhow::Result<()> {
     screen.title("Underlay: pods with addresses of the VPC, on one machine");
-    let mut stage = Stage::set(screen).await?;
+    let mut stage = Stage::set(screen, run_id).await?;
     act_one::play(screen, &mut stage).await?;
     act_two::play(screen, &mut stage).await?;
     host_ports::play(screen, &stage).await?;
@@ -82,12 +83,12 @@ async fn play(screen: &mut Screen, keep: bool) -> anyhow::Result<()> {
         screen.step_done("nothing is left");
     }
     screen.times();
-    screen.next_commands(&next_commands(keep, &api));
+    screen.next_commands(&next_commands(run_id, keep, &api));
     Ok(())
 }
 
 /// Three commands to try next.
-fn next_commands(kept: bool, api: &str) -> [String; 3] {
+fn next_commands(run_id: &str, kept: bool, api: &str) -> [String; 3] {
     if !kept {
         return [
             "make demo KEEP=1    leaves it running to look around",
@@ -97,8 +98,9 @@ fn next_commands(kept: bool, api: &str) -> [String; 3] {
         .map(str::to_owned);
     }
     [
-        "target/release/underlay node --socket /run/underlay-vpc/demo/nodes/n1/agent.sock status"
-            .to_owned(),
+        format!(
+            "target/release/underlay node --socket /run/underlay-vpc/{run_id}/nodes/n1/agent.sock status"
+        ),
         format!(
             "AWS_ENDPOINT_URL_EC2={api} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
              AWS_DEFAULT_REGION=us-east-1 aws ec2 describe-network-interfaces --output table"

@@ -31,9 +31,16 @@ enum Command {
         /// Leave everything running; `demo-down` removes it.
         #[arg(long)]
         keep: bool,
+        /// The run's id; demos with different ids stand side by side.
+        #[arg(long, default_value = demo::RUN_ID)]
+        run: String,
     },
     /// Removes what `demo --keep` left running.
-    DemoDown,
+    DemoDown {
+        /// The run's id.
+        #[arg(long, default_value = demo::RUN_ID)]
+        run: String,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -47,7 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
             bench::worker::run(&setup)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Demo { keep } => runtime.block_on(demo::run(keep)),
-        Command::DemoDown => demo::down(),
+        Command::Demo { keep, run } => runtime.block_on(demo::run(&run, keep)),
+        Command::DemoDown { run } => demo::down(&run),
     }
 }

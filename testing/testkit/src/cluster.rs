@@ -7,7 +7,8 @@ use ipnet::Ipv4Net;
 use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 
 use crate::{
-    AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source, wait_for,
+    AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source,
+    preflight, wait_for,
 };
 
 /// The networks of a cluster, as ids.
@@ -122,6 +123,7 @@ impl Cluster {
     /// # Errors
     /// When anything does not come up; with what was tried and the end of the log.
     pub async fn start(name: &str, nodes: &[NodeSpec]) -> anyhow::Result<Self> {
+        preflight()?;
         let vpc = LocalVpc::start(&LocalVpcOptions::unique(name))?;
         let networks = Networks::create(vpc.ec2()).await?;
         let image = PauseImage::build(vpc.run_dir().path())?;
@@ -227,4 +229,4 @@ impl Cluster {
 }
 
 /// How long a node may take from the agent's start until the runtime has a network.
-pub const NETWORK_DEADLINE: Duration = Duration::from_secs(30);
+pub const NETWORK_DEADLINE: Duration = Duration::from_secs(60);

@@ -27,7 +27,7 @@ use crate::{
 pub use agent::AgentSettings;
 
 /// Where Debian's package puts the standard plugins.
-const STANDARD_PLUGINS: &str = "/usr/lib/cni";
+pub(crate) const STANDARD_PLUGINS: &str = "/usr/lib/cni";
 
 /// The set-up of the node's mounts, then its pid 1. `$D` is the node's folder below `/run`.
 const INIT: &str = r#"#!/bin/sh
@@ -196,6 +196,18 @@ impl Node {
         }
     }
 
+    /// The logs go with the run's folder; a test that fails shows what it will be asked for.
+    #[expect(
+        clippy::print_stderr,
+        reason = "shown with the failed test's own output"
+    )]
+    fn show_logs(&self) {
+        for daemon in [&self.agent, &self.containerd].into_iter().flatten() {
+            let (name, log) = (&self.name, daemon.log().display());
+            eprintln!("--- {name}: the end of {log}\n{}", daemon.log_tail());
+        }
+    }
+
     /// Stable paths from outside to the sockets inside.
     fn link_sockets(&self) -> anyhow::Result<()> {
         for (name, inside) in [
@@ -213,6 +225,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         if self.persistent {
             return;
+        }
+        if std::thread::panicking() {
+            self.show_logs();
         }
         signal(self.pid, Signal::KILL);
         // Each is the parent of a process inside, which the kernel kills with pid 1.

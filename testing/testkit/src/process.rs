@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::CommandExt as _,
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -19,6 +19,8 @@ pub struct Daemon {
     name: String,
     child: Option<Child>,
     log: PathBuf,
+    /// Keeps a log readable that has no name any more.
+    unnamed_log: Option<File>,
 }
 
 impl Daemon {
@@ -44,6 +46,7 @@ impl Daemon {
             name: name.to_owned(),
             child: Some(child),
             log: log.to_owned(),
+            unnamed_log: None,
         })
     }
 
@@ -65,6 +68,19 @@ impl Daemon {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Takes the log's name away: the process writes on, this value still reads it, and nothing is
+    /// left when both are gone.
+    ///
+    /// # Errors
+    /// When the file is gone already.
+    pub(crate) fn forget_log_name(&mut self) -> anyhow::Result<()> {
+        let file = File::open(&self.log).context("opening a log")?;
+        fs::remove_file(&self.log).context("removing a log's name")?;
+        self.log = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        self.unnamed_log = Some(file);
+        Ok(())
     }
 
     /// Fails with the end of its output if the process has ended.

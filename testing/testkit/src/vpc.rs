@@ -61,18 +61,12 @@ impl LocalVpc {
     pub fn start(options: &LocalVpcOptions) -> anyhow::Result<Self> {
         let binaries = Binaries::find()?;
         clean(&binaries, &options.run_id)?;
-        let flow_log_dir = flow_log_dir(&options.run_id);
         let log = output_file(&options.run_id);
-        for stale in [&log, &flow_log_dir] {
-            remove(stale)?;
-        }
         let mut command = Command::new(binaries.program("underlay-vpc")?);
         command
             .args(["serve", "--api", "127.0.0.1:0", "--run-id", &options.run_id])
             .arg("--flow-log-window")
-            .arg(format!("{}s", options.flow_log_window.as_secs()))
-            .arg("--flow-log-dir")
-            .arg(&flow_log_dir);
+            .arg(format!("{}s", options.flow_log_window.as_secs()));
         let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
         let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(30), || {
             let alive = server.check_alive();
@@ -83,12 +77,14 @@ impl LocalVpc {
                 None => alive.map(|()| None),
             }
         })?;
+        server.forget_log_name()?;
+        let run = RunDir::create(&options.run_id)?;
         Ok(Self {
             binaries,
-            run: RunDir::create(&options.run_id)?,
+            flow_log_dir: run.path().join("flow-logs"),
+            run,
             server,
             ec2: Ec2::new(&endpoint)?,
-            flow_log_dir,
             persistent: false,
         })
     }
@@ -225,28 +221,14 @@ fn clean(binaries: &Binaries, id: &str) -> anyhow::Result<()> {
         let mut command = Command::new(binaries.program("underlay-vpc")?);
         output(command.args(["clean", "--run", id]))?;
     }
-    remove(&output_file(id))?;
-    remove(&flow_log_dir(id))
+    match fs::remove_file(output_file(id)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("removing a server's output")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn output_file(id: &str) -> PathBuf {
     std::env::temp_dir().join(format!("underlay-vpc-{id}.log"))
-}
-
-fn flow_log_dir(id: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("underlay-vpc-{id}.flow-logs"))
-}
-
-fn remove(path: &Path) -> anyhow::Result<()> {
-    let removed = if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -224,13 +224,15 @@ async fn flow_logs(screen: &mut Screen, stage: &Stage) -> anyhow::Result<()> {
         .flow_logs(deadline, |lines| senders(lines) == pods)
         .await?;
     let found = senders(&lines);
+    let port = MATRIX_PORT.to_string();
+    let port = port.as_str();
     let shown: Vec<Vec<String>> = ["egress", "ingress"]
         .into_iter()
         .flat_map(|way| {
             let of_way = move |line: &&FlowLogLine| line.field("flow-direction") == way;
             lines
                 .iter()
-                .filter(|line| between_pods(line))
+                .filter(|line| between_pods(line) && line.field("dstport") == port)
                 .filter(of_way)
                 .take(2)
         })

@@ -11,7 +11,7 @@ use underlay_types::SecurityGroupId;
 
 use super::{
     act_one::{create_each, locate},
-    call_matrix::{REFUSED_AFTER, probe_all, show},
+    call_matrix::{ALLOWED_WITHIN, probe_all, show},
     node_table, rejects,
     screen::Screen,
     stage::Stage,
@@ -39,7 +39,7 @@ pub(super) async fn play(screen: &mut Screen, stage: &mut Stage) -> anyhow::Resu
     node_table::show(screen, stage).await?;
 
     screen.step("who may call whom: intended and observed");
-    let findings = probe_all(&parties).await?;
+    let findings = probe_all(&parties, Role::may_call).await?;
     show(screen, &parties, &findings, Role::may_call);
     rejects::play(screen, stage, &parties).await?;
 
@@ -242,7 +242,7 @@ async fn revoke(
     let target = of_role(Role::Database)
         .and_then(Party::served_at)
         .context("a database")?;
-    let open = Connection::open(&app.netns, target, REFUSED_AFTER).await;
+    let open = Connection::open(&app.netns, target, ALLOWED_WITHIN).await;
     let mut open = open.map_err(|verdict| anyhow::anyhow!("app to database is {verdict}"))?;
     let ec2 = stage.cluster.vpc.ec2();
     ec2.revoke(&groups.db, groups.app_to_database()).await?;
@@ -250,7 +250,7 @@ async fn revoke(
         "revoked: tcp 5432 from {} into {}",
         groups.app, groups.db
     ));
-    let held = if open.works(REFUSED_AFTER).await {
+    let held = if open.works(ALLOWED_WITHIN).await {
         Ok(())
     } else {
         Err("no data came back".to_owned())
@@ -259,12 +259,11 @@ async fn revoke(
         "an established connection of app-1 to the database lives on",
         held,
     );
-    let findings = probe_all(parties).await?;
-    show(screen, parties, &findings, |from, to| {
-        to != Role::Database && from.may_call(to)
-    });
+    let now_allowed = |from: Role, to: Role| to != Role::Database && from.may_call(to);
+    let findings = probe_all(parties, now_allowed).await?;
+    show(screen, parties, &findings, now_allowed);
     ec2.allow(&groups.db, groups.app_to_database()).await?;
-    let again = tcp_probe(&app.netns, target, REFUSED_AFTER).await;
+    let again = tcp_probe(&app.netns, target, ALLOWED_WITHIN).await;
     let held = match again {
         Verdict::Allowed(_) => Ok(()),
         other => Err(other.to_string()),

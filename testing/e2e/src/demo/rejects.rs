@@ -35,7 +35,7 @@ pub(super) async fn play(
         .iter()
         .filter(|line| is_reject(line) && refused.contains(&flow(line)));
     let rows: Vec<Vec<String>> = shown
-        .take(4)
+        .take(5)
         .map(|line| {
             FIELDS
                 .iter()

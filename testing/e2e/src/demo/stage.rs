@@ -10,7 +10,7 @@ use underlay_testkit::{
 };
 use underlay_types::EniId;
 
-use super::{RUN_ID, screen::Screen};
+use super::screen::Screen;
 
 /// The flow log's format: the pods' own addresses stand in the `pkt-` fields.
 const FLOW_LOG_FORMAT: &str = "${interface-id} ${srcaddr} ${dstaddr} ${pkt-srcaddr} \
@@ -68,10 +68,10 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Brings up the VPC and the nodes.
-    pub(super) async fn set(screen: &mut Screen) -> anyhow::Result<Self> {
+    pub(super) async fn set(screen: &mut Screen, run_id: &str) -> anyhow::Result<Self> {
         screen.step("a VPC with two availability zones, behind an EC2 API");
         let vpc = LocalVpc::start(&LocalVpcOptions {
-            run_id: RUN_ID.to_owned(),
+            run_id: run_id.to_owned(),
             flow_log_window: Duration::from_secs(1),
         })?;
         let networks = Networks::create(vpc.ec2()).await?;
