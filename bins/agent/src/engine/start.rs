@@ -271,19 +271,32 @@ impl Actor {
         self.feed(Input::Observed { asked, enis: seen });
     }
 
+    /// Before the kernel is compared with the leases, it must know the ENIs. Only those with pods
+    /// are worth a wait for their device.
+    fn use_attached(&self) {
+        let leases = &self.journal.state().leases;
+        let with_pods: BTreeSet<_> = leases.values().map(|lease| &lease.eni).collect();
+        for (eni, _) in self.enis.iter().filter(|(_, facts)| !facts.foreign) {
+            let Ok(wiring) = self.eni_wiring(eni) else {
+                continue;
+            };
+            let used = if with_pods.contains(eni) {
+                wait_and_use(&self.kernel, &wiring)
+            } else {
+                self.kernel
+                    .use_eni(&wiring)
+                    .map_err(|failure| failure.to_string())
+            };
+            if let Err(reason) = used {
+                warn!(%eni, reason, "an attached ENI cannot be used yet");
+            }
+        }
+    }
+
     /// Compares leases with the kernel. What was under way when the last run ended is undone: an
     /// ADD that nobody was answered, a DEL that will not be repeated.
     fn bring_back_pods(&mut self) {
-        let leases = &self.journal.state().leases;
-        let in_use: BTreeSet<_> = leases.values().map(|lease| &lease.eni).collect();
-        for eni in in_use {
-            let used = self
-                .eni_wiring(eni)
-                .and_then(|eni| wait_and_use(&self.kernel, &eni));
-            if let Err(reason) = used {
-                warn!(%eni, reason, "an ENI with pods cannot be used yet");
-            }
-        }
+        self.use_attached();
         let mut standing = Vec::new();
         let mut undone = Vec::new();
         for record in self.journal.state().leases.values() {
@@ -323,16 +336,18 @@ fn promises(state: &State, cooldown: Duration) -> (Vec<Lease>, Vec<Cooldown>) {
         eni: record.eni.clone(),
         pool: record.pool.clone(),
     });
-    let cooldowns = state.cooling.values().map(|cooling| {
+    let cooldowns = state.cooling.values().filter_map(|cooling| {
         // The later of both clocks, and never more than a whole cooldown.
         let by_boot = cooling.until_boot.saturating_since(now);
         let by_wall = Duration::from_millis(cooling.until_wall_ms.saturating_sub(wall_ms()));
-        Cooldown {
+        let left = by_boot.max(by_wall).min(cooldown);
+        // What is over is history: the devices of that time were deleted before this is read.
+        (!left.is_zero()).then(|| Cooldown {
             address: cooling.address,
             eni: cooling.eni.clone(),
-            until: now + by_boot.max(by_wall).min(cooldown),
+            until: now + left,
             device: Some(cooling.key.clone()),
-        }
+        })
     });
     (leases.collect(), cooldowns.collect())
 }

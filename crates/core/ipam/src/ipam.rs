@@ -102,6 +102,8 @@ impl Ipam {
         self.end_cooldowns();
         self.serve_waiting(out);
         if self.observed {
+            self.enis
+                .retain(|_, eni| eni.stage != Stage::Lost || !eni.is_idle());
             self.note_idle();
             self.release(out);
             self.grow_all(out);
@@ -133,11 +135,12 @@ impl Ipam {
     /// Whether every ENI but the primary one is gone, and the primary one has no pod addresses.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.ops.is_empty()
-            && self
-                .enis
-                .values()
-                .all(|eni| eni.primary && eni.slots.is_empty())
+        let empty = |eni: &Eni| match eni.stage {
+            // EC2 does not know it: there is nothing to give back.
+            Stage::Lost => eni.slots.leased() == 0,
+            _ => eni.primary && eni.slots.is_empty(),
+        };
+        self.ops.is_empty() && self.enis.values().all(empty)
     }
 
     /// A pool in numbers.

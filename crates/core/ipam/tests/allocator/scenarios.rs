@@ -250,6 +250,23 @@ fn an_eni_without_owner_in_the_journal_is_adopted_or_deleted() {
 }
 
 #[test]
+fn a_cooldown_on_an_eni_that_is_gone_keeps_nothing_from_being_drained() {
+    let mut node = ready();
+    node.add(key(1), pool(1), WAIT);
+    settle(&mut node);
+    let eni = node.leases.get(&key(1)).unwrap().eni.clone();
+    node.del(key(1));
+    node.cloud.enis.remove(&eni);
+    node.restart();
+    node.feed(Input::Drain);
+    settle(&mut node);
+    assert!(node.ipam.is_drained(), "{:?}", node.ipam.report());
+    node.device_gone(key(1));
+    node.pass(Duration::from_secs(31));
+    assert_eq!(node.ipam.report().enis.len(), 1, "it is forgotten in time");
+}
+
+#[test]
 fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
     let mut node = ready();
     let mut seen = node.cloud.observe();
