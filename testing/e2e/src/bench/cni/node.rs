@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use underlay_testkit::{AgentSettings, LocalVpc, LocalVpcOptions, Node, PauseImage, wait_for};
+use underlay_testkit::{
+    AgentSettings, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source, wait_for,
+};
 
 use super::{contender::Contender, worker::Setup};
 
@@ -31,6 +33,11 @@ impl BenchNode {
             .create_subnet(&network, "10.0.0.0/20".parse()?, "us-east-1a")
             .await?;
         let group = ec2.create_group(&network, "bench", false).await?;
+        let api_port = IngressRule {
+            tcp_port: Some(80),
+            source: Source::Block("10.0.0.0/16".parse()?),
+        };
+        ec2.allow(&group, api_port).await?;
         let instance = ec2
             .run_instance(INSTANCE_TYPE, &subnet, &[&group], "bench")
             .await?;
@@ -39,7 +46,7 @@ impl BenchNode {
         let mut node = Node::boot(vpc.run_dir(), "bench", &netns, vpc.binaries(), &image)?;
         let enis = pods.div_ceil(PER_ENI) + 1;
         let settings = AgentSettings {
-            ec2_endpoint: vpc.endpoint_inside(&subnet)?,
+            ec2_endpoint: vpc.endpoint_with_group(&subnet, &group)?,
             config: format!("[addresses]\nwarm_target = {pods}\nmax_enis = {enis}\n"),
         };
         node.start_agent(vpc.binaries(), &settings)?;
