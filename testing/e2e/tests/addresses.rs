@@ -187,3 +187,22 @@ async fn drain_gives_every_eni_back() {
     assert_eq!(all.iter().filter(of_nodes).count(), 1, "{all:?}");
     cluster.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_on_the_nodes_network_takes_no_address() {
+    let node = NodeSpec::new("n1", "t3.small", 0);
+    let cluster = Cluster::start("e2e-hostnet", &[node]).await.unwrap();
+    let mut cri = cluster.nodes[0].node.cri().await.unwrap();
+    let spec = PodSpec {
+        host_network: true,
+        ..PodSpec::named("host")
+    };
+    let pod = cri.run_pod(&spec).await.unwrap();
+    assert!(pod.netns.is_none());
+    assert_eq!(
+        cluster.agent_status(0).unwrap()["leases"],
+        serde_json::json!([])
+    );
+    cri.remove_pod(&pod.id).await.unwrap();
+    cluster.stop().unwrap();
+}

@@ -367,3 +367,42 @@ async fn forbidden_and_unknown_groups_fail_the_pod_and_are_named() {
     );
     cluster.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_without_an_eni_slot_is_refused_until_another_set_gives_its_slot_up() {
+    let config = "[addresses]\ncooldown = \"3s\"\nadd_wait = \"1s\"";
+    let node = NodeSpec::new("n1", "t3.small", 0).with_agent_config(config);
+    let cluster = Cluster::start("e2e-groups-slots", &[node]).await.unwrap();
+    let (ec2, vpc) = (cluster.vpc.ec2(), &cluster.networks.vpc);
+    let mut groups = Vec::new();
+    for name in ["a", "b", "c"] {
+        groups.push(ec2.create_group(vpc, name, true).await.unwrap());
+    }
+    let mut cri = cluster.nodes[0].node.cri().await.unwrap();
+    let spec =
+        |index: usize| PodSpec::named(format!("p{index}")).with_groups([groups[index].as_str()]);
+    // A t3.small has three slots, of which the primary ENI holds one.
+    let first = cri.run_pod(&spec(0)).await.unwrap();
+    cri.run_pod(&spec(1)).await.unwrap();
+    let refused = cri.run_pod(&spec(2)).await.unwrap_err();
+    let message = format!("{refused:#}");
+    assert!(message.contains("slot"), "{message}");
+    // Two groups that pods have apart are a third set together.
+    let both = PodSpec::named("both").with_groups([groups[0].as_str(), groups[1].as_str()]);
+    assert!(cri.run_pod(&both).await.is_err());
+
+    cri.remove_pod(&first.id).await.unwrap();
+    let third = wait_for_async("the slot to become free", Duration::from_secs(30), || {
+        let mut cri = cri.clone();
+        let spec = spec(2);
+        async move { Ok(cri.run_pod(&spec).await.ok()) }
+    });
+    let third = third.await.unwrap();
+    let interfaces = ec2.interfaces_of(&cluster.nodes[0].instance).await.unwrap();
+    let holder = interfaces
+        .iter()
+        .find(|one| one.secondaries.contains(&third.address));
+    assert_eq!(holder.unwrap().groups, [groups[2].clone()]);
+    assert_eq!(interfaces.len(), 3, "{interfaces:?}");
+    cluster.stop().unwrap();
+}
