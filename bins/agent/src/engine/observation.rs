@@ -1,5 +1,7 @@
 //! ENIs as EC2 shows them, read as the allocator understands them.
 
+use std::net::Ipv4Addr;
+
 use underlay_cloud::ec2::{AttachmentStatus, NetworkInterface, Tags};
 use underlay_ipam::{Attachment, EniOwner, ObservedEni, Place};
 use underlay_types::{AttachmentId, InstanceId, Mac, PoolKey, SecurityGroupSet};
@@ -17,6 +19,8 @@ const POOL_BY_GROUPS: &str = "own-groups";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EniFacts {
     pub(super) mac: Mac,
+    /// The primary address of an ENI that we created.
+    pub(super) address: Option<Ipv4Addr>,
     pub(super) pool: PoolKey,
     pub(super) place: Option<Place>,
     pub(super) attachment: Option<AttachmentId>,
@@ -81,6 +85,10 @@ pub(super) fn read(
     };
     let facts = EniFacts {
         mac: eni.mac,
+        address: match owner {
+            EniOwner::Ours(_) => eni.primary,
+            EniOwner::Primary | EniOwner::Foreign => None,
+        },
         pool: match &owner {
             EniOwner::Ours(pool) => pool.clone(),
             EniOwner::Primary | EniOwner::Foreign => PoolKey::default_pool(),

@@ -183,10 +183,16 @@ impl<'a> Execution<'a> {
                     .socket
                     .run(&[link::delete_by_name(device).or_missing()])
             }
-            Op::RaiseDevice { device, mtu } => {
+            Op::RaiseDevice {
+                device,
+                address,
+                mtu,
+            } => {
                 let index = self.index(device)?;
                 let index = index.ok_or_else(|| no_device("raise", device))?;
-                let requests = [link::set_mtu(index, *mtu), link::set_up(index, true)];
+                let mut requests = vec![link::set_mtu(index, *mtu), link::set_up(index, true)];
+                let own = address.map(|own| Address::new(index, IpNet::from(IpAddr::V4(own))));
+                requests.extend(own.map(|own| address::add(&own).or_exists()));
                 self.context.socket.run(&requests)
             }
             Op::RetireDevice(device) => match self.index(device)? {

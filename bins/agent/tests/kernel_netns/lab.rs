@@ -96,6 +96,7 @@ pub(crate) fn eni(device: u8) -> EniWiring {
         slot: slot(device),
         eni: EniId::from_serial(u64::from(device)),
         mac: eni_mac(device),
+        address: (device > 0).then(|| [10, 0, 0, 200 + device].into()),
         subnet: "10.0.0.0/24".parse().unwrap(),
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,

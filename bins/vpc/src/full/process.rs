@@ -184,7 +184,7 @@ fn stat_fields(pid: i32) -> Option<Vec<String>> {
     Some(fields.split(' ').map(str::to_owned).collect())
 }
 
-/// Field 22 of /proc/<pid>/stat: when it started, in ticks since boot.
+/// Field 22 of `/proc/<pid>/stat`: when it started, in ticks since boot.
 fn start_ticks(pid: i32) -> Option<u64> {
     stat_fields(pid)?.get(19)?.parse().ok()
 }

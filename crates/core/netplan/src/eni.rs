@@ -70,6 +70,7 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
         Op::RaiseDevice {
             device: eni.device.clone(),
             mtu: eni.wiring.mtu,
+            address: eni.wiring.address,
         },
     ];
     ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));

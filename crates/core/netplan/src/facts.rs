@@ -146,6 +146,9 @@ pub struct EniWiring {
     pub eni: EniId,
     /// Its Ethernet address, by which its device is found.
     pub mac: Mac,
+    /// Its own (primary) address, if the node is to give it to the device: on an ENI that is not
+    /// the instance's primary one nobody else does, and ARP for the router needs a sender.
+    pub address: Option<Ipv4Addr>,
     /// The IPv4 block of its subnet.
     pub subnet: Ipv4Net,
     /// Whose pods it carries.

@@ -1,6 +1,6 @@
 //! Operations on the kernel, as data.
 
-use std::fmt;
+use std::{fmt, net::Ipv4Addr};
 
 use crate::{Object, PodWiring};
 
@@ -15,10 +15,12 @@ pub enum Op {
     ConfigurePod(PodWiring),
     /// Deletes a device and waits until it is gone.
     DeleteDevice(String),
-    /// Brings a device up with an MTU.
+    /// Brings a device up with an MTU and, as a /32 that goes with the device, an address.
     RaiseDevice {
         /// The device.
         device: String,
+        /// The address, where the device is to have one.
+        address: Option<Ipv4Addr>,
         /// Bytes of a packet.
         mtu: u32,
     },
@@ -77,7 +79,14 @@ impl fmt::Display for Op {
                 PodWiring::GATEWAY
             ),
             Self::DeleteDevice(device) => write!(f, "delete {device}"),
-            Self::RaiseDevice { device, mtu } => write!(f, "set {device} up, mtu {mtu}"),
+            Self::RaiseDevice {
+                device,
+                address,
+                mtu,
+            } => {
+                write!(f, "set {device} up, mtu {mtu}")?;
+                address.map_or(Ok(()), |address| write!(f, ", address {address}/32"))
+            }
             Self::Remove(object) => write!(f, "remove {object}"),
             Self::RetireDevice(device) => write!(f, "retire {device}"),
             Self::Script(script) => write!(f, "nft:\n{script}"),

@@ -65,6 +65,7 @@ fn eni_at(slot: u8) -> EniInUse {
             slot: EniSlot::new(0, slot).unwrap(),
             eni: EniId::from_serial(u64::from(slot)),
             mac: Mac::local(u64::from(slot)),
+            address: None,
             subnet: "10.0.0.0/24".parse().unwrap(),
             groups: groups(slot),
             mtu: 9001,

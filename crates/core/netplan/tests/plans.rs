@@ -20,6 +20,7 @@ fn eni_in_use(device: u8, carried: &str) -> EniInUse {
             slot: EniSlot::new(0, device).unwrap(),
             eni: EniId::from_serial(u64::from(device)),
             mac: Mac::local(u64::from(device)),
+            address: (device > 0).then(|| [10, 0, 16, 200 + device].into()),
             subnet: "10.0.16.0/20".parse().unwrap(),
             groups: groups(carried),
             mtu: 9001,

@@ -152,6 +152,7 @@ impl Actor {
             slot: EniSlot::new(place.card, place.index).map_err(|error| error.to_string())?,
             eni: eni.clone(),
             mac: facts.mac,
+            address: facts.address,
             subnet: self.caller.node.subnet_cidr,
             groups: facts.pool.groups.clone(),
             mtu: self.mtu,

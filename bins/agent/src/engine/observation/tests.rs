@@ -97,6 +97,7 @@ fn the_primary_eni_is_known_by_its_address() {
             },
             EniFacts {
                 mac: PRIMARY,
+                address: None,
                 pool: PoolKey::default_pool(),
                 place: Some(Place::PRIMARY),
                 attachment: Some(AttachmentId::from_serial(7)),
@@ -115,4 +116,13 @@ fn a_detached_eni_has_no_place_and_a_detaching_one_still_has() {
     let seen = |eni: &NetworkInterface| read(eni, &instance(), PRIMARY).unwrap().0.attachment;
     assert_eq!(seen(&detaching), Attachment::Detaching { place });
     assert_eq!(seen(&eni(Some(&pool), None)), Attachment::None);
+}
+
+#[test]
+fn only_an_eni_of_ours_needs_its_own_address_on_the_device() {
+    let facts = |eni: &NetworkInterface| read(eni, &instance(), PRIMARY).unwrap().1.address;
+    let ours = eni(Some(&PoolKey::default_pool()), Some(1));
+    assert!(ours.primary.is_some());
+    assert_eq!(facts(&ours), ours.primary);
+    assert_eq!(facts(&eni(None, Some(1))), None);
 }
