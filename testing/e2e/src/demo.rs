@@ -73,22 +73,31 @@ async fn play(screen: &mut Screen, run_id: &str, keep: bool) -> anyhow::Result<(
     host_ports::play(screen, &stage).await?;
     metadata::play(screen, &stage)?;
     add_times::show(screen, &stage);
-    let api = stage.cluster.vpc.ec2().endpoint();
+    let next = next_commands(run_id, keep, &stage.cluster.vpc);
     if keep {
         stage.cluster.persist();
-        screen.step_done("left running; `make demo-down` removes it");
+        screen.step("everything is left running");
+        screen.line(down_command(run_id));
     } else {
         screen.step("taking everything down");
-        stage.cluster.stop()?;
-        screen.step_done("nothing is left");
+        let stopped = stage.cluster.stop().map_err(|error| format!("{error:#}"));
+        screen.check("nothing is left", stopped);
     }
     screen.times();
-    screen.next_commands(&next_commands(run_id, keep, &api));
+    screen.next_commands(&next);
     Ok(())
 }
 
+fn down_command(run_id: &str) -> String {
+    if run_id == RUN_ID {
+        "`make demo-down` removes it".to_owned()
+    } else {
+        format!("`underlay-e2e demo-down --run {run_id}` removes it")
+    }
+}
+
 /// Three commands to try next.
-fn next_commands(run_id: &str, kept: bool, api: &str) -> [String; 3] {
+fn next_commands(run_id: &str, kept: bool, vpc: &LocalVpc) -> [String; 3] {
     if !kept {
         return [
             "make demo KEEP=1    leaves it running to look around",
@@ -97,14 +106,15 @@ fn next_commands(run_id: &str, kept: bool, api: &str) -> [String; 3] {
         ]
         .map(str::to_owned);
     }
+    let programs = vpc.binaries().folder().display();
+    let run = format!("/run/underlay-vpc/{run_id}");
+    let api = vpc.ec2().endpoint();
     [
-        format!(
-            "target/release/underlay node --socket /run/underlay-vpc/{run_id}/nodes/n1/agent.sock status"
-        ),
+        format!("{programs}/underlay node --socket {run}/nodes/n1/agent.sock status"),
+        format!("{programs}/underlay-vpc logs --dir {run}/flow-logs --filter REJECT"),
         format!(
             "AWS_ENDPOINT_URL_EC2={api} AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo \
              AWS_DEFAULT_REGION=us-east-1 aws ec2 describe-network-interfaces --output table"
         ),
-        "make demo-down".to_owned(),
     ]
 }

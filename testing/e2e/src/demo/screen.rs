@@ -93,18 +93,6 @@ impl Screen {
         self.current = Some((text.to_owned(), Instant::now()));
     }
 
-    /// Ends a step with a remark.
-    pub(super) fn step_done(&mut self, remark: &str) {
-        let took = self
-            .current
-            .as_ref()
-            .map(|(_, since)| since.elapsed())
-            .unwrap_or_default();
-        let took = self.tone(Tone::Faint, format!("{:.1} s", took.as_secs_f64()));
-        println!("  {remark} {took}");
-        self.end_step();
-    }
-
     fn end_step(&mut self) {
         if let Some((name, since)) = self.current.take() {
             self.steps.push((name, since.elapsed()));
