@@ -93,21 +93,10 @@ impl Default for SecurityGroupConfig {
 }
 
 /// `[pods]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodConfig {
     /// `mtu`: MTU of both veth ends; the ENI's if absent.
     pub mtu: Option<u32>,
-    /// `veth_prefix`: how the names of the node's veth ends begin; 1 to 4 lower-case letters.
-    pub veth_prefix: String,
-}
-
-impl Default for PodConfig {
-    fn default() -> Self {
-        Self {
-            mtu: None,
-            veth_prefix: "ul".to_owned(),
-        }
-    }
 }
 
 /// `[conflist]`.

@@ -133,16 +133,7 @@ fn pods(mut section: Section<'_>) -> PodConfig {
     section.read("mtu", &mut config.mtu, |v| {
         number(&v, MTU.0, MTU.1).map(Some)
     });
-    section.read("veth_prefix", &mut config.veth_prefix, |v| {
-        let prefix = text(v)?;
-        let letters = prefix.bytes().all(|byte| byte.is_ascii_lowercase());
-        if letters && (1..=4).contains(&prefix.len()) {
-            Ok(prefix)
-        } else {
-            Err(format!("must be 1 to 4 lower-case letters, not {prefix:?}"))
-        }
-    });
-    section.finish(&["mtu", "veth_prefix"]);
+    section.finish(&["mtu"]);
     config
 }
 

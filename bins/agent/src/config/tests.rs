@@ -37,7 +37,6 @@ fn every_key_is_read() {
         open_node_ports = ["tcp/53", "udp/8000-8100"]
         [pods]
         mtu = 1500
-        veth_prefix = "pod"
         [conflist]
         cni_version = "1.1.0"
         portmap = false
@@ -69,10 +68,7 @@ fn every_key_is_read() {
             poll_interval: Duration::from_secs(10),
             open_node_ports: vec!["tcp/53".parse().unwrap(), "udp/8000-8100".parse().unwrap()],
         },
-        pods: PodConfig {
-            mtu: Some(1500),
-            veth_prefix: "pod".into(),
-        },
+        pods: PodConfig { mtu: Some(1500) },
         conflist: ConflistConfig {
             cni_version: underlay_cni_spec::CniVersion::V1_1_0,
             portmap: false,
@@ -98,7 +94,6 @@ fn all_mistakes_are_listed_together() {
         open_node_ports = ["tcp/0"]
         [pods]
         mtu = 10000
-        veth_prefix = "UNDER"
         colour = "red"
         [conflist]
         cni_version = "0.2.0"
@@ -110,7 +105,7 @@ fn all_mistakes_are_listed_together() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"13 mistakes in the configuration:
+        r#"12 mistakes in the configuration:
   version: is missing; write version = 1
   addresses: must be a table, not an integer
   security_groups.allowed_ids: "sg-x" is not an id of the form sg-<8 or 17 lower-case hex digits>
@@ -118,8 +113,7 @@ fn all_mistakes_are_listed_together() {
   security_groups.poll_interval: must be from 1s to 1day, not "0s"
   security_groups.open_node_ports: "tcp/0" is not a port like "tcp/53" or a range like "udp/8000-8100"
   pods.mtu: must be from 576 to 9001, not 10000
-  pods.veth_prefix: must be 1 to 4 lower-case letters, not "UNDER"
-  pods.colour: unknown key; known are mtu, veth_prefix
+  pods.colour: unknown key; known are mtu
   conflist.cni_version: CNI version "0.2.0" is not supported; supported are 0.3.1, 0.4.0, 1.0.0, 1.1.0
   conflist.portmap: must be true or false, not a string
   paths.run_dir: must be an absolute path, not run
