@@ -1,5 +1,6 @@
 //! Flow log actions.
 
+use underlay_flowlog::Destination;
 use underlay_types::FlowLogId;
 use underlay_vpc_model::{
     Ec2Error, ErrorCode, FlowLog, FlowLogRequest, FlowLogResource, Model, TrafficType,
@@ -133,10 +134,7 @@ fn take_destination(params: &mut Params) -> Result<String, Ec2Error> {
         Some(other) => return Err(params.invalid("LogDestinationType", other)),
     }
     let destination = params.required("LogDestination")?;
-    let bucket = destination.strip_prefix("arn:aws:s3:::").filter(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.split('/').any(|part| part == "..")
-    });
-    if bucket.is_none() {
+    if destination.parse::<Destination>().is_err() {
         return Err(params.invalid("LogDestination", destination));
     }
     params.structure("DestinationOptions", |p| {

@@ -358,7 +358,7 @@ impl World {
         let source = *self.dice.one_of(&[40_000, 40_001]);
         match self.dice.below(10) {
             0 | 1 => Transport::Icmp {
-                kind: *self.dice.one_of(&[0, 8, 8]),
+                kind: *self.dice.one_of(&[0, 8, 8, 13]),
                 code: 0,
                 id: source,
             },
