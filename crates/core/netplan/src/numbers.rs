@@ -74,22 +74,3 @@ fn rows() -> [[String; 3]; 13] {
         row("nftables chains", chains, "rules of a group set between its own pods; `-in`: the receiver's side"),
     ]
 }
-
-#[cfg(test)]
-mod tests {
-    /// The failure prints the table to paste.
-    #[test]
-    fn architecture_md_shows_these_numbers() {
-        let page = include_str!("../../../../ARCHITECTURE.md");
-        let table = page
-            .split_once("<!-- numbers -->\n")
-            .and_then(|(_, rest)| rest.split_once("<!-- /numbers -->"))
-            .map(|(table, _)| table);
-        assert_eq!(
-            table,
-            Some(super::markdown().as_str()),
-            "{}",
-            super::markdown()
-        );
-    }
-}
