@@ -1,7 +1,7 @@
 //! A server that reads requests and answers fixed texts: what HTTP and the client cost alone.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     thread,
 };
@@ -56,38 +56,67 @@ impl FixedServer {
     }
 }
 
-fn serve(stream: &TcpStream) -> std::io::Result<()> {
+/// Answers one request after another, none larger than the buffer: this bench's are small.
+fn serve(mut stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream);
-    let mut writer = stream;
+    let [interfaces, assigned, done] = [INTERFACES, ASSIGNED, DONE].map(with_head);
+    let mut buffer = vec![0; 64 << 10];
+    let mut filled = 0;
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
+        let Some((body, end)) = whole_request(&buffer[..filled]) else {
+            match stream.read(&mut buffer[filled..])? {
+                0 => return Ok(()),
+                count => filled += count,
             }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let answer = if body.starts_with(b"Action=Describe") {
-            INTERFACES
-        } else if body.starts_with(b"Action=Assign") {
-            ASSIGNED
-        } else {
-            DONE
+            continue;
         };
-        let length = answer.len();
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n{answer}"
+        let answer = if body.starts_with(b"Action=Describe") {
+            &interfaces
+        } else if body.starts_with(b"Action=Assign") {
+            &assigned
+        } else {
+            &done
+        };
+        stream.write_all(answer)?;
+        buffer.copy_within(end..filled, 0);
+        filled -= end;
+    }
+}
+
+fn with_head(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// The body of the first request in `bytes` and where it ends, once all of it is there.
+fn whole_request(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let length: usize = bytes[..head]
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| {
+            let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse().ok())?
+        })
+        .unwrap_or(0);
+    let end = head + length;
+    (bytes.len() >= end).then(|| (&bytes[head..end], end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_whole_with_the_last_byte_of_its_body() {
+        let request = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST";
+        let end = request.len() - 4;
+        assert_eq!(whole_request(request), Some((&b"abc"[..], end)));
+        assert_eq!(whole_request(&request[..end - 1]), None);
+        assert_eq!(
+            whole_request(b"GET / HTTP/1.1\r\n\r\n"),
+            Some((&b""[..], 18))
         );
-        writer.write_all(answer.as_bytes())?;
     }
 }
