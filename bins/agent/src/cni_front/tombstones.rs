@@ -1,19 +1,15 @@
 //! DELs that the plugin left while no agent was there.
 
 use std::{
-    fs::{DirEntry, read, read_dir, remove_file},
+    fs::{File, read, read_dir, remove_file},
     io,
     path::PathBuf,
-    time::Duration,
 };
 
 use underlay_agent_api::{Request, decode, tombstone_file};
 use underlay_types::LeaseKey;
 
 use super::dispatch::{Dispatch, chain};
-
-/// A draft of this age belongs to a plugin that was killed.
-const DRAFT_AGE: Duration = Duration::from_secs(60);
 
 /// The folder of tombstones.
 #[derive(Debug)]
@@ -62,7 +58,7 @@ impl Tombstones {
                 continue;
             };
             if file.starts_with('.') {
-                self.remove_old_draft(&entry, &file);
+                self.remove_dead_draft(&file);
             } else {
                 self.consume_one(&file, dispatch);
             }
@@ -100,12 +96,10 @@ impl Tombstones {
         }
     }
 
-    fn remove_old_draft(&self, entry: &DirEntry, file: &str) {
-        let age = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .map(|at| at.elapsed());
-        if matches!(age, Ok(Ok(age)) if age > DRAFT_AGE) {
+    /// Removes a draft whose plugin was killed; a living one holds a lock on its draft.
+    fn remove_dead_draft(&self, file: &str) {
+        let lock = File::open(self.dir.join(file)).map(|draft| draft.try_lock().map(|()| draft));
+        if matches!(lock, Ok(Ok(_))) {
             self.remove_file(file);
         }
     }

@@ -105,13 +105,15 @@ fn a_tombstone_that_fails_stays_and_one_that_is_none_goes() {
     let dir = host.config.paths.tombstones();
     std::fs::write(dir.join("0000000000000000"), "{").unwrap();
     std::fs::write(dir.join(".123"), "{").unwrap();
+    // A living plugin's draft.
+    let held = std::fs::File::create(dir.join(".124")).unwrap();
+    held.lock().unwrap();
     node.fail(|message| ServiceError::Kernel { message }, "busy");
     drop(host.serve(&node));
-    // A draft may be a running plugin's.
-    assert_eq!(host.tombstones(), [vec![".123".to_owned()], kept].concat());
+    assert_eq!(host.tombstones(), [vec![".124".to_owned()], kept].concat());
     node.recover();
     drop(host.serve(&node));
-    assert_eq!(host.tombstones(), [".123"]);
+    assert_eq!(host.tombstones(), [".124"]);
     assert_eq!(node.log(), ["del underlay/c1/eth0 without a namespace"; 2]);
 }
 
