@@ -18,7 +18,6 @@ fn a_file_with_its_version_alone_means_the_defaults() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "every key of the file")]
 fn every_key_is_read() {
     let config = Config::parse(
         r#"
