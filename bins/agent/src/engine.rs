@@ -54,6 +54,8 @@ use crate::{
 
 /// How long EC2 may take to tell about a group.
 const GROUP_DEADLINE: Duration = Duration::from_secs(20);
+/// A drain is waited for no longer than this, whatever was asked.
+const DRAIN_MAX: Duration = Duration::from_hours(24);
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
@@ -151,7 +153,10 @@ impl Engine {
         let granted = self.ask(|reply| Message::Reserve(wish, reply))??;
         let key = &request.key;
         if let Err(failure) = self.wire(&granted, &request, cookie) {
-            self.tell(Message::WireFailed(key.clone()));
+            // What still stands keeps its address until the runtime's DEL takes it down.
+            if failure.left.is_empty() {
+                self.tell(Message::WireFailed(key.clone()));
+            }
             return Err(kernel_error(&failure));
         }
         let active = self
@@ -162,10 +167,12 @@ impl Engine {
             })
             .and_then(|recorded| recorded);
         if let Err(error) = active {
-            if let Err(failure) = self.kernel.unwire_pod(&granted.held.wiring) {
-                warn!(%key, %failure, "a pod that could not be recorded is still wired");
+            match self.kernel.unwire_pod(&granted.held.wiring) {
+                Ok(()) => self.tell(Message::WireFailed(key.clone())),
+                Err(failure) => {
+                    warn!(%key, %failure, "a pod that could not be recorded is wired until its DEL");
+                }
             }
-            self.tell(Message::WireFailed(key.clone()));
             return Err(error);
         }
         Ok(granted.held)
@@ -276,7 +283,7 @@ impl NodeService for Engine {
     }
 
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + deadline.min(DRAIN_MAX);
         self.tell(Message::Drain(true));
         loop {
             let left = self.ask(Message::NotDrained)?;
@@ -293,7 +300,7 @@ impl NodeService for Engine {
     }
 
     fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + deadline.min(DRAIN_MAX);
         self.tell(Message::Drain(true));
         let keys = self.ask(|reply| Message::Keys(None, reply))?;
         self.del_all(keys)?;

@@ -314,6 +314,10 @@ impl Actor {
         for repair in &restored.repaired {
             info!(repair, "put right");
         }
+        for refused in &restored.refused {
+            error!(%refused, "the node's pods are not all as they should be");
+            self.note(refused.to_string());
+        }
         for stray in &restored.strays {
             info!(device = stray, "a device without a lease goes");
         }

@@ -17,6 +17,8 @@ pub struct Restored {
     pub repaired: Vec<String>,
     /// Devices of ours that belong to no pod given. They are deleted.
     pub strays: Vec<String>,
+    /// What the kernel refused to put right or remove; the rest was done.
+    pub refused: Vec<KernelError>,
 }
 
 impl Kernel {
@@ -25,7 +27,7 @@ impl Kernel {
     /// belongs to none. Also fit for a repair at any time.
     ///
     /// # Errors
-    /// What the kernel refused; repeat the call.
+    /// When the kernel cannot be read; what it refused to change stands in [`Restored::refused`].
     pub fn restore(&self, pods: &[PodWiring]) -> Result<Restored, Failure> {
         let doing = "take over the node's pods";
         let _alone = self.write_topology();
@@ -44,11 +46,10 @@ impl Kernel {
             let restored = restore(context, &mut state, pods)?;
             Ok((state, restored))
         });
-        let (state, (restored, errors)) = restored
+        let (state, restored) = restored
             .and_then(|restored| restored)
             .map_err(|error| Failure::clean(doing, error))?;
         *lock(&self.state) = state;
-        Failure::first(doing, errors)?;
         Ok(restored)
     }
 }
@@ -57,7 +58,7 @@ fn restore(
     context: &mut Context,
     state: &mut NodeState,
     pods: Vec<PodWiring>,
-) -> Result<(Restored, Vec<KernelError>), KernelError> {
+) -> Result<Restored, KernelError> {
     let observed = Observed::read(context)?;
     let mut restored = Restored::default();
     for pod in pods {
@@ -80,8 +81,8 @@ fn restore(
     // Nobody waits for these: one by one is good enough.
     plan.0
         .extend(restored.strays.iter().cloned().map(Op::DeleteDevice));
-    let errors = Execution::new(context, None).all_possible(&plan);
-    Ok((restored, errors))
+    restored.refused = Execution::new(context, None).all_possible(&plan);
+    Ok(restored)
 }
 
 /// Removes elements of nftables whose device is gone.
