@@ -25,13 +25,13 @@ pub use failure::Failure;
 pub use restore::Restored;
 use underlay_netlink::{KernelError, link, netns};
 use underlay_netplan::{
-    EniSlot, EniWiring, NodeFacts, NodeState, Op, Plan, eni,
+    EniWiring, NodeFacts, NodeState, Op, Plan, eni,
     eni::EniInUse,
     node,
     numbers::{POD_GROUP, RETIRED_GROUP},
     set_chain,
 };
-use underlay_types::{PoolGroups, SecurityGroupSet};
+use underlay_types::{EniId, PoolGroups, SecurityGroupSet};
 
 use self::{execute::Execution, reaper::Reaper, workers::Workers};
 
@@ -150,12 +150,15 @@ impl Kernel {
     ///
     /// # Errors
     /// What the kernel refused; repeat the call.
-    pub fn drop_eni(&self, slot: EniSlot) -> Result<(), Failure> {
+    pub fn drop_eni(&self, eni: &EniId) -> Result<(), Failure> {
         let _alone = self.write_topology();
         let mut state = lock(&self.state).clone();
-        let Some(eni) = state.remove_eni(slot) else {
+        // Another ENI may sit in its place by now.
+        let in_use = state.enis().iter().find(|(_, it)| it.wiring.eni == *eni);
+        let Some((slot, eni)) = in_use.map(|(slot, eni)| (*slot, eni.clone())) else {
             return Ok(());
         };
+        state.remove_eni(slot);
         let doing = format!("drop {} from slot {slot}", eni.wiring.eni);
         let mut plan = eni::lower(&state, &eni);
         let orphaned = match eni.wiring.groups {

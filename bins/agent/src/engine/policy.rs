@@ -30,6 +30,33 @@ pub(super) enum Request {
     Forget(SecurityGroupSet),
 }
 
+/// When to poll: no wish puts it off.
+#[derive(Debug, PartialEq, Eq)]
+struct Timer {
+    poll_at: Instant,
+    /// Sooner, while rules are pending.
+    retry_at: Option<Instant>,
+}
+
+impl Timer {
+    /// Starts with a poll that ended, or was not needed, at `now`.
+    fn new(now: Instant, interval: Duration) -> Self {
+        Self {
+            poll_at: now + interval,
+            retry_at: None,
+        }
+    }
+
+    fn note_pending(&mut self, now: Instant, pending: bool) {
+        self.retry_at = pending.then(|| self.retry_at.unwrap_or(now + RETRY));
+    }
+
+    fn due(&self) -> Instant {
+        self.retry_at
+            .map_or(self.poll_at, |retry| retry.min(self.poll_at))
+    }
+}
+
 /// Keeps the node's rules like EC2's, by a poll.
 pub(super) struct Keeper {
     pub(super) ec2: Ec2,
@@ -47,11 +74,11 @@ impl Keeper {
         mut requests: mpsc::Receiver<Request>,
         stop: CancellationToken,
     ) {
-        let mut poll_at = Instant::now() + self.interval;
+        let mut timer = Timer::new(Instant::now(), self.interval);
         loop {
             let request = tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep_until(poll_at), if !self.applied.is_empty() => None,
+                () = sleep_until(timer.due()), if !self.applied.is_empty() => None,
                 request = requests.recv() => match request {
                     Some(request) => Some(request),
                     None => return,
@@ -59,9 +86,17 @@ impl Keeper {
             };
             match request {
                 Some(Request::Keep(set, first_try)) => {
-                    if !matches!(self.applied.get(&set), Some(Some(_))) {
-                        self.applied.entry(set.clone()).or_insert(None);
-                        self.refresh(std::slice::from_ref(&set)).await;
+                    if self.applied.is_empty() {
+                        timer = Timer::new(Instant::now(), self.interval);
+                    }
+                    // Applied again even if known: the last ENI of the set may have left since,
+                    // and the kernel's chains of the set with it.
+                    match self.applied.get(&set).cloned().flatten() {
+                        Some(compiled) => self.apply(&set, compiled).await,
+                        None => {
+                            self.applied.insert(set.clone(), None);
+                            self.refresh(std::slice::from_ref(&set)).await;
+                        }
                     }
                     if first_try.send(()).is_err() {
                         warn!(%set, "the first rules of a set came late");
@@ -70,10 +105,13 @@ impl Keeper {
                 Some(Request::Forget(set)) => {
                     self.applied.remove(&set);
                 }
-                None => self.poll().await,
+                None => {
+                    self.poll().await;
+                    timer = Timer::new(Instant::now(), self.interval);
+                }
             }
             let pending = self.applied.values().any(Option::is_none);
-            poll_at = Instant::now() + if pending { RETRY } else { self.interval };
+            timer.note_pending(Instant::now(), pending);
         }
     }
 
@@ -113,19 +151,29 @@ impl Keeper {
             if self.applied.get(set) == Some(&Some(compiled.clone())) {
                 continue;
             }
-            let kernel = Arc::clone(&self.kernel);
-            let work = (set.clone(), compiled.clone());
-            let applied =
-                tokio::task::spawn_blocking(move || kernel.set_policy(&work.0, &work.1)).await;
-            match applied {
-                Ok(Ok(())) => {
-                    info!(%set, rules = own.len(), "rules of a set applied");
-                    self.applied.insert(set.clone(), Some(compiled));
-                }
-                Ok(Err(error)) => warn!(%set, %error, "cannot apply the rules of a set"),
-                Err(error) => warn!(%set, %error, "applying the rules of a set was broken off"),
-            }
+            info!(%set, rules = own.len(), "the rules of a set are new");
+            self.apply(set, compiled).await;
         }
+    }
+
+    /// Hands rules to the kernel. If it refuses, the next poll tries again.
+    async fn apply(&mut self, set: &SecurityGroupSet, compiled: Compiled) {
+        let kernel = Arc::clone(&self.kernel);
+        let work = (set.clone(), compiled.clone());
+        let applied =
+            tokio::task::spawn_blocking(move || kernel.set_policy(&work.0, &work.1)).await;
+        let known = match applied {
+            Ok(Ok(())) => Some(compiled),
+            Ok(Err(error)) => {
+                warn!(%set, %error, "cannot apply the rules of a set");
+                None
+            }
+            Err(error) => {
+                warn!(%set, %error, "applying the rules of a set was broken off");
+                None
+            }
+        };
+        self.applied.insert(set.clone(), known);
     }
 }
 
@@ -156,4 +204,40 @@ fn read(rule: &SecurityGroupRule) -> Option<Rule> {
         traffic,
         peer,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn wishes_do_not_put_a_poll_off() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, INTERVAL);
+        for second in 0..60 {
+            timer.note_pending(start + Duration::from_secs(second), false);
+        }
+        assert_eq!(timer.due(), start + INTERVAL);
+    }
+
+    #[test]
+    fn pending_rules_bring_a_retry_that_wishes_do_not_put_off() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, INTERVAL);
+        timer.note_pending(start, true);
+        timer.note_pending(start + RETRY / 2, true);
+        assert_eq!(timer.due(), start + RETRY);
+        timer.note_pending(start + RETRY / 2, false);
+        assert_eq!(timer.due(), start + INTERVAL);
+    }
+
+    #[test]
+    fn a_retry_is_never_later_than_the_poll() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, INTERVAL);
+        timer.note_pending(start + INTERVAL, true);
+        assert_eq!(timer.due(), start + INTERVAL);
+    }
 }

@@ -6,7 +6,7 @@ use underlay_netlink::{Errno, Socket, link};
 use underlay_netplan::numbers::{POD_GROUP, RETIRED_GROUP};
 
 use crate::{
-    lab::{Lab, REMOTE, assert_same, command, dump, eni, facts, kernel_of, slot, wiring},
+    lab::{Lab, REMOTE, assert_same, command, dump, eni, facts, kernel_of, wiring},
     traffic::{Server, source_seen},
 };
 
@@ -142,7 +142,7 @@ fn a_pod_whose_namespace_died_is_unwired_without_it() {
     assert_ne!(dump(&lab.node), before, "elements outlive their device");
     lab.kernel.unwire_pod(&pod.wiring).unwrap();
     // The chains of the set came with the pod and go with the ENI.
-    lab.kernel.drop_eni(slot(2)).unwrap();
+    lab.kernel.drop_eni(&eni(2).eni).unwrap();
     lab.kernel.use_eni(&eni(2)).unwrap();
     assert_same(&dump(&lab.node), &before, "afterwards");
 }
@@ -207,13 +207,13 @@ fn set_up_is_repeatable_and_removal_leaves_nothing() {
     lab.start();
     assert_same(&dump(&lab.node), &busy, "after the second set-up");
     lab.kernel.unwire_pod(&pod.wiring).unwrap();
-    lab.kernel.drop_eni(slot(2)).unwrap();
-    lab.kernel.drop_eni(slot(2)).unwrap();
+    lab.kernel.drop_eni(&eni(2).eni).unwrap();
+    lab.kernel.drop_eni(&eni(2).eni).unwrap();
     lab.kernel.use_eni(&eni(2)).unwrap();
     lab.kernel.reap().unwrap();
     // The other ENI of the set keeps the set's chains.
-    lab.kernel.drop_eni(slot(2)).unwrap();
-    lab.kernel.drop_eni(slot(3)).unwrap();
+    lab.kernel.drop_eni(&eni(2).eni).unwrap();
+    lab.kernel.drop_eni(&eni(3).eni).unwrap();
     lab.kernel.use_eni(&eni(2)).unwrap();
     lab.kernel.use_eni(&eni(3)).unwrap();
     assert_same(&dump(&lab.node), &set_up, "with no pod");

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use underlay_cloud::ec2::NewInterface;
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Input, OpId};
 use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
-use underlay_types::{AttachmentId, Class, EniId, PoolKey};
+use underlay_types::{AttachmentId, Class, EniId, PoolKey, SecurityGroupSet};
 
 use super::Actor;
 use crate::{
@@ -124,23 +125,17 @@ impl Actor {
             .get(&eni)
             .and_then(|facts| facts.pool.explicit_set().cloned());
         self.runtime.spawn(async move {
-            if let Some(set) = set {
-                let (first_try, tried) = tokio::sync::oneshot::channel();
-                if policies
-                    .send(policy::Request::Keep(set, first_try))
-                    .await
-                    .is_ok()
-                {
-                    // Late rules delay nothing more: until they come, the kernel drops.
-                    drop(tokio::time::timeout(RULES_DEADLINE, tried).await);
-                }
-            }
             let used = match wiring {
                 Ok(wiring) => tokio::task::spawn_blocking(move || wait_and_use(&kernel, &wiring))
                     .await
                     .unwrap_or_else(|error| Err(error.to_string())),
                 Err(reason) => Err(reason),
             };
+            // After the ENI is in use: an ENI of the set that leaves meanwhile then spares the
+            // set's chains, or has removed them before they are written.
+            if let (Ok(()), Some(set)) = (&used, set) {
+                keep_rules(&policies, set).await;
+            }
             drop(inbox.send(Message::Used(eni, used)));
         });
     }
@@ -160,12 +155,9 @@ impl Actor {
     }
 
     pub(super) fn drop_eni(&self, eni: EniId) {
-        let slot = self.eni_wiring(&eni).map(|wiring| wiring.slot);
         let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
         self.runtime.spawn_blocking(move || {
-            if let Ok(slot) = slot
-                && let Err(error) = kernel.drop_eni(slot)
-            {
+            if let Err(error) = kernel.drop_eni(&eni) {
                 // Its rule and table stay; the next ENI in this place replaces them.
                 warn!(%eni, error = %error, "cannot take an ENI out of use");
             }
@@ -237,6 +229,16 @@ pub(in crate::engine) fn wait_and_use(kernel: &Kernel, eni: &EniWiring) -> Resul
             }
             Err(error) => return Err(error.to_string()),
         }
+    }
+}
+
+/// Has the rules of a set applied, or applied again, to the node. Late rules delay nothing more:
+/// until they come, the kernel drops.
+async fn keep_rules(policies: &mpsc::Sender<policy::Request>, set: SecurityGroupSet) {
+    let (first_try, tried) = oneshot::channel();
+    let request = policy::Request::Keep(set, first_try);
+    if policies.send(request).await.is_ok() {
+        drop(tokio::time::timeout(RULES_DEADLINE, tried).await);
     }
 }
 
