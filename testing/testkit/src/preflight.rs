@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::bail;
 
 /// Programs by the Debian package that brings them.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("gcc", "gcc"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("mount", "mount"),
+    ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("runc", "runc"),
     ("unshare", "util-linux"),
