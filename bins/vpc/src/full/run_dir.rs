@@ -147,12 +147,13 @@ impl RunDir {
         format!("underlay-{}-{purpose}", self.id)
     }
 
-    /// Makes the folder.
+    /// Makes the folder. Of several processes that try, one succeeds: the run is its.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it is there already ([`io::ErrorKind::AlreadyExists`]) or cannot be made.
     pub fn create(&self) -> Result<(), RunDirError> {
-        fs::create_dir_all(&self.path).map_err(self.failed("create", &self.path))
+        fs::create_dir_all(ROOT).map_err(self.failed("create", Path::new(ROOT)))?;
+        fs::create_dir(&self.path).map_err(self.failed("create", &self.path))
     }
 
     /// The lines of one of the folder's files; none if there is no such file.

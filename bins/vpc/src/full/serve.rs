@@ -111,7 +111,11 @@ pub async fn serve(api: Arc<ApiServer>, options: FullOptions) -> Result<(), Full
         place: options.api.to_string(),
         source,
     })?;
-    run.create()?;
+    // Looked at above only to refuse early: whose the run is, is decided here.
+    run.create().map_err(|error| match error.source.kind() {
+        io::ErrorKind::AlreadyExists => FullError::Taken(options.run.clone()),
+        _ => error.into(),
+    })?;
     let outcome = start_and_wait(api, &options, &run, programs, listening).await;
     // Whatever came of it: what is recorded goes. Others may have recorded theirs in the folder.
     for error in tokio::task::block_in_place(|| clean::clean(&run)) {

@@ -1,10 +1,18 @@
 //! How runs begin and end, and what is left of them.
 
-use std::{fs, os::unix::process::CommandExt, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
 
 use rustix::process::Signal;
 
-use crate::run::{PROGRAM, Run, complaint, exists, fresh_id, printed, program};
+use crate::{
+    ec2::Ec2,
+    run::{PROGRAM, Run, complaint, exists, fresh_id, printed, program},
+};
 
 /// A run with an instance, a second ENI and an endpoint; the namespaces it has.
 fn populated() -> (Run, Vec<String>) {
@@ -99,8 +107,47 @@ fn runs_stand_side_by_side() {
 }
 
 #[test]
-fn without_root_one_line_says_so_and_nothing_is_made() {
-    // The build's folder need not be open to everybody.
+fn of_two_runs_of_one_id_that_begin_together_one_lives() {
+    struct Ended(Vec<Child>, String);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            for child in &mut self.0 {
+                child.kill().unwrap_or_default();
+                child.wait().map(drop).unwrap_or_default();
+            }
+            drop(program(&["clean", "--run", &self.1]));
+        }
+    }
+
+    let id = fresh_id();
+    let start = |_| {
+        let arguments = ["serve", "--api", "127.0.0.1:0", "--run-id", &id];
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).stdout(Stdio::piped());
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut together = Ended((0..4).map(start).collect(), id.clone());
+    let mut ready = 0;
+    for child in &mut together.0 {
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        if line.starts_with("ready ") {
+            ready += 1;
+            assert_eq!(child.try_wait().unwrap(), None, "it was ended by another");
+        } else {
+            let mut text = String::new();
+            let stderr = child.stderr.take().unwrap();
+            BufReader::new(stderr).read_line(&mut text).unwrap();
+            assert!(text.contains(&format!("the run {id} exists")), "{text}");
+        }
+    }
+    assert_eq!(ready, 1);
+    printed(&program(&["status", "--run", &id]));
+}
+
+/// A copy of the program that everybody may run: the build's folder need not be open to them.
+fn open_copy() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("underlay-vpc");
     fs::copy(PROGRAM, &copy).unwrap();
@@ -108,6 +155,43 @@ fn without_root_one_line_says_so_and_nothing_is_made() {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(path, mode).unwrap();
     }
+    (folder, copy)
+}
+
+#[test]
+fn the_api_alone_needs_no_root() {
+    struct Ended(Child);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.kill().unwrap_or_default();
+            self.0.wait().map(drop).unwrap_or_default();
+        }
+    }
+
+    let (_folder, copy) = open_copy();
+    let child = Command::new(&copy)
+        .args(["serve", "--api", "127.0.0.1:0", "--control-plane"])
+        .uid(65534)
+        .gid(65534)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut server = Ended(child);
+    let mut line = String::new();
+    let stdout = server.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("ready http://").unwrap();
+    let (_, subnet) = Ec2(address.to_owned()).vpc_with_subnet();
+    let (instance, _) = Ec2(address.to_owned()).instance(&subnet);
+    assert!(!exists(&instance), "no namespace is made");
+    let pid = rustix::process::Pid::from_child(&server.0);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(server.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn without_root_one_line_says_so_and_nothing_is_made() {
+    let (_folder, copy) = open_copy();
     let id = fresh_id();
     let nobody = |arguments: &[&str]| {
         Command::new(&copy)
