@@ -6,6 +6,8 @@
 //! - [`engine`] owns the allocator, the journal and the EC2 calls;
 //! - [`kernel`] carries out the operations that `underlay-netplan` decides on;
 //! - [`config`] reads `/etc/underlay/agent.toml`.
+//!
+//! Before all of them, [`preflight`] looks whether the node can take the agent's packet rules.
 
 #![forbid(unsafe_code)]
 
@@ -13,4 +15,5 @@ pub mod cni_front;
 pub mod config;
 pub mod engine;
 pub mod kernel;
+pub mod preflight;
 pub mod service;

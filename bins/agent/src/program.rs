@@ -14,6 +14,7 @@ use underlay_agent::{
     config::Config,
     engine::{Engine, EngineConfig},
     kernel::{Kernel, KernelConfig},
+    preflight,
     service::NodeService,
 };
 use underlay_cloud::{Ec2, Ec2Config, Imds, imds::ImdsConfig};
@@ -79,7 +80,7 @@ impl Agent {
     }
 }
 
-/// Reads the configuration and starts logging.
+/// Reads the configuration, looks whether the node can serve pods and starts logging. Changes nothing.
 pub(crate) fn prepare(config: &Path) -> anyhow::Result<Config> {
     anyhow::ensure!(
         rustix::process::geteuid().is_root(),
@@ -87,6 +88,7 @@ pub(crate) fn prepare(config: &Path) -> anyhow::Result<Config> {
          privileged container with hostNetwork)"
     );
     let config = Config::load(config)?;
+    preflight::packet_rules()?;
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::INFO)
         .with_writer(std::io::stderr)

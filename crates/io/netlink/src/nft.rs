@@ -9,7 +9,7 @@ mod ruleset;
 use std::os::fd::BorrowedFd;
 
 pub use element::{Element, Value};
-pub use ruleset::{list, load};
+pub use ruleset::{check, list, load};
 
 use crate::{
     Errno, KernelError, Socket,

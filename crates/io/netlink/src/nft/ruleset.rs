@@ -15,6 +15,14 @@ pub fn load(script: &str) -> Result<(), KernelError> {
     run("load", "ruleset", &["-f", "-"], script).map(|_| ())
 }
 
+/// Has `nft` and the kernel judge a script as [`load`] would, and changes nothing.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(script: &str) -> Result<(), KernelError> {
+    run("check", "ruleset", &["-c", "-f", "-"], script).map(|_| ())
+}
+
 /// A table of the family `inet` as `nft list table` prints it.
 ///
 /// # Errors

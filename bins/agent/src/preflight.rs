@@ -1,0 +1,30 @@
+//! What must be there before the agent changes anything.
+
+use underlay_netlink::{KernelError, nft};
+use underlay_netplan::{NodeFacts, Op, node};
+
+/// Why no pod could be served here.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the node cannot take the agent's packet rules; install nft (Debian package: nftables) and \
+     run a kernel with nftables (CONFIG_NF_TABLES_INET and the modules nft_ct, nft_fib_inet)"
+)]
+pub struct PreflightError(#[source] KernelError);
+
+/// Has `nft` and the kernel judge the node's rules, without loading them.
+///
+/// # Errors
+/// [`PreflightError`], whose source says which of them is missing or what was refused.
+pub fn packet_rules() -> Result<(), PreflightError> {
+    // Any name does: a rule may name a device that is not there.
+    let facts = NodeFacts {
+        primary_device: "lo".to_owned(),
+        open_ports: Vec::new(),
+    };
+    for op in &node::setup(&facts).0 {
+        if let Op::Script(script) = op {
+            nft::check(script).map_err(PreflightError)?;
+        }
+    }
+    Ok(())
+}
