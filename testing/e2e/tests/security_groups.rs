@@ -326,7 +326,6 @@ async fn the_node_follows_a_change_of_its_sets_rules() {
         || async { Ok(matches!(call(a1, target).await, Verdict::Allowed(_)).then_some(())) },
     );
     opened.await.unwrap();
-    assert!(!scene.servers.is_empty());
     scene.cluster.stop().unwrap();
 }
 
@@ -389,7 +388,9 @@ async fn a_set_without_an_eni_slot_is_refused_until_another_set_gives_its_slot_u
     assert!(message.contains("slot"), "{message}");
     // Two groups that pods have apart are a third set together.
     let both = PodSpec::named("both").with_groups([groups[0].as_str(), groups[1].as_str()]);
-    assert!(cri.run_pod(&both).await.is_err());
+    let refused = cri.run_pod(&both).await.unwrap_err();
+    let message = format!("{refused:#}");
+    assert!(message.contains("slot"), "{message}");
 
     cri.remove_pod(&first.id).await.unwrap();
     let third = wait_for_async("the slot to become free", Duration::from_secs(30), || {
