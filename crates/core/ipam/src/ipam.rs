@@ -234,16 +234,24 @@ impl Ipam {
             .count()
     }
 
+    /// Frees what has cooled down, and forgets it where EC2 no longer reports it.
     fn end_cooldowns(&mut self) {
         let now = self.now;
         for eni in self.enis.values_mut() {
-            if eni.slots.cooling_ends().any(|until| until <= now) {
-                eni.slots.update(|_, slot| {
-                    if matches!(slot, Slot::Cooling { until, device: None } if *until <= now) {
-                        *slot = Slot::Free { since: now };
-                    }
-                });
+            if !eni.slots.cooling_ends().any(|until| until <= now) {
+                continue;
             }
+            let lost = eni.stage == Stage::Lost;
+            eni.slots.retain(|_, slot| {
+                let forgets = slot.has_cooled(now)
+                    && (lost || matches!(slot, Slot::Cooling { missing: true, .. }));
+                !forgets
+            });
+            eni.slots.update(|_, slot| {
+                if slot.has_cooled(now) {
+                    *slot = Slot::Free { since: now };
+                }
+            });
         }
     }
 

@@ -19,9 +19,18 @@ pub(crate) enum Slot {
         until: Timestamp,
         /// The lease whose device may still exist; the address stays while this is set.
         device: Option<LeaseKey>,
+        /// EC2 no longer reports it: no pod gets it any more.
+        missing: bool,
     },
     /// An `UnassignAddresses` is under way.
     Releasing,
+}
+
+impl Slot {
+    /// Whether a cooldown is over, and the old device gone.
+    pub(crate) fn has_cooled(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Cooling { until, device: None, .. } if *until <= now)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +116,7 @@ impl Addresses {
             .map(|(_, address)| address)
     }
 
-    /// When each cooling address may be used at the earliest.
+    /// When each cooldown ends at the earliest.
     pub(crate) fn cooling_ends(&self) -> impl Iterator<Item = Timestamp> {
         let slots = (self.cooling > 0).then_some(&self.slots);
         slots
@@ -117,6 +126,20 @@ impl Addresses {
                 Slot::Cooling { until, .. } => Some(*until),
                 Slot::Free { .. } | Slot::Leased { .. } | Slot::Releasing => None,
             })
+    }
+
+    /// When each cooling address serves pods again at the earliest.
+    pub(crate) fn next_frees(&self) -> impl Iterator<Item = Timestamp> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Cooling {
+                until,
+                missing: false,
+                ..
+            } => Some(*until),
+            Slot::Cooling { .. } | Slot::Free { .. } | Slot::Leased { .. } | Slot::Releasing => {
+                None
+            }
+        })
     }
 
     fn recount(&mut self) {

@@ -35,7 +35,12 @@ impl Ipam {
             let pool = PoolKey::default_pool();
             let eni = Self::lost(&mut self.enis, &eni, &pool, self.now);
             if !matches!(eni.slots.get(address), Some(Slot::Leased { .. })) {
-                eni.slots.set(address, Slot::Cooling { until, device });
+                let cooling = Slot::Cooling {
+                    until,
+                    device,
+                    missing: false,
+                };
+                eni.slots.set(address, cooling);
             }
         }
     }
@@ -101,7 +106,7 @@ impl Ipam {
                 self.audit_addresses(&seen, out);
             }
         } else if primary || !self.may_be_created(asked) {
-            self.adopt(&seen, pool, primary);
+            self.adopt(&seen, pool, primary, out);
         } else {
             return;
         }
@@ -114,13 +119,13 @@ impl Ipam {
         self.creating().next().is_some() || self.last_creation.is_some_and(|end| end >= asked)
     }
 
-    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool) {
+    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool, out: &mut Vec<Action>) {
         let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
         eni.pool = pool.clone();
         eni.primary = primary;
         eni.missed = 0;
-        eni.slots.add_free(seen.addresses.iter().copied(), self.now);
         (eni.stage, eni.place) = stage_of(seen.attachment);
+        self.audit_addresses(seen, out);
     }
 
     fn audit_stage(&mut self, seen: &ObservedEni) {
@@ -143,34 +148,31 @@ impl Ipam {
     }
 
     /// A lease is never taken away: the pod's packets are dropped by the VPC, and people are told.
+    /// A cooldown goes on too, as EC2 may give the same address again before it ends.
     fn audit_addresses(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
         let there: BTreeSet<_> = seen.addresses.iter().copied().collect();
         eni.slots.update(|address, slot| {
-            if let Slot::Leased { key, missing } = slot {
-                let gone = !there.contains(&address);
-                if gone && !*missing {
-                    out.push(Action::Report(Notice::AddressMissing {
-                        address,
-                        eni: seen.id.clone(),
-                        key: key.clone(),
-                    }));
+            let gone = !there.contains(&address);
+            match slot {
+                Slot::Leased { key, missing } => {
+                    if gone && !*missing {
+                        out.push(Action::Report(Notice::AddressMissing {
+                            address,
+                            eni: seen.id.clone(),
+                            key: key.clone(),
+                        }));
+                    }
+                    *missing = gone;
                 }
-                *missing = gone;
+                Slot::Cooling { missing, .. } => *missing = gone,
+                Slot::Free { .. } | Slot::Releasing => {}
             }
         });
         eni.slots.retain(|address, slot| {
-            there.contains(&address)
-                || matches!(
-                    slot,
-                    Slot::Leased { .. }
-                        | Slot::Cooling {
-                            device: Some(_),
-                            ..
-                        }
-                )
+            there.contains(&address) || matches!(slot, Slot::Leased { .. } | Slot::Cooling { .. })
         });
         eni.slots.add_free(there, self.now);
     }

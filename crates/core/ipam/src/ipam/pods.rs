@@ -53,14 +53,27 @@ impl Ipam {
         out.push(Action::Reply(request, answer));
     }
 
+    /// Ends a lease. An old record may name an address that is another pod's by now: that stays.
     pub(super) fn pod_del(&mut self, key: LeaseKey) {
         let until = self.now + self.config.cooldown;
-        let Some((eni, address)) = self.leases.remove(&key) else {
+        let Some((id, address)) = self.leases.remove(&key) else {
             return;
         };
-        if let Some(eni) = self.enis.get_mut(&eni) {
-            let device = Some(key);
-            eni.slots.set(address, Slot::Cooling { until, device });
+        let Some(eni) = self.enis.get_mut(&id) else {
+            return;
+        };
+        if let Some(Slot::Leased {
+            key: holder,
+            missing,
+        }) = eni.slots.get(address)
+            && *holder == key
+        {
+            let cooling = Slot::Cooling {
+                until,
+                device: Some(key),
+                missing: *missing,
+            };
+            eni.slots.set(address, cooling);
         }
     }
 

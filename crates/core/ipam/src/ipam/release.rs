@@ -100,6 +100,17 @@ impl Ipam {
             let Some(eni) = self.enis.get_mut(&id) else {
                 continue;
             };
+            // There is nothing to give back of what EC2 no longer reports.
+            eni.slots.retain(|_, slot| {
+                !matches!(
+                    slot,
+                    Slot::Cooling {
+                        device: None,
+                        missing: true,
+                        ..
+                    }
+                )
+            });
             let mut addresses = Vec::new();
             eni.slots.update(|address, slot| {
                 if matches!(slot, Slot::Free { .. } | Slot::Cooling { device: None, .. }) {

@@ -147,7 +147,7 @@ impl Ipam {
 /// Whether a cooling address of the own pool comes free, or another pool's ENI may leave.
 fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
     let until = if eni.serves(pool) {
-        eni.slots.cooling_ends().min()
+        eni.slots.next_frees().min()
     } else if !eni.primary && eni.pool != *pool && eni.slots.leased() == 0 {
         eni.slots.cooling_ends().max()
     } else {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests panic")]
 
 mod model;
+mod outside;
 mod properties;
 mod scenarios;
 

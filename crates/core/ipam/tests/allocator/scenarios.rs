@@ -11,17 +11,17 @@ use crate::{
     pool,
 };
 
-const WAIT: Duration = Duration::from_secs(25);
+pub(crate) const WAIT: Duration = Duration::from_secs(25);
 
 /// A started node with its warm addresses.
-fn ready() -> Node {
+pub(crate) fn ready() -> Node {
     let mut node = Node::start(200);
     settle(&mut node);
     node.calls.clear();
     node
 }
 
-fn settle(node: &mut Node) {
+pub(crate) fn settle(node: &mut Node) {
     while !node.ops.is_empty() || !node.to_use.is_empty() || !node.to_drop.is_empty() {
         node.run_op(0, None, false);
         node.kernel_answers(true);
@@ -264,6 +264,21 @@ fn a_cooldown_on_an_eni_that_is_gone_keeps_nothing_from_being_drained() {
     node.device_gone(key(1));
     node.pass(Duration::from_secs(31));
     assert_eq!(node.ipam.report().enis.len(), 1, "it is forgotten in time");
+}
+
+#[test]
+fn a_drained_node_that_resumes_fills_its_pool_and_serves_again() {
+    let mut node = ready();
+    node.feed(Input::Drain);
+    settle(&mut node);
+    assert!(node.ipam.is_drained(), "{:?}", node.ipam.report());
+    node.add(key(1), pool(0), WAIT);
+    assert!(node.leases.is_empty());
+    node.feed(Input::Resume);
+    settle(&mut node);
+    assert_eq!(node.ipam.numbers(&pool(0)).free, 2);
+    node.add(key(1), pool(0), WAIT);
+    assert!(node.leases.contains_key(&key(1)));
 }
 
 #[test]

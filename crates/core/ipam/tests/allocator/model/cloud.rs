@@ -164,6 +164,34 @@ impl Cloud {
         }
     }
 
+    /// Somebody else takes an address from its ENI.
+    pub(crate) fn unassign_outside(&mut self, address: Ipv4Addr) {
+        for eni in self.enis.values_mut() {
+            if eni.addresses.remove(&address) {
+                self.free.insert(address);
+            }
+        }
+    }
+
+    /// Somebody else moves an address to another ENI, if that has room.
+    pub(crate) fn reassign_outside(&mut self, address: Ipv4Addr, to: &EniId) {
+        if self.enis[to].addresses.len() + 1 < usize::from(IPV4_PER_ENI) {
+            self.unassign_outside(address);
+            self.free.remove(&address);
+            self.enis.get_mut(to).unwrap().addresses.insert(address);
+        }
+    }
+
+    /// Somebody else detaches an ENI.
+    pub(crate) fn detach_outside(&mut self, eni: &EniId) {
+        self.enis.get_mut(eni).unwrap().place = None;
+    }
+
+    /// Somebody else detaches and deletes an ENI.
+    pub(crate) fn delete_outside(&mut self, eni: &EniId) {
+        self.free.extend(self.enis.remove(eni).unwrap().addresses);
+    }
+
     pub(crate) fn observe(&self) -> Vec<ObservedEni> {
         let seen = |(id, eni): (&EniId, &CloudEni)| ObservedEni {
             id: id.clone(),

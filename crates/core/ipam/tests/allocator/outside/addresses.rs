@@ -1,0 +1,139 @@
+//! Addresses that EC2 takes away, or gives to another ENI.
+
+use std::net::Ipv4Addr;
+
+use underlay_ipam::{Input, Lease};
+
+use super::{COOLED, assert_agrees, give_away, leave, with_pod};
+use crate::{
+    key,
+    model::cloud::primary,
+    pool,
+    scenarios::{WAIT, settle},
+};
+
+#[test]
+fn an_address_taken_from_a_pod_is_forgotten_after_its_cooldown() {
+    let (mut node, lease) = with_pod(0);
+    give_away(&mut node, lease.address);
+    node.look();
+    settle(&mut node);
+    leave(&mut node, 1);
+    assert_eq!(node.ipam.numbers(&pool(0)).cooling, 1);
+    node.pass(COOLED);
+    assert_agrees(&node, &primary());
+}
+
+#[test]
+fn an_address_taken_while_it_cools_is_forgotten_once_its_device_is_gone() {
+    let (mut node, lease) = with_pod(0);
+    node.del(key(1));
+    give_away(&mut node, lease.address);
+    node.look();
+    settle(&mut node);
+    node.pass(COOLED);
+    assert_eq!(node.ipam.numbers(&pool(0)).cooling, 1);
+    node.device_gone(key(1));
+    assert_agrees(&node, &primary());
+}
+
+#[test]
+fn an_address_that_came_back_while_it_cooled_is_kept() {
+    let (mut node, lease) = with_pod(0);
+    node.cloud.unassign_outside(lease.address);
+    node.look();
+    settle(&mut node);
+    leave(&mut node, 1);
+    node.cloud.reassign_outside(lease.address, &primary());
+    node.look();
+    node.pass(COOLED);
+    assert_agrees(&node, &primary());
+}
+
+#[test]
+fn an_address_taken_while_it_cools_still_cools_when_it_comes_back() {
+    let (mut node, lease) = with_pod(0);
+    leave(&mut node, 1);
+    node.cloud.unassign_outside(lease.address);
+    node.look();
+    settle(&mut node);
+    // The subnet's lowest address is given out first: a growing pool gets it back.
+    for container in 2..8 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    assert!(
+        node.leases
+            .values()
+            .all(|other| other.address != lease.address)
+    );
+}
+
+#[test]
+fn a_drained_node_does_not_give_back_what_it_no_longer_has() {
+    let (mut node, lease) = with_pod(0);
+    leave(&mut node, 1);
+    give_away(&mut node, lease.address);
+    node.look();
+    settle(&mut node);
+    node.calls.clear();
+    node.feed(Input::Drain);
+    settle(&mut node);
+    let left = node.cloud.enis.get(&primary()).unwrap().addresses.len();
+    assert_eq!((left, node.calls.len()), (0, 1), "{:?}", node.calls);
+    assert!(node.ipam.is_drained(), "{:?}", node.ipam.report());
+}
+
+#[test]
+fn an_old_lease_record_does_not_end_the_lease_of_another_pod() {
+    let (mut node, lease) = with_pod(0);
+    node.leases.insert(
+        key(0),
+        Lease {
+            key: key(0),
+            ..lease
+        },
+    );
+    node.restart();
+    settle(&mut node);
+    leave(&mut node, 0);
+    node.released.clear();
+    node.pass(COOLED);
+    for container in 2..6 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    assert_eq!(node.leases.len(), 5);
+}
+
+#[test]
+fn a_restart_forgets_what_was_given_back_while_it_cooled() {
+    let (mut node, lease) = with_pod(0);
+    leave(&mut node, 1);
+    give_away(&mut node, lease.address);
+    node.restart();
+    settle(&mut node);
+    node.pass(COOLED);
+    assert_agrees(&node, &primary());
+}
+
+#[test]
+fn an_eni_that_comes_back_has_the_addresses_that_ec2_reports() {
+    let (mut node, lease) = with_pod(1);
+    let gone = node.cloud.enis.remove(&lease.eni).unwrap();
+    node.look();
+    node.look();
+    node.cloud.enis.insert(lease.eni.clone(), gone);
+    let spare: Vec<Ipv4Addr> = node.cloud.enis[&lease.eni]
+        .addresses
+        .iter()
+        .copied()
+        .filter(|address| *address != lease.address)
+        .collect();
+    for address in &spare {
+        give_away(&mut node, *address);
+    }
+    assert!(!spare.is_empty());
+    node.look();
+    assert_agrees(&node, &lease.eni);
+}
