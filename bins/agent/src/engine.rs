@@ -21,6 +21,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Sender, sync_channel},
     },
     thread::JoinHandle,
@@ -68,6 +69,8 @@ pub struct Engine {
     runtime: Handle,
     status: SharedStatus,
     stop: CancellationToken,
+    /// The node's tables and rules may be gone; only a start makes them again.
+    uninstalled: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -299,7 +302,18 @@ impl NodeService for Engine {
         }
     }
 
+    fn resume(&self) -> Result<(), ServiceError> {
+        if self.uninstalled.load(Ordering::SeqCst) {
+            let message = "the node was uninstalled: start the agent again to use it".to_owned();
+            return Err(ServiceError::NotReady { message });
+        }
+        self.tell(Message::Drain(false));
+        info!("drained no more: the node grows again");
+        Ok(())
+    }
+
     fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
+        self.uninstalled.store(true, Ordering::SeqCst);
         let end = Instant::now() + deadline.min(DRAIN_MAX);
         self.tell(Message::Drain(true));
         let keys = self.ask(|reply| Message::Keys(None, reply))?;

@@ -144,6 +144,12 @@ pub trait NodeService: Send + Sync {
     /// What is left and why.
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError>;
 
+    /// Ends a drain: the node grows and serves pods again. Idempotent.
+    ///
+    /// # Errors
+    /// `NotReady` once the node was uninstalled: an agent started anew sets it up again.
+    fn resume(&self) -> Result<(), ServiceError>;
+
     /// As [`Self::drain`], after taking every pod off the network; then removes rules and tables.
     ///
     /// # Errors

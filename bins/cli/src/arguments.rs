@@ -44,6 +44,8 @@ pub(crate) enum NodeQuery {
         #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
         deadline: Duration,
     },
+    /// End a drain: grow and serve pods again.
+    Resume,
     /// Drain, and take the network configuration away from the container runtime first.
     Uninstall {
         /// How long to wait for EC2.

@@ -1,6 +1,6 @@
 //! The command for people: looks inside a node.
 //!
-//! `underlay node status`, `pods`, `drain` and `uninstall` ask the agent over its Unix socket and
+//! `underlay node status`, `pods`, `drain`, `resume` and `uninstall` ask the agent over its Unix socket and
 //! print what it says: tables for people, or its own JSON with `--json`.
 
 #![forbid(unsafe_code)]
@@ -56,6 +56,10 @@ fn run(agent: &Agent, query: &NodeQuery) -> anyhow::Result<String> {
         NodeQuery::Drain { deadline } => {
             give_back(agent, NodeCommand::Drain, *deadline)?;
             Ok("drained: every ENI without pods was given back\n".to_owned())
+        }
+        NodeQuery::Resume => {
+            agent.ask(NodeCommand::Resume, "", QUERY_DEADLINE)?;
+            Ok("resumed: the node grows and serves pods again\n".to_owned())
         }
         NodeQuery::Uninstall { deadline } => {
             give_back(agent, NodeCommand::Uninstall, *deadline)?;

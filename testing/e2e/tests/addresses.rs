@@ -159,7 +159,7 @@ async fn an_empty_pool_refuses_with_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn drain_gives_every_eni_back() {
+async fn drain_gives_every_eni_back_and_resume_serves_pods_again() {
     let node = NodeSpec::new("n1", "t3.small", 0);
     let cluster = Cluster::start("e2e-drain", &[node]).await.unwrap();
     let pods = run_pods(&cluster, 0, &["a", "b", "c", "d", "e"]).await;
@@ -185,6 +185,16 @@ async fn drain_gives_every_eni_back() {
     let all = ec2.interfaces(&cluster.networks.vpc).await.unwrap();
     let of_nodes = |one: &&Interface| one.groups == [cluster.networks.node_group.clone()];
     assert_eq!(all.iter().filter(of_nodes).count(), 1, "{all:?}");
+
+    let refused = cri.run_pod(&PodSpec::named("early")).await.unwrap_err();
+    let refused = format!("{refused:#}");
+    assert!(refused.contains("drained"), "{refused}");
+    cluster.nodes[0]
+        .node
+        .ask_agent(binaries, &["resume"])
+        .unwrap();
+    run_pods(&cluster, 0, &["f", "g", "h", "i"]).await;
+    assert!(ec2.interfaces_of(instance).await.unwrap().len() > 1);
     cluster.stop().unwrap();
 }
 

@@ -28,7 +28,7 @@ struct Scene {
     b1: Pod,
     plain: Pod,
     /// Everybody serves 80 and 81.
-    servers: Vec<TcpServer>,
+    _servers: Vec<TcpServer>,
 }
 
 impl Scene {
@@ -76,7 +76,7 @@ impl Scene {
             a3,
             b1,
             plain,
-            servers,
+            _servers: servers,
         }
     }
 

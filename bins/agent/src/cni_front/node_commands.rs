@@ -18,6 +18,10 @@ pub(super) fn answer(
     let outcome = match command {
         NodeCommand::Status => Ok(service.node_status()),
         NodeCommand::Drain => within(stdin, |deadline| service.drain(deadline)),
+        NodeCommand::Resume => service
+            .resume()
+            .map(|()| serde_json::json!({}))
+            .map_err(|error| error.to_string()),
         NodeCommand::Uninstall => conflist
             .withdraw()
             .map_err(|error| chain(&error))

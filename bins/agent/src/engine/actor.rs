@@ -3,6 +3,7 @@
 mod effects;
 mod pods;
 mod report;
+mod vanished;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,7 +20,7 @@ use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId};
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
-pub(super) use self::{effects::wait_and_use, pods::wiring};
+pub(super) use self::{effects::wait_and_use, pods::wiring, vanished::Vanished};
 use super::{
     calls::{Answer, Caller},
     clock::{boot_time, wall_ms},
@@ -38,8 +39,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const DEVICE_POLL: Duration = Duration::from_millis(250);
 /// Notices that the status shows.
 const NOTICES_MAX: usize = 20;
-/// How far ahead STATUS looks: the wait of an ADD.
-const PROSPECT: Duration = Duration::from_secs(25);
 
 /// What STATUS answers: kept current by the actor, read by anyone.
 pub(super) type SharedStatus = Arc<Mutex<Result<(), String>>>;
@@ -59,11 +58,12 @@ pub(super) struct Actor {
     /// What makes client tokens of this run differ from those of every other.
     pub(super) run_id: String,
     pub(super) cooldown: Duration,
+    /// The wait of an ADD: how far ahead STATUS looks.
+    pub(super) add_wait: Duration,
     pub(super) requests: Requests,
     /// Keys whose device may still exist after their lease.
     pub(super) retired: BTreeMap<LeaseKey, std::net::Ipv4Addr>,
-    /// Pods whose device was not there at the last audit.
-    pub(super) vanished: BTreeSet<LeaseKey>,
+    pub(super) vanished: Vanished,
     pub(super) notices: VecDeque<Noted>,
     pub(super) looks: Looks,
     pub(super) device_poll_at: Timestamp,
@@ -211,7 +211,7 @@ impl Actor {
         }
         let prospects = self
             .ipam
-            .prospects(&PoolKey::default_pool(), boot_time() + PROSPECT);
+            .prospects(&PoolKey::default_pool(), boot_time() + self.add_wait);
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
             prospects.map_err(|error| error.to_string());
     }
@@ -300,7 +300,8 @@ impl Actor {
                 let ipam = &self.ipam;
                 self.enis
                     .retain(|id, _| shown.contains(id) || ipam.knows(id));
-                self.journal.forget_cooled(wall_ms());
+                self.journal
+                    .forget_cooled(wall_ms(), boot_time(), self.cooldown);
                 self.read_devices();
             }
             Err(failure) => {
@@ -318,7 +319,12 @@ impl Actor {
         let identity = self.caller.node.identity.clone();
         let read = |eni| observation::read(eni, &identity.instance_id, identity.primary_mac);
         let mut seen = Vec::new();
-        for (observed, facts) in interfaces.iter().filter_map(read) {
+        for (observed, mut facts) in interfaces.iter().filter_map(read) {
+            // An answer may be older than an attach. Only a detach of ours ends a place.
+            if let Some(known) = self.enis.get(&observed.id) {
+                facts.place = facts.place.or(known.place);
+                facts.attachment = facts.attachment.or_else(|| known.attachment.clone());
+            }
             self.enis.insert(observed.id.clone(), facts);
             seen.push(observed);
         }

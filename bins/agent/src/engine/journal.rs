@@ -13,9 +13,12 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use codec::{DecodeError, Decoded, decode, encode, encode_header};
+use underlay_types::Timestamp;
+
 pub(super) use record::{Change, Cooling, Creation, LeaseRecord, LeaseState, State};
 
 /// Records of history, beyond twice the living ones, that make the journal worth rewriting.
@@ -113,7 +116,10 @@ impl Journal {
         self.records += 1;
         self.state.apply(change);
         if self.records > HISTORY_MAX && self.records > 2 * self.state.changes().count() {
-            self.compact()?;
+            // The change is recorded all the same, in the old file, which only stays long.
+            if let Err(error) = self.compact() {
+                tracing::warn!(%error, "cannot rewrite the journal; it grows until that works");
+            }
         }
         Ok(())
     }
@@ -130,10 +136,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets cooldowns that ended at `wall_ms` or before; they stay in the file until it is
+    /// Forgets cooldowns that have ended by both clocks; they stay in the file until it is
     /// rewritten.
-    pub(super) fn forget_cooled(&mut self, wall_ms: u64) {
-        self.state.forget_cooled(wall_ms);
+    pub(super) fn forget_cooled(&mut self, wall_ms: u64, boot: Timestamp, cooldown: Duration) {
+        self.state.forget_cooled(wall_ms, boot, cooldown);
     }
 }
 

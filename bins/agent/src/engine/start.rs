@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use underlay_types::Timestamp;
 
 use super::{
     Engine,
-    actor::{Actor, Looks, Requests, SharedStatus, wait_and_use, wiring},
+    actor::{Actor, Looks, Requests, SharedStatus, Vanished, wait_and_use, wiring},
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
@@ -159,9 +159,10 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         status: Arc::clone(&status),
         run_id: format!("{:x}", wall_ms()),
         cooldown: config.addresses.cooldown,
+        add_wait: config.addresses.add_wait,
         requests: Requests::default(),
         retired: BTreeMap::new(),
-        vanished: BTreeSet::new(),
+        vanished: Vanished::default(),
         notices: VecDeque::new(),
         looks: Looks::first_in(first_look(journal.state())),
         device_poll_at: Timestamp::ZERO,
@@ -182,6 +183,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         runtime,
         status,
         stop,
+        uninstalled: AtomicBool::new(false),
         thread: Mutex::new(Some(thread)),
     })
 }
@@ -302,7 +304,11 @@ impl Actor {
         for record in self.journal.state().leases.values() {
             match wiring(record, self.mtu) {
                 Ok(wiring) if record.state == LeaseState::Active => standing.push(wiring),
-                Ok(_) | Err(_) => undone.push(record.key.clone()),
+                Ok(_) => undone.push(record.key.clone()),
+                Err(error) => {
+                    error!(key = %record.key, %error, "a lease of the journal cannot be restored");
+                    undone.push(record.key.clone());
+                }
             }
         }
         let restored = self.kernel.restore(&standing).unwrap_or_else(|failure| {
@@ -333,21 +339,25 @@ impl Actor {
 
 /// Leases and cooldowns of the journal, in this boot's time.
 fn promises(state: &State, cooldown: Duration) -> (Vec<Lease>, Vec<Cooldown>) {
-    let now = boot_time();
-    let leases = state.leases.values().map(|record| Lease {
-        key: record.key.clone(),
-        address: record.address,
-        eni: record.eni.clone(),
-        pool: record.pool.clone(),
+    let (now, wall_ms) = (boot_time(), wall_ms());
+    // What has no IPv4 address is reported where its lease ends.
+    let leases = state.leases.values().filter_map(|record| {
+        Some(Lease {
+            key: record.key.clone(),
+            address: record.ipv4?,
+            eni: record.eni.clone(),
+            pool: record.pool.clone(),
+        })
     });
     let cooldowns = state.cooling.values().filter_map(|cooling| {
-        // The later of both clocks, and never more than a whole cooldown.
-        let by_boot = cooling.until_boot.saturating_since(now);
-        let by_wall = Duration::from_millis(cooling.until_wall_ms.saturating_sub(wall_ms()));
-        let left = by_boot.max(by_wall).min(cooldown);
+        let left = cooling.left(wall_ms, now, cooldown);
+        let Some(address) = cooling.ipv4 else {
+            warn!(key = %cooling.key, "a cooldown without an IPv4 address is not restored");
+            return None;
+        };
         // What is over is history: the devices of that time were deleted before this is read.
         (!left.is_zero()).then(|| Cooldown {
-            address: cooling.address,
+            address,
             eni: cooling.eni.clone(),
             until: now + left,
             device: Some(cooling.key.clone()),

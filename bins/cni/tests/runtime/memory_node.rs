@@ -150,6 +150,10 @@ impl NodeService for MemoryNode {
         self.note(format!("drain within {deadline:?}"))
     }
 
+    fn resume(&self) -> Result<(), ServiceError> {
+        self.note("resume".into())
+    }
+
     fn uninstall(&self, deadline: Duration) -> Result<(), ServiceError> {
         self.note(format!("uninstall within {deadline:?}"))
     }

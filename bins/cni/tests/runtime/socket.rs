@@ -198,7 +198,7 @@ fn connect_as_nobody(host: &Host) -> std::io::Result<UnixStream> {
 }
 
 #[test]
-fn the_node_is_shown_drained_and_uninstalled() {
+fn the_node_is_shown_drained_resumed_and_uninstalled() {
     let host = Host::new();
     let node = Arc::new(MemoryNode::default());
     let front = host.serve(&node);
@@ -220,6 +220,7 @@ fn the_node_is_shown_drained_and_uninstalled() {
         ok(r#"{"leases":["underlay/c1/eth0"]}"#)
     );
     assert_eq!(request("NODE_DRAIN", ""), ok("{}"));
+    assert_eq!(request("NODE_RESUME", ""), ok("{}"));
     assert_eq!(
         files(&host.config.paths.conflist_dir),
         ["10-underlay.conflist"]
@@ -233,7 +234,10 @@ fn the_node_is_shown_drained_and_uninstalled() {
     assert_eq!(files(&host.config.paths.conflist_dir), Vec::<String>::new());
     let wrong = request("NODE_DRAIN", "soon");
     assert_eq!(wrong["exit"], 1);
-    assert_eq!(node.log()[2..], ["drain within 60s", "uninstall within 5s"]);
+    assert_eq!(
+        node.log()[2..],
+        ["drain within 60s", "resume", "uninstall within 5s"]
+    );
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub enum NodeCommand {
     Status,
     /// `NODE_DRAIN`: stop growth, give every ENI without pods back. `stdin` is [`DrainOptions`].
     Drain,
+    /// `NODE_RESUME`: end what `Drain` began: grow again.
+    Resume,
     /// `NODE_UNINSTALL`: as `Drain`, and take the conflist away first, so that the runtime sends no
     /// more pods. `stdin` is [`DrainOptions`].
     Uninstall,
@@ -19,7 +21,7 @@ pub enum NodeCommand {
 
 /// A command that is none about the node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not one of NODE_STATUS, NODE_DRAIN, NODE_UNINSTALL")]
+#[error("{0:?} is not one of NODE_STATUS, NODE_DRAIN, NODE_RESUME, NODE_UNINSTALL")]
 pub struct UnknownNodeCommand(pub String);
 
 /// How to drain.
@@ -46,7 +48,7 @@ pub struct NodeFailure {
 
 impl NodeCommand {
     /// All commands.
-    pub const ALL: [Self; 3] = [Self::Status, Self::Drain, Self::Uninstall];
+    pub const ALL: [Self; 4] = [Self::Status, Self::Drain, Self::Resume, Self::Uninstall];
 
     /// The name on the wire.
     #[must_use]
@@ -54,6 +56,7 @@ impl NodeCommand {
         match self {
             Self::Status => "NODE_STATUS",
             Self::Drain => "NODE_DRAIN",
+            Self::Resume => "NODE_RESUME",
             Self::Uninstall => "NODE_UNINSTALL",
         }
     }

@@ -1,9 +1,9 @@
 //! Leases: reserved before the pod is wired, active once it is, cooling once it is not.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
-use underlay_netplan::{EniSlot, PodWiring, names};
+use underlay_netplan::{EniSlot, PodWiring};
 use underlay_types::{Class, LeaseKey, NetworkName};
 
 use super::{Actor, Pending, answer};
@@ -11,7 +11,7 @@ use crate::{
     engine::{
         clock::{boot_time, wall_ms},
         journal::{Change, Cooling, LeaseRecord, LeaseState},
-        message::{Granted, Held, Message, Reply, Reserve},
+        message::{Granted, Held, Reply, Reserve},
     },
     service::ServiceError,
 };
@@ -49,6 +49,8 @@ impl Actor {
                 return Vec::new();
             }
         };
+        // Whatever was seen to be gone was another wiring of this key.
+        self.vanished.forget(&lease.key);
         let granted = match self.held(&lease.key) {
             Some(held) => Ok(Granted {
                 held,
@@ -70,7 +72,8 @@ impl Actor {
         let place = self.enis.get(&lease.eni).and_then(|facts| facts.place);
         let record = LeaseRecord {
             key: lease.key.clone(),
-            address: lease.address,
+            ipv4: Some(lease.address),
+            ipv6: None,
             eni: lease.eni.clone(),
             place: place.ok_or_else(|| ServiceError::NotReady {
                 message: format!("{} is not attached any more; try again", lease.eni),
@@ -97,6 +100,7 @@ impl Actor {
         };
         record.state = LeaseState::Active;
         record.netns_cookie = cookie;
+        self.vanished.forget(key);
         self.record(Change::Lease(record))
     }
 
@@ -131,14 +135,16 @@ impl Actor {
         let cooldown_ms = u64::try_from(self.cooldown.as_millis()).unwrap_or(u64::MAX);
         let cooling = Cooling {
             key: key.clone(),
-            address: record.address,
+            ipv4: record.ipv4,
+            ipv6: record.ipv6,
             eni: record.eni.clone(),
             until_wall_ms: wall_ms().saturating_add(cooldown_ms),
             until_boot: boot_time() + self.cooldown,
         };
-        let address = cooling.address;
+        let address = cooling.ipv4;
         self.record(Change::Cooling(cooling))?;
-        self.retired.insert(key.clone(), address);
+        self.retired
+            .extend(address.map(|address| (key.clone(), address)));
         self.feed(Input::PodDel(key.clone()));
         Ok(())
     }
@@ -182,26 +188,16 @@ impl Actor {
     /// runtime came to say so.
     pub(super) fn end_vanished(&mut self, since_wall_ms: u64, devices: &BTreeSet<String>) {
         let leases = self.journal.state().leases.values();
-        let vanished: BTreeSet<LeaseKey> = leases
-            .filter(|lease| lease.state == LeaseState::Active)
-            .filter(|lease| lease.since_wall_ms < since_wall_ms)
-            .filter(|lease| !devices.contains(&names::host_device(&lease.key)))
-            .map(|lease| lease.key.clone())
-            .collect();
-        let twice: Vec<LeaseKey> = vanished.intersection(&self.vanished).cloned().collect();
-        self.vanished = vanished;
-        for key in twice {
-            self.vanished.remove(&key);
+        for key in self.vanished.seen_twice(leases, since_wall_ms, devices) {
             tracing::warn!(%key, "the pod's device is gone: its lease ends");
             let Some(held) = self.held(&key) else {
                 continue;
             };
-            let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
-            self.runtime
-                .spawn_blocking(move || match kernel.unwire_pod(&held.wiring) {
-                    Ok(()) => drop(inbox.send(Message::WireFailed(key))),
-                    Err(failure) => tracing::warn!(%key, %failure, "its routes stay for now"),
-                });
+            // Here and now, so that no new ADD of the key comes between.
+            match self.kernel.unwire_pod(&held.wiring) {
+                Ok(()) => self.wire_failed(&key),
+                Err(failure) => tracing::warn!(%key, %failure, "its routes stay for now"),
+            }
         }
     }
 
@@ -224,9 +220,12 @@ impl Actor {
 /// How a lease is wired.
 pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWiring, ServiceError> {
     let slot = EniSlot::new(record.place.card, record.place.index);
+    let address = record.ipv4.ok_or_else(|| ServiceError::Journal {
+        message: format!("the lease of {} has no IPv4 address", record.key),
+    })?;
     Ok(PodWiring {
         key: record.key.clone(),
-        address: record.address,
+        address,
         eni: slot.map_err(|error| ServiceError::Kernel {
             message: error.to_string(),
         })?,

@@ -81,7 +81,8 @@ impl Actor {
                     || lease.key.to_string(),
                     |pod| format!("{}/{}", pod.namespace, pod.name),
                 );
-                format!("{what} {name} has {} of {}", lease.address, lease.eni)
+                let address = lease.ipv4.map_or_else(String::new, |ip| ip.to_string());
+                format!("{what} {name} has {address} of {}", lease.eni)
             })
             .collect();
         let report = self.ipam.report();

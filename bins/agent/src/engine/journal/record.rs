@@ -1,6 +1,10 @@
 //! What the journal says.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
@@ -26,7 +30,12 @@ pub(in crate::engine) enum Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct LeaseRecord {
     pub(in crate::engine) key: LeaseKey,
-    pub(in crate::engine) address: Ipv4Addr,
+    /// This version gives every lease one, and restores none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) ipv4: Option<Ipv4Addr>,
+    /// This version gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) ipv6: Option<Ipv6Addr>,
     pub(in crate::engine) eni: EniId,
     /// Where the ENI was attached: marks and tables follow from it.
     pub(in crate::engine) place: Place,
@@ -51,17 +60,46 @@ pub(in crate::engine) enum LeaseState {
     Deleting,
 }
 
-/// An address that cools down.
+/// The addresses of a lease that cool down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Cooling {
     /// The lease that had it, whose device may still exist.
     pub(in crate::engine) key: LeaseKey,
-    pub(in crate::engine) address: Ipv4Addr,
+    /// As in [`LeaseRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) ipv4: Option<Ipv4Addr>,
+    /// As in [`LeaseRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) ipv6: Option<Ipv6Addr>,
     pub(in crate::engine) eni: EniId,
     /// Both clocks: wall time may jump, time since boot begins anew with each boot.
     pub(in crate::engine) until_wall_ms: u64,
     pub(in crate::engine) until_boot: Timestamp,
 }
+
+impl Cooling {
+    /// How long the addresses must still rest, for cooldowns of `cooldown`: until both clocks have
+    /// passed. A boot time further away than a whole cooldown is an earlier boot's and says
+    /// nothing; a wall time further away means that the wall clock was set back.
+    pub(in crate::engine) fn left(
+        &self,
+        wall_ms: u64,
+        boot: Timestamp,
+        cooldown: Duration,
+    ) -> Duration {
+        let by_wall = Duration::from_millis(self.until_wall_ms.saturating_sub(wall_ms));
+        let by_boot = self.until_boot.saturating_since(boot);
+        let by_boot = if by_boot > cooldown {
+            Duration::ZERO
+        } else {
+            by_boot
+        };
+        by_wall.min(cooldown).max(by_boot)
+    }
+}
+
+/// Addresses that are leased, and cool down, together.
+type Addresses = (Option<Ipv4Addr>, Option<Ipv6Addr>);
 
 /// The intent to create an ENI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +114,7 @@ pub(in crate::engine) struct Creation {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::engine) struct State {
     pub(in crate::engine) leases: BTreeMap<LeaseKey, LeaseRecord>,
-    pub(in crate::engine) cooling: BTreeMap<Ipv4Addr, Cooling>,
+    pub(in crate::engine) cooling: BTreeMap<Addresses, Cooling>,
     pub(in crate::engine) creations: BTreeMap<String, Creation>,
 }
 
@@ -84,18 +122,19 @@ impl State {
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::Lease(lease) => {
-                self.cooling.remove(&lease.address);
+                self.cooling.remove(&(lease.ipv4, lease.ipv6));
                 self.leases.insert(lease.key.clone(), lease);
             }
             Change::Cooling(cooling) => {
+                let addresses = (cooling.ipv4, cooling.ipv6);
                 if self
                     .leases
                     .get(&cooling.key)
-                    .is_some_and(|l| l.address == cooling.address)
+                    .is_some_and(|lease| (lease.ipv4, lease.ipv6) == addresses)
                 {
                     self.leases.remove(&cooling.key);
                 }
-                self.cooling.insert(cooling.address, cooling);
+                self.cooling.insert(addresses, cooling);
             }
             Change::Creating(creation) => {
                 self.creations.insert(creation.token.clone(), creation);
@@ -115,8 +154,8 @@ impl State {
             .chain(self.creations.values().cloned().map(Change::Creating))
     }
 
-    pub(super) fn forget_cooled(&mut self, wall_ms: u64) {
+    pub(super) fn forget_cooled(&mut self, wall_ms: u64, boot: Timestamp, cooldown: Duration) {
         self.cooling
-            .retain(|_, cooling| cooling.until_wall_ms > wall_ms);
+            .retain(|_, cooling| !cooling.left(wall_ms, boot, cooldown).is_zero());
     }
 }

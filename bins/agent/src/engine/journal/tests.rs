@@ -11,7 +11,8 @@ fn lease(container: u8, state: LeaseState) -> LeaseRecord {
             container: format!("c{container}").parse().unwrap(),
             ifname: "eth0".parse().unwrap(),
         },
-        address: [10, 0, 0, container].into(),
+        ipv4: Some([10, 0, 0, container].into()),
+        ipv6: None,
         eni: EniId::from_serial(1),
         place: underlay_ipam::Place::PRIMARY,
         pool: PoolKey::default_pool(),
@@ -31,10 +32,20 @@ fn cooling(container: u8) -> Cooling {
     let lease = lease(container, LeaseState::Active);
     Cooling {
         key: lease.key,
-        address: lease.address,
+        ipv4: lease.ipv4,
+        ipv6: lease.ipv6,
         eni: lease.eni,
         until_wall_ms: 31_000,
         until_boot: Timestamp::from_secs(31),
+    }
+}
+
+/// As a later version may write it.
+fn only_ipv6(container: u8) -> LeaseRecord {
+    LeaseRecord {
+        ipv4: None,
+        ipv6: Some([0xfd00, 0, 0, 0, 0, 0, 0, container.into()].into()),
+        ..lease(container, LeaseState::Active)
     }
 }
 
@@ -55,6 +66,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (0u8..5, prop::sample::select(states.to_vec()))
             .prop_map(|(container, state)| Change::Lease(lease(container, state))),
+        (0u8..5).prop_map(|container| Change::Lease(only_ipv6(container))),
         (0u8..5).prop_map(|container| Change::Cooling(cooling(container))),
         (0u8..3).prop_map(|token| Change::Creating(creation(token))),
         (0u8..3).prop_map(|token| Change::Created(creation(token).token)),
@@ -134,6 +146,89 @@ fn a_failed_append_leaves_the_journal_as_it_was() {
     journal.file = File::open(&path).unwrap();
     assert!(journal.record(Change::Creating(creation(2))).is_err());
     assert_eq!(*journal.state(), before);
+}
+
+/// The format is a promise to later versions: this text changes only with the version.
+#[test]
+fn records_name_both_families() {
+    let text = |change: &Change| serde_json::to_value(change).unwrap();
+    let record = text(&Change::Lease(lease(1, LeaseState::Active)));
+    assert_eq!(
+        record,
+        serde_json::json!({"lease": {
+            "key": {"network": "underlay", "container": "c1", "ifname": "eth0"},
+            "ipv4": "10.0.0.1",
+            "eni": "eni-00000000000000001",
+            "place": {"card": 0, "index": 0},
+            "pool": {"groups": "default", "subnets": "node", "card": 0},
+            "pod": {"namespace": "default", "name": "pod-1", "uid": null},
+            "netns_path": "/run/netns/x",
+            "netns_cookie": 42,
+            "state": "active",
+            "since_wall_ms": 1_000,
+        }})
+    );
+    let record = text(&Change::Lease(only_ipv6(1)));
+    assert_eq!(record["lease"]["ipv6"], "fd00::1");
+    assert_eq!(record["lease"].get("ipv4"), None);
+    let record = text(&Change::Cooling(cooling(1)));
+    assert_eq!(record["cooling"]["ipv4"], "10.0.0.1");
+}
+
+#[test]
+fn a_lease_without_ipv4_is_kept_until_it_ends_and_cannot_be_wired() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    let lease = only_ipv6(1);
+    journal.record(Change::Lease(lease.clone())).unwrap();
+    let (mut journal, dropped) = Journal::open(&path).unwrap();
+    assert_eq!((journal.state().leases.len(), dropped), (1, 0));
+    let error = crate::engine::actor::wiring(&lease, 1500).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the lease of underlay/c1/eth0 has no IPv4 address"
+    );
+    let ended = Cooling {
+        ipv4: None,
+        ipv6: lease.ipv6,
+        ..cooling(1)
+    };
+    journal.record(Change::Cooling(ended)).unwrap();
+    assert_eq!(journal.state().leases.len(), 0);
+    assert_eq!(journal.state().cooling.len(), 1);
+}
+
+#[test]
+fn a_cooldown_ends_when_both_clocks_have_passed() {
+    let cooldown = Duration::from_secs(30);
+    // Ends at wall 31,000 ms and boot 31 s.
+    let left = |wall_ms, boot| cooling(1).left(wall_ms, Timestamp::from_secs(boot), cooldown);
+    let secs = Duration::from_secs;
+    assert_eq!(left(1_000, 1), secs(30));
+    assert_eq!(left(31_000, 31), secs(0));
+    // The wall clock was set forward; back; and far back.
+    assert_eq!(left(3_600_000, 11), secs(20));
+    assert_eq!(left(21_000, 31), secs(10));
+    assert_eq!(left(0, 31), secs(30));
+    // Another boot: its clock says nothing.
+    let earlier = Cooling {
+        until_boot: Timestamp::from_secs(86_400),
+        ..cooling(1)
+    };
+    let left = |wall_ms| earlier.left(wall_ms, Timestamp::from_secs(5), cooldown);
+    assert_eq!(left(21_000), secs(10));
+    assert_eq!(left(31_000), secs(0));
+}
+
+#[test]
+fn a_forward_jump_of_the_wall_clock_forgets_no_cooldown() {
+    let cooldown = Duration::from_secs(30);
+    let mut state = state_after(&[Change::Cooling(cooling(1))]);
+    state.forget_cooled(3_600_000, Timestamp::from_secs(11), cooldown);
+    assert_eq!(state.cooling.len(), 1);
+    state.forget_cooled(3_600_000, Timestamp::from_secs(31), cooldown);
+    assert_eq!(state, State::default());
 }
 
 proptest! {

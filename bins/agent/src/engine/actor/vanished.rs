@@ -1,0 +1,109 @@
+//! Pods that died unseen: their namespace is gone, and with it their device.
+
+use std::collections::BTreeSet;
+
+use underlay_netplan::names;
+use underlay_types::LeaseKey;
+
+use crate::engine::journal::{LeaseRecord, LeaseState};
+
+/// Keys whose device was not there at the last audit.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Vanished(BTreeSet<LeaseKey>);
+
+impl Vanished {
+    /// Judges by names of devices read since `since_wall_ms`. Returns the keys whose device was
+    /// missing at the last audit too, and starts anew with them.
+    pub(super) fn seen_twice<'a>(
+        &mut self,
+        leases: impl Iterator<Item = &'a LeaseRecord>,
+        since_wall_ms: u64,
+        devices: &BTreeSet<String>,
+    ) -> BTreeSet<LeaseKey> {
+        let missing = leases
+            .filter(|lease| lease.state == LeaseState::Active)
+            .filter(|lease| lease.since_wall_ms < since_wall_ms)
+            .filter(|lease| !devices.contains(&names::host_device(&lease.key)))
+            .map(|lease| lease.key.clone());
+        let before = std::mem::take(&mut self.0);
+        let (twice, once) = missing.partition(|key| before.contains(key));
+        self.0 = once;
+        twice
+    }
+
+    /// The key is wired anew: what was missing before is no longer its device.
+    pub(super) fn forget(&mut self, key: &LeaseKey) {
+        self.0.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use underlay_types::{EniId, PoolKey};
+
+    use super::*;
+
+    fn lease() -> LeaseRecord {
+        LeaseRecord {
+            key: LeaseKey {
+                network: "underlay".parse().unwrap(),
+                container: "c1".parse().unwrap(),
+                ifname: "eth0".parse().unwrap(),
+            },
+            ipv4: Some([10, 0, 0, 1].into()),
+            ipv6: None,
+            eni: EniId::from_serial(1),
+            place: underlay_ipam::Place::PRIMARY,
+            pool: PoolKey::default_pool(),
+            pod: None,
+            netns_path: "/run/netns/x".to_owned(),
+            netns_cookie: 42,
+            state: LeaseState::Active,
+            since_wall_ms: 1_000,
+        }
+    }
+
+    fn audit(vanished: &mut Vanished, lease: &LeaseRecord, devices: &[String]) -> usize {
+        let devices = devices.iter().cloned().collect();
+        let leases = std::iter::once(lease);
+        vanished.seen_twice(leases, 2_000, &devices).len()
+    }
+
+    #[test]
+    fn a_device_must_be_missing_twice_in_a_row() {
+        let (mut vanished, lease) = (Vanished::default(), lease());
+        let device = [names::host_device(&lease.key)];
+        assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+        assert_eq!(audit(&mut vanished, &lease, &device), 0);
+        assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+        assert_eq!(audit(&mut vanished, &lease, &[]), 1);
+        assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+    }
+
+    #[test]
+    fn a_key_that_is_wired_anew_has_not_vanished() {
+        let (mut vanished, lease) = (Vanished::default(), lease());
+        assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+        vanished.forget(&lease.key);
+        // Read before the new wiring was there.
+        assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+    }
+
+    #[test]
+    fn what_is_being_wired_or_younger_than_the_look_is_not_judged() {
+        for lease in [
+            LeaseRecord {
+                state: LeaseState::Reserved,
+                ..lease()
+            },
+            LeaseRecord {
+                since_wall_ms: 2_000,
+                ..lease()
+            },
+        ] {
+            let mut vanished = Vanished::default();
+            assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+            assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+        }
+    }
+}
