@@ -1,6 +1,7 @@
 //! The allocator: state, dispatch of inputs, and what every part of it needs to ask.
 
 mod growth;
+mod holding;
 mod observe;
 mod outcome;
 mod pods;

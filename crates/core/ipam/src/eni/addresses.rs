@@ -78,15 +78,9 @@ impl Addresses {
         }
     }
 
-    pub(crate) fn add_free(
-        &mut self,
-        addresses: impl IntoIterator<Item = Ipv4Addr>,
-        now: Timestamp,
-    ) {
-        for address in addresses {
-            if !self.slots.contains_key(&address) {
-                self.set(address, Slot::Free { since: now });
-            }
+    pub(crate) fn remove(&mut self, address: Ipv4Addr) {
+        if let Some(old) = self.slots.remove(&address) {
+            *self.count_mut(&old) -= 1;
         }
     }
 

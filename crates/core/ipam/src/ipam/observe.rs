@@ -68,50 +68,65 @@ impl Ipam {
         if let Some(primary) = primary {
             self.primary_groups = Some(primary.groups.clone());
         }
+        let mut judged = Vec::new();
         for eni in observed {
-            match eni.owner.clone() {
-                EniOwner::Primary => self.see(asked, eni, &PoolKey::default_pool(), true, out),
-                EniOwner::Ours(pool) => self.see(asked, eni, &pool, false, out),
+            let (pool, primary) = match &eni.owner {
+                EniOwner::Primary => (PoolKey::default_pool(), true),
+                EniOwner::Ours(pool) => (pool.clone(), false),
                 EniOwner::Foreign => {
                     if let Attachment::Attached { place } | Attachment::Detaching { place } =
                         eni.attachment
                     {
                         self.foreign.insert(eni.id, place);
                     }
+                    continue;
                 }
+            };
+            if self.see(asked, &eni, &pool, primary, out) {
+                judged.push((eni.id, eni.addresses));
             }
         }
         self.miss(asked, &seen, out);
+        // Last: what moved between ENIs has left the old one by now.
+        for (id, addresses) in judged {
+            self.add_observed(&id, addresses);
+        }
     }
 
+    /// Whether the observation of this ENI is newer than what is known of it.
     fn see(
         &mut self,
         asked: Timestamp,
-        seen: ObservedEni,
+        seen: &ObservedEni,
         pool: &PoolKey,
         primary: bool,
         out: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         let known = self
             .enis
             .get(&seen.id)
             .is_some_and(|eni| eni.stage != Stage::Lost);
-        if known {
-            let judged = self
-                .enis
+        let judged = if known {
+            self.enis
                 .get(&seen.id)
-                .is_some_and(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked);
-            if judged {
-                self.audit_stage(&seen);
-                self.audit_addresses(&seen, out);
-            }
-        } else if primary || !self.may_be_created(asked) {
-            self.adopt(&seen, pool, primary, out);
+                .is_some_and(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked)
         } else {
-            return;
+            primary || !self.may_be_created(asked)
+        };
+        if !known && !judged {
+            return false;
         }
-        self.audit_groups(&seen, out);
-        self.audit_termination(&seen, out);
+        if !known {
+            self.adopt(seen, pool, primary);
+        } else if judged {
+            self.audit_stage(seen);
+        }
+        if judged {
+            self.audit_addresses(seen, out);
+        }
+        self.audit_groups(seen, out);
+        self.audit_termination(seen, out);
+        judged
     }
 
     /// An unknown ENI may be one whose creation has not been answered yet.
@@ -119,13 +134,12 @@ impl Ipam {
         self.creating().next().is_some() || self.last_creation.is_some_and(|end| end >= asked)
     }
 
-    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool, out: &mut Vec<Action>) {
+    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool) {
         let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
         eni.pool = pool.clone();
         eni.primary = primary;
         eni.missed = 0;
         (eni.stage, eni.place) = stage_of(seen.attachment);
-        self.audit_addresses(seen, out);
     }
 
     fn audit_stage(&mut self, seen: &ObservedEni) {
@@ -174,7 +188,6 @@ impl Ipam {
         eni.slots.retain(|address, slot| {
             there.contains(&address) || matches!(slot, Slot::Leased { .. } | Slot::Cooling { .. })
         });
-        eni.slots.add_free(there, self.now);
     }
 
     fn audit_groups(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {

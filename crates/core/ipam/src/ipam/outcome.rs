@@ -26,7 +26,7 @@ impl Ipam {
         match outcome {
             Ec2Outcome::Failed(failure) => self.failed(call, failure, out),
             Ec2Outcome::Created { eni, addresses } => self.created(&call, eni, addresses, out),
-            Ec2Outcome::Assigned(addresses) => self.assigned(&call, addresses),
+            Ec2Outcome::Assigned(addresses) => self.assigned(&call, addresses, out),
             Ec2Outcome::Done => self.done(call, out),
         }
     }
@@ -42,19 +42,20 @@ impl Ipam {
             return;
         };
         self.growth_succeeded(pool);
-        let mut eni = Eni::new(pool.clone(), Stage::Detached, self.now);
-        eni.slots.add_free(addresses, self.now);
+        let eni = Eni::new(pool.clone(), Stage::Detached, self.now);
         self.enis.insert(id.clone(), eni);
+        self.add_given(&id, addresses, out);
         if !self.draining && self.slots_free() > 0 {
             self.attach(id, out);
         }
     }
 
-    fn assigned(&mut self, call: &Ec2Op, addresses: Vec<Ipv4Addr>) {
-        let now = self.now;
-        if let Some(eni) = eni_of(call).and_then(|id| self.enis.get_mut(id)) {
-            eni.slots.add_free(addresses, now);
-            let pool = eni.pool.clone();
+    fn assigned(&mut self, call: &Ec2Op, addresses: Vec<Ipv4Addr>, out: &mut Vec<Action>) {
+        let Some(id) = eni_of(call) else {
+            return;
+        };
+        if let Some(pool) = self.enis.get(id).map(|eni| eni.pool.clone()) {
+            self.add_given(id, addresses, out);
             self.growth_succeeded(&pool);
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     key,
     model::cloud::primary,
     pool,
-    scenarios::{WAIT, settle},
+    scenarios::{WAIT, ready, settle},
 };
 
 #[test]
@@ -136,4 +136,76 @@ fn an_eni_that_comes_back_has_the_addresses_that_ec2_reports() {
     assert!(!spare.is_empty());
     node.look();
     assert_agrees(&node, &lease.eni);
+}
+
+#[test]
+fn an_address_that_moved_is_not_given_again_while_its_pod_lives() {
+    let (mut node, lease) = with_pod(0);
+    for container in 2..5 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    let second = node.leases.get(&key(4)).unwrap().eni.clone();
+    assert_ne!(second, lease.eni);
+    let spare: Vec<Ipv4Addr> = node.cloud.enis[&second].addresses.iter().copied().collect();
+    for address in spare {
+        if node.leases.values().all(|lease| lease.address != address) {
+            give_away(&mut node, address);
+        }
+    }
+    node.cloud.reassign_outside(lease.address, &second);
+    node.look();
+    for container in 5..8 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    leave(&mut node, 1);
+    node.pass(COOLED);
+    settle(&mut node);
+    node.look();
+    assert_agrees(&node, &lease.eni);
+    assert_agrees(&node, &second);
+}
+
+#[test]
+fn an_address_that_ec2_assigns_again_is_not_given_while_its_pod_lives() {
+    let (mut node, lease) = with_pod(0);
+    for container in 2..4 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    node.cloud.unassign_outside(lease.address);
+    // Nobody has looked: the answer to growth is the first to say so.
+    for container in 4..9 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    assert!(
+        node.cloud
+            .enis
+            .iter()
+            .any(|(id, eni)| *id != lease.eni && eni.addresses.contains(&lease.address)),
+        "the subnet's lowest address is on another ENI"
+    );
+    let report = node.ipam.report();
+    let missing: Vec<_> = report.leases.iter().filter(|lease| lease.missing).collect();
+    assert_eq!(missing.len(), 1, "{report:?}");
+}
+
+#[test]
+fn a_free_address_that_ec2_assigns_elsewhere_is_given_once() {
+    let mut node = ready();
+    let free: Vec<Ipv4Addr> = node.cloud.enis[&primary()]
+        .addresses
+        .iter()
+        .copied()
+        .collect();
+    node.cloud.unassign_outside(free[0]);
+    node.add(key(0), pool(1), WAIT);
+    settle(&mut node);
+    assert_eq!(node.leases.get(&key(0)).unwrap().address, free[0]);
+    node.add(key(1), pool(0), WAIT);
+    node.add(key(2), pool(0), WAIT);
+    settle(&mut node);
+    assert_eq!(node.leases.len(), 3);
 }
