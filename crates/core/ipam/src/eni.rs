@@ -12,7 +12,7 @@ pub(crate) use addresses::{Addresses, Slot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
-    /// Exists and is not attached: to be attached, or deleted.
+    /// Exists and is not attached: to be attached, or deleted once no pod has its addresses.
     Detached,
     Attaching,
     /// Attached; the node is making itself route through it.
@@ -22,7 +22,7 @@ pub(crate) enum Stage {
     Dropping,
     Detaching,
     Deleting,
-    /// EC2 does not report it as attached, but pods have its addresses.
+    /// EC2 does not report it, but pods have its addresses, or had them lately.
     Lost,
 }
 
@@ -35,6 +35,8 @@ pub(crate) struct Eni {
     /// Its groups are not the pool's: no address is handed out.
     pub(crate) suspended: bool,
     pub(crate) slots: Addresses,
+    /// What it will be once the node has dropped it.
+    pub(crate) dropped_to: Stage,
     /// The node has been asked to use or drop it and has not answered.
     pub(crate) awaited: bool,
     /// The one EC2 call under way for it.
@@ -46,7 +48,7 @@ pub(crate) struct Eni {
     pub(crate) idle_since: Option<Timestamp>,
     /// When this side last changed something: older observations are not judged.
     pub(crate) changed: Timestamp,
-    /// Consecutive observations without it.
+    /// Consecutive observations without it, or that show it unattached while it is in use.
     pub(crate) missed: u8,
 }
 
@@ -59,6 +61,7 @@ impl Eni {
             stage,
             suspended: false,
             slots: Addresses::default(),
+            dropped_to: Stage::Detaching,
             awaited: false,
             op: None,
             expecting: 0,
@@ -72,6 +75,11 @@ impl Eni {
     /// Neither pods nor cooling addresses keep it.
     pub(crate) fn is_idle(&self) -> bool {
         self.slots.leased() == 0 && self.slots.cooling() == 0
+    }
+
+    /// The node routes through it, or is about to.
+    pub(crate) const fn is_used(&self) -> bool {
+        matches!(self.stage, Stage::Preparing | Stage::Active)
     }
 
     /// Takes a device slot of the instance.
@@ -97,7 +105,7 @@ impl Eni {
 
     /// EC2 can add addresses that will serve pods.
     pub(crate) const fn is_attached(&self) -> bool {
-        !self.suspended && matches!(self.stage, Stage::Preparing | Stage::Active)
+        !self.suspended && self.is_used()
     }
 
     pub(crate) const fn leaves(&self) -> bool {

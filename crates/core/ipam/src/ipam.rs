@@ -1,5 +1,6 @@
 //! The allocator: state, dispatch of inputs, and what every part of it needs to ask.
 
+mod attachment;
 mod growth;
 mod holding;
 mod observe;
@@ -308,7 +309,10 @@ impl Ipam {
         };
         if eni.stage == Stage::Dropping {
             eni.awaited = false;
-            eni.stage = Stage::Detaching;
+            eni.stage = eni.dropped_to;
+            if eni.stage != Stage::Detaching {
+                eni.place = None;
+            }
             eni.changed = self.now;
         }
     }

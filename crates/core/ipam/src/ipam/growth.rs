@@ -218,7 +218,7 @@ impl Ipam {
             .take(missing)
             .collect();
         for id in idle {
-            self.leave(&id, out);
+            self.leave(&id, Stage::Detaching, out);
         }
     }
 

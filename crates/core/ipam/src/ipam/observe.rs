@@ -6,12 +6,9 @@ use underlay_types::{EniId, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
-    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni, Place,
+    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni,
     eni::{Eni, Slot, Stage},
 };
-
-/// Consecutive observations without an ENI before it is believed gone: EC2's reads may be stale.
-const MISSES_UNTIL_GONE: u8 = 2;
 
 impl Ipam {
     /// Leases and cooldowns stand on ENIs that are lost until an observation shows them.
@@ -45,7 +42,7 @@ impl Ipam {
         }
     }
 
-    fn lost<'a>(
+    pub(super) fn lost<'a>(
         enis: &'a mut BTreeMap<EniId, Eni>,
         id: &EniId,
         pool: &PoolKey,
@@ -117,9 +114,9 @@ impl Ipam {
             return false;
         }
         if !known {
-            self.adopt(seen, pool, primary);
+            self.adopt(seen, pool, primary, out);
         } else if judged {
-            self.audit_stage(seen);
+            self.audit_stage(seen, out);
         }
         if judged {
             self.audit_addresses(seen, out);
@@ -132,33 +129,6 @@ impl Ipam {
     /// An unknown ENI may be one whose creation has not been answered yet.
     fn may_be_created(&self, asked: Timestamp) -> bool {
         self.creating().next().is_some() || self.last_creation.is_some_and(|end| end >= asked)
-    }
-
-    fn adopt(&mut self, seen: &ObservedEni, pool: &PoolKey, primary: bool) {
-        let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
-        eni.pool = pool.clone();
-        eni.primary = primary;
-        eni.missed = 0;
-        (eni.stage, eni.place) = stage_of(seen.attachment);
-    }
-
-    fn audit_stage(&mut self, seen: &ObservedEni) {
-        let Some(eni) = self.enis.get_mut(&seen.id) else {
-            return;
-        };
-        eni.missed = 0;
-        let (stage, place) = stage_of(seen.attachment);
-        let contradicts = match eni.stage {
-            Stage::Detached => stage != Stage::Detached,
-            Stage::Preparing | Stage::Active => stage != Stage::Preparing,
-            Stage::Detaching => stage == Stage::Detached,
-            Stage::Attaching | Stage::Deleting | Stage::Dropping | Stage::Lost => false,
-        };
-        if contradicts {
-            eni.stage = stage;
-            eni.place = place;
-            eni.changed = self.now;
-        }
     }
 
     /// A lease is never taken away: the pod's packets are dropped by the VPC, and people are told.
@@ -229,43 +199,5 @@ impl Ipam {
                 out,
             );
         }
-    }
-
-    fn miss(&mut self, asked: Timestamp, seen: &BTreeSet<EniId>, out: &mut Vec<Action>) {
-        let mut gone = Vec::new();
-        for (id, eni) in &mut self.enis {
-            let judged = eni.op.is_none() && !eni.awaited && eni.changed < asked;
-            if seen.contains(id) || !judged {
-                continue;
-            }
-            eni.missed = eni.missed.saturating_add(1);
-            if eni.missed < MISSES_UNTIL_GONE {
-                continue;
-            }
-            if eni.slots.leased() == 0 {
-                gone.push(id.clone());
-            } else if eni.missed == MISSES_UNTIL_GONE {
-                eni.stage = Stage::Lost;
-                eni.place = None;
-                let leases = eni.slots.leased();
-                out.push(Action::Report(Notice::EniMissing {
-                    eni: id.clone(),
-                    leases,
-                }));
-            }
-        }
-        for id in gone {
-            out.push(Action::DropEni(id.clone()));
-            self.enis.remove(&id);
-        }
-    }
-}
-
-/// The stage to go on from, and the place.
-const fn stage_of(attachment: Attachment) -> (Stage, Option<Place>) {
-    match attachment {
-        Attachment::Attached { place } => (Stage::Preparing, Some(place)),
-        Attachment::Detaching { place } => (Stage::Detaching, Some(place)),
-        Attachment::None => (Stage::Detached, None),
     }
 }

@@ -17,7 +17,7 @@ impl Ipam {
             .map(|(id, _)| id.clone())
             .collect();
         for id in leaving {
-            self.leave(&id, out);
+            self.leave(&id, Stage::Detaching, out);
         }
         if self.draining {
             self.empty_primary(out);
@@ -54,10 +54,12 @@ impl Ipam {
         }
     }
 
-    /// First the node stops using it, then it is detached, then deleted.
-    pub(super) fn leave(&mut self, id: &EniId, out: &mut Vec<Action>) {
+    /// First the node stops using it, then it goes on from stage `next`: usually it is detached,
+    /// then deleted.
+    pub(super) fn leave(&mut self, id: &EniId, next: Stage, out: &mut Vec<Action>) {
         if let Some(eni) = self.enis.get_mut(id) {
             eni.stage = Stage::Dropping;
+            eni.dropped_to = next;
             eni.awaited = true;
             eni.changed = self.now;
             out.push(Action::DropEni(id.clone()));
@@ -66,14 +68,15 @@ impl Ipam {
 
     fn detach_dropped(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
-        for eni in self.ids(|eni| eni.stage == Stage::Detaching && eni.may_act(now)) {
+        let leaves = |eni: &Eni| eni.stage == Stage::Detaching && eni.slots.leased() == 0;
+        for eni in self.ids(|eni| leaves(eni) && eni.may_act(now)) {
             if !self.is_throttled() {
                 self.start(Ec2Op::DetachEni { eni }, out);
             }
         }
     }
 
-    /// Deletes unattached ENIs that no pool wants now.
+    /// Deletes unattached ENIs that no pool wants now, once their pods' addresses have cooled down.
     pub(super) fn discard_detached(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
         for id in self.ids(|eni| eni.stage == Stage::Detached && eni.may_act(now)) {
@@ -81,7 +84,12 @@ impl Ipam {
                 continue;
             };
             let wanted = !self.draining && !eni.suspended && self.would_attach(&eni.pool);
-            if !wanted && !self.is_throttled() {
+            let held = if self.draining {
+                !only_without_devices(eni)
+            } else {
+                !eni.is_idle()
+            };
+            if !wanted && !held && !eni.primary && !self.is_throttled() {
                 if let Some(eni) = self.enis.get_mut(&id) {
                     eni.stage = Stage::Deleting;
                 }
@@ -124,7 +132,7 @@ impl Ipam {
         }
     }
 
-    fn ids(&self, matches: impl Fn(&Eni) -> bool) -> Vec<EniId> {
+    pub(super) fn ids(&self, matches: impl Fn(&Eni) -> bool) -> Vec<EniId> {
         let matching = self.enis.iter().filter(|(_, eni)| matches(eni));
         matching.map(|(id, _)| id.clone()).collect()
     }

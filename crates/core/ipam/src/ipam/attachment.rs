@@ -1,0 +1,114 @@
+//! Whether ENIs are attached as thought, and what becomes of those that are not.
+
+use std::collections::BTreeSet;
+
+use underlay_types::{EniId, PoolKey, Timestamp};
+
+use super::Ipam;
+use crate::{Action, Attachment, Notice, ObservedEni, Place, eni::Stage};
+
+/// Consecutive observations without an ENI, or of an ENI in use as unattached, before they are
+/// believed: EC2's reads may be stale.
+const OBSERVATIONS_UNTIL_BELIEVED: u8 = 2;
+
+impl Ipam {
+    pub(super) fn adopt(
+        &mut self,
+        seen: &ObservedEni,
+        pool: &PoolKey,
+        primary: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
+        eni.pool = pool.clone();
+        eni.primary = primary;
+        (eni.stage, eni.place) = stage_of(seen.attachment);
+        let leases = eni.slots.leased();
+        let said = eni.missed >= OBSERVATIONS_UNTIL_BELIEVED;
+        if eni.stage != Stage::Preparing && leases > 0 && !said {
+            out.push(Action::Report(Notice::EniMissing {
+                eni: seen.id.clone(),
+                leases,
+            }));
+        }
+        eni.missed = 0;
+    }
+
+    pub(super) fn audit_stage(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        let (stage, place) = stage_of(seen.attachment);
+        if eni.is_used() && stage != Stage::Preparing {
+            self.doubt(&seen.id, stage, out);
+            return;
+        }
+        eni.missed = 0;
+        let contradicts = match eni.stage {
+            Stage::Detached => stage != Stage::Detached,
+            // With pods, somebody else detaches it, and may have failed.
+            Stage::Detaching => {
+                stage == Stage::Detached || stage == Stage::Preparing && eni.slots.leased() > 0
+            }
+            Stage::Preparing
+            | Stage::Active
+            | Stage::Attaching
+            | Stage::Deleting
+            | Stage::Dropping
+            | Stage::Lost => false,
+        };
+        if contradicts {
+            eni.stage = stage;
+            eni.place = place;
+            eni.changed = self.now;
+        }
+    }
+
+    /// Counts the observations that do not show an ENI at all.
+    pub(super) fn miss(&mut self, asked: Timestamp, seen: &BTreeSet<EniId>, out: &mut Vec<Action>) {
+        for id in self.ids(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked) {
+            if !seen.contains(&id) {
+                self.doubt(&id, Stage::Lost, out);
+            }
+        }
+    }
+
+    /// EC2 reports an ENI as being at `stage`, no longer attached. Once that is believed, the node
+    /// stops using it, and its place stays taken until then. Pods keep it, and their leases.
+    fn doubt(&mut self, id: &EniId, stage: Stage, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        eni.missed = eni.missed.saturating_add(1);
+        if eni.missed < OBSERVATIONS_UNTIL_BELIEVED {
+            return;
+        }
+        let leases = eni.slots.leased();
+        if leases == 0 && eni.is_used() {
+            self.leave(id, stage, out);
+            return;
+        }
+        if leases > 0 && eni.missed == OBSERVATIONS_UNTIL_BELIEVED {
+            out.push(Action::Report(Notice::EniMissing {
+                eni: id.clone(),
+                leases,
+            }));
+        }
+        if eni.stage != stage {
+            eni.stage = stage;
+            eni.changed = self.now;
+        }
+        if stage != Stage::Detaching {
+            eni.place = None;
+        }
+    }
+}
+
+/// The stage to go on from, and the place.
+const fn stage_of(attachment: Attachment) -> (Stage, Option<Place>) {
+    match attachment {
+        Attachment::Attached { place } => (Stage::Preparing, Some(place)),
+        Attachment::Detaching { place } => (Stage::Detaching, Some(place)),
+        Attachment::None => (Stage::Detached, None),
+    }
+}
