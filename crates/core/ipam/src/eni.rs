@@ -112,6 +112,11 @@ impl Eni {
         matches!(self.stage, Stage::Dropping | Stage::Detaching)
     }
 
+    /// Neither the node nor EC2 is at work on it: it may be sent away.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.is_used() && self.op.is_none() && !self.awaited
+    }
+
     pub(crate) fn serves(&self, pool: &PoolKey) -> bool {
         self.pool == *pool && self.stage == Stage::Active && !self.suspended
     }

@@ -212,8 +212,7 @@ impl Ipam {
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool != *pool && !eni.primary && eni.is_idle())
-            .filter(|(_, eni)| matches!(eni.stage, Stage::Active | Stage::Preparing))
-            .filter(|(_, eni)| eni.op.is_none() && self.waiters(&eni.pool) == 0)
+            .filter(|(_, eni)| eni.is_settled() && self.waiters(&eni.pool) == 0)
             .map(|(id, _)| id.clone())
             .take(missing)
             .collect();

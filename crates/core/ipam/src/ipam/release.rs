@@ -26,8 +26,7 @@ impl Ipam {
     }
 
     fn should_leave(&self, eni: &Eni) -> bool {
-        let settled = matches!(eni.stage, Stage::Active | Stage::Preparing) && eni.op.is_none();
-        if eni.primary || !settled {
+        if eni.primary || !eni.is_settled() {
             return false;
         }
         if self.draining {

@@ -55,7 +55,16 @@ impl Ipam {
                 || self
                     .enis
                     .values()
-                    .any(|eni| eni.leaves() || cools_before(eni, pool, deadline)))
+                    .any(|eni| eni.leaves() || cools_before(eni, pool, deadline))
+                || self.may_claim_soon(pool))
+    }
+
+    /// Whether another pool's ENI may leave once what is under way for it has ended.
+    fn may_claim_soon(&self, pool: &PoolKey) -> bool {
+        self.enis.values().any(|eni| {
+            let idle = !eni.primary && eni.pool != *pool && eni.is_idle();
+            idle && eni.is_used() && !eni.is_settled() && self.waiters(&eni.pool) == 0
+        })
     }
 
     /// Whether growth of the pool is under way.

@@ -1,5 +1,7 @@
 //! ENIs that somebody else detaches or deletes.
 
+use std::time::Duration;
+
 use underlay_ipam::Input;
 
 use super::{COOLED, leave, with_pod};
@@ -7,7 +9,7 @@ use crate::{
     key,
     model::node::Node,
     pool,
-    scenarios::{WAIT, settle},
+    scenarios::{WAIT, ready, settle},
 };
 
 #[test]
@@ -104,4 +106,22 @@ fn a_deleted_eni_keeps_its_place_until_the_node_has_dropped_it() {
     node.add(key(3), pool(3), WAIT);
     settle(&mut node);
     assert_eq!(node.leases.len(), 2, "the place is free again");
+}
+
+#[test]
+fn an_eni_does_not_leave_while_the_node_is_told_to_use_it() {
+    let mut node = ready();
+    node.add(key(2), pool(2), WAIT);
+    settle(&mut node);
+    node.add(key(1), pool(1), Duration::from_secs(1));
+    while !node.ops.is_empty() {
+        node.run_op(0, None, false);
+    }
+    node.pass(Duration::from_secs(2));
+    assert_eq!((node.to_use.len(), node.refusals.len()), (1, 1));
+    node.add(key(3), pool(3), WAIT);
+    assert!(node.to_drop.is_empty());
+    assert_eq!(node.refusals.len(), 1, "{:?}", node.refusals);
+    settle(&mut node);
+    assert!(node.leases.contains_key(&key(3)));
 }
