@@ -271,51 +271,6 @@ impl Ipam {
     fn report_failure(what: String, failure: Ec2Failure, out: &mut Vec<Action>) {
         out.push(Action::Report(Notice::Ec2Failed { what, failure }));
     }
-
-    fn eni_ready(&mut self, id: &EniId) {
-        let Some(eni) = self.enis.get_mut(id) else {
-            return;
-        };
-        if eni.stage == Stage::Preparing {
-            eni.stage = Stage::Active;
-            eni.awaited = false;
-            eni.changed = self.now;
-            eni.backoff.succeeded();
-        }
-    }
-
-    fn eni_unready(&mut self, id: &EniId, reason: String, out: &mut Vec<Action>) {
-        let Some(eni) = self.enis.get_mut(id) else {
-            return;
-        };
-        if eni.stage == Stage::Preparing {
-            eni.awaited = false;
-            let failure = Ec2Failure {
-                code: "EniUnready".to_owned(),
-                message: reason.clone(),
-                class: underlay_types::Class::Retry,
-            };
-            eni.backoff.failed(self.now, failure);
-            out.push(Action::Report(Notice::EniUnready {
-                eni: id.clone(),
-                reason,
-            }));
-        }
-    }
-
-    fn eni_dropped(&mut self, id: &EniId) {
-        let Some(eni) = self.enis.get_mut(id) else {
-            return;
-        };
-        if eni.stage == Stage::Dropping {
-            eni.awaited = false;
-            eni.stage = eni.dropped_to;
-            if eni.stage != Stage::Detaching {
-                eni.place = None;
-            }
-            eni.changed = self.now;
-        }
-    }
 }
 
 /// The existing ENI an operation works on.

@@ -92,6 +92,16 @@ impl Addresses {
         self.recount();
     }
 
+    /// EC2 has none of them any more: what pods and cooldowns hold is missing, the rest forgotten.
+    pub(crate) fn lose(&mut self) {
+        self.update(|_, slot| {
+            if let Slot::Leased { missing, .. } | Slot::Cooling { missing, .. } = slot {
+                *missing = true;
+            }
+        });
+        self.retain(|_, slot| matches!(slot, Slot::Leased { .. } | Slot::Cooling { .. }));
+    }
+
     /// Forgets the addresses that `keep` refuses.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Ipv4Addr, &Slot) -> bool) {
         self.slots.retain(|address, slot| keep(*address, slot));

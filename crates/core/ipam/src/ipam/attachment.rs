@@ -1,11 +1,12 @@
-//! Whether ENIs are attached as thought, and what becomes of those that are not.
+//! Whether ENIs are attached as thought and in use by the node, and what becomes of those that
+//! are not.
 
 use std::collections::BTreeSet;
 
-use underlay_types::{EniId, PoolKey, Timestamp};
+use underlay_types::{Class, EniId, PoolKey, Timestamp};
 
 use super::Ipam;
-use crate::{Action, Attachment, Notice, ObservedEni, Place, eni::Stage};
+use crate::{Action, Attachment, Ec2Failure, Notice, ObservedEni, Place, eni::Stage};
 
 /// Consecutive observations without an ENI, or of an ENI in use as unattached, before they are
 /// believed: EC2's reads may be stale.
@@ -100,6 +101,57 @@ impl Ipam {
         }
         if stage != Stage::Detaching {
             eni.place = None;
+        }
+        if stage == Stage::Lost {
+            eni.slots.lose();
+        }
+    }
+
+    pub(super) fn eni_ready(&mut self, id: &EniId) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Preparing {
+            eni.stage = Stage::Active;
+            eni.awaited = false;
+            eni.changed = self.now;
+            eni.backoff.succeeded();
+        }
+    }
+
+    pub(super) fn eni_unready(&mut self, id: &EniId, reason: String, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Preparing {
+            eni.awaited = false;
+            let failure = Ec2Failure {
+                code: "EniUnready".to_owned(),
+                message: reason.clone(),
+                class: Class::Retry,
+            };
+            eni.backoff.failed(self.now, failure);
+            out.push(Action::Report(Notice::EniUnready {
+                eni: id.clone(),
+                reason,
+            }));
+        }
+    }
+
+    pub(super) fn eni_dropped(&mut self, id: &EniId) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        if eni.stage == Stage::Dropping {
+            eni.awaited = false;
+            eni.stage = eni.dropped_to;
+            if eni.stage != Stage::Detaching {
+                eni.place = None;
+            }
+            if eni.stage == Stage::Lost {
+                eni.slots.lose();
+            }
+            eni.changed = self.now;
         }
     }
 }

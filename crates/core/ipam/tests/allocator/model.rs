@@ -2,3 +2,4 @@
 
 pub(crate) mod cloud;
 pub(crate) mod node;
+pub(crate) mod outside;

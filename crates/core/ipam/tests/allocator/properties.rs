@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use underlay_ipam::Input;
 use underlay_types::Class;
 
-use crate::{key, model::node::Node, pool};
+use crate::{
+    key,
+    model::{node::Node, outside::Change},
+    pool,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -30,6 +34,7 @@ enum Step {
         secs: u8,
     },
     Restart,
+    Outside(Change),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -48,6 +53,21 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Look),
         3 => (0u8..40).prop_map(|secs| Step::Pass { secs }),
         1 => Just(Step::Restart),
+    ]
+}
+
+/// As [`step`], and somebody else changes EC2.
+fn disturbed_step() -> impl Strategy<Value = Step> {
+    let change = prop_oneof![
+        2 => any::<u8>().prop_map(Change::Unassign),
+        2 => any::<(u8, u8)>().prop_map(|(address, to)| Change::Reassign { address, to }),
+        1 => any::<u8>().prop_map(Change::Detach),
+        1 => any::<u8>().prop_map(Change::Delete),
+    ];
+    prop_oneof![
+        16 => step(),
+        1 => Just(Step::Look),
+        1 => change.prop_map(Step::Outside),
     ]
 }
 
@@ -87,6 +107,7 @@ fn take(node: &mut Node, step: &Step) {
         Step::Look => node.look(),
         Step::Pass { secs } => node.pass(Duration::from_secs(u64::from(secs))),
         Step::Restart => node.restart(),
+        Step::Outside(change) => node.change_outside(change),
     }
 }
 
@@ -96,27 +117,20 @@ fn assert_nothing_lost(node: &Node) {
     let known: BTreeSet<_> = report
         .enis
         .iter()
-        .map(|eni| (&eni.eni, eni.total))
+        .map(|eni| (eni.eni.clone(), eni.total))
         .collect();
-    let there: BTreeSet<_> = node
-        .cloud
-        .enis
-        .iter()
-        .map(|(id, eni)| (id, eni.addresses.len()))
-        .collect();
-    assert_eq!(known, there);
+    let there: BTreeSet<_> = node.addresses_to_hold().into_iter().collect();
+    assert_eq!(known, there, "{report:?}");
     for eni in &report.enis {
         assert_eq!(eni.free + eni.leased + eni.cooling, eni.total, "{eni:?}");
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn addresses_are_given_once_kept_cool_and_never_lost(
         subnet in 4u8..30,
-        steps in prop::collection::vec(step(), 1..120),
+        steps in prop::collection::vec(disturbed_step(), 1..120),
     ) {
         let mut node = Node::start(subnet);
         for step in &steps {

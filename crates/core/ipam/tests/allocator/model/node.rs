@@ -11,7 +11,10 @@ use underlay_ipam::{
 };
 use underlay_types::{Class, EniId, LeaseKey, PoolKey, Timestamp};
 
-use super::cloud::{Cloud, IPV4_PER_ENI, MAX_ENIS, failure};
+use super::{
+    cloud::{Cloud, IPV4_PER_ENI, MAX_ENIS, failure},
+    outside::Outside,
+};
 
 pub(crate) const COOLDOWN: Duration = Duration::from_secs(30);
 
@@ -36,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) open: BTreeMap<RequestId, (LeaseKey, PoolKey, Timestamp)>,
     pub(crate) refusals: Vec<String>,
     pub(crate) calls: Vec<String>,
+    /// What somebody else changed, until an observation shows it.
+    pub(super) outside: Outside,
     next_request: u64,
     last_op: u64,
 }
@@ -56,6 +61,7 @@ impl Node {
             open: BTreeMap::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
+            outside: Outside::default(),
             next_request: 1,
             last_op: 0,
         };
@@ -89,6 +95,7 @@ impl Node {
         self.observe = false;
         self.pass(Duration::from_millis(1));
         let (asked, enis) = (self.now, self.cloud.observe());
+        self.forget_outside();
         self.pass(Duration::from_millis(1));
         self.feed(Input::Observed { asked, enis });
     }
@@ -193,11 +200,18 @@ impl Node {
                 Action::Ec2(id, op) => {
                     assert!(id.0 > self.last_op, "operation ids grow");
                     self.last_op = id.0;
+                    self.check_call(&op);
                     self.calls.push(op.to_string());
                     self.ops.push((id, op));
                 }
-                Action::UseEni(eni) => self.to_use.push(eni),
-                Action::DropEni(eni) => self.to_drop.push(eni),
+                Action::UseEni(eni) => {
+                    assert!(!self.to_drop.contains(&eni), "{eni} is being dropped");
+                    self.to_use.push(eni);
+                }
+                Action::DropEni(eni) => {
+                    assert!(!self.to_use.contains(&eni), "{eni} is being set up");
+                    self.to_drop.push(eni);
+                }
                 Action::Observe => self.observe = true,
                 Action::Report(_) => {}
             }
@@ -237,10 +251,26 @@ impl Node {
                 "{lease:?} still cools"
             );
         }
-        if let Some(eni) = self.cloud.enis.get(&lease.eni) {
-            assert_eq!(eni.pool, pool, "an address of another pool");
+        match self.cloud.enis.get(&lease.eni) {
+            Some(eni) => {
+                assert_eq!(eni.pool, pool, "an address of another pool");
+                let there = eni.addresses.contains(&lease.address);
+                let moved = (lease.eni.clone(), lease.address);
+                assert!(there || self.outside.moved.contains(&moved), "{lease:?}");
+            }
+            None => assert!(self.outside.deleted.contains(&lease.eni), "{lease:?}"),
         }
         self.leases.insert(key, lease);
+    }
+
+    fn check_call(&self, op: &Ec2Op) {
+        match op {
+            Ec2Op::DeleteEni { eni } | Ec2Op::DetachEni { eni } => {
+                let used = self.leases.values().any(|lease| lease.eni == *eni);
+                assert!(!used, "{op} under its pods");
+            }
+            _ => {}
+        }
     }
 
     fn check(&self) {

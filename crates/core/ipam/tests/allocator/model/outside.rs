@@ -1,0 +1,117 @@
+//! Somebody else changes EC2 at random, and what the allocator cannot know of it yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use underlay_types::EniId;
+
+use super::{
+    cloud::{Cloud, primary},
+    node::Node,
+};
+
+/// A change by somebody else. The numbers choose among what there is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Unassign(u8),
+    Reassign { address: u8, to: u8 },
+    Detach(u8),
+    Delete(u8),
+}
+
+/// Changes that no observation has shown.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) moved: BTreeSet<(EniId, Ipv4Addr)>,
+    pub(crate) deleted: BTreeSet<EniId>,
+}
+
+impl Node {
+    pub(crate) fn change_outside(&mut self, change: Change) {
+        match change {
+            Change::Unassign(address) => {
+                if let Some(held) = pick(&assigned(&self.cloud), address) {
+                    self.cloud.unassign_outside(held.1);
+                    self.outside.moved.insert(held);
+                }
+            }
+            Change::Reassign { address, to } => {
+                let enis: Vec<EniId> = self.cloud.enis.keys().cloned().collect();
+                if let (Some(held), Some(to)) =
+                    (pick(&assigned(&self.cloud), address), pick(&enis, to))
+                {
+                    self.cloud.reassign_outside(held.1, &to);
+                    self.outside.moved.insert(held);
+                }
+            }
+            Change::Detach(eni) => {
+                if let Some(eni) = pick(&secondary(&self.cloud), eni) {
+                    self.cloud.detach_outside(&eni);
+                }
+            }
+            Change::Delete(eni) => {
+                if let Some(eni) = pick(&secondary(&self.cloud), eni) {
+                    self.cloud.delete_outside(&eni);
+                    self.outside.deleted.insert(eni);
+                }
+            }
+        }
+    }
+
+    /// An observation shows what changed on ENIs that nothing is under way for.
+    pub(super) fn forget_outside(&mut self) {
+        let busy = |eni: &EniId| {
+            let called = self
+                .ops
+                .iter()
+                .any(|(_, op)| op.to_string().contains(eni.as_str()));
+            called || self.to_use.contains(eni) || self.to_drop.contains(eni)
+        };
+        self.outside.moved.retain(|(eni, _)| busy(eni));
+    }
+
+    /// How many addresses the allocator should hold of each ENI once everything has settled: those
+    /// in EC2, but where pods and their devices hold them on an ENI that lost them.
+    pub(crate) fn addresses_to_hold(&self) -> BTreeMap<EniId, usize> {
+        let devices = self.released.values().filter(|released| released.device);
+        let held: BTreeMap<Ipv4Addr, EniId> = devices
+            .map(|released| &released.lease)
+            .chain(self.leases.values())
+            .map(|lease| (lease.address, lease.eni.clone()))
+            .collect();
+        let mut holders: BTreeMap<Ipv4Addr, EniId> = assigned(&self.cloud)
+            .into_iter()
+            .map(|(eni, address)| (address, eni))
+            .collect();
+        holders.extend(held);
+        let mut counts: BTreeMap<EniId, usize> =
+            self.cloud.enis.keys().map(|eni| (eni.clone(), 0)).collect();
+        for eni in holders.into_values() {
+            *counts.entry(eni).or_default() += 1;
+        }
+        counts
+    }
+}
+
+fn assigned(cloud: &Cloud) -> Vec<(EniId, Ipv4Addr)> {
+    let of = |(id, eni): (&EniId, &super::cloud::CloudEni)| {
+        let id = id.clone();
+        let addresses = eni.addresses.clone();
+        addresses
+            .into_iter()
+            .map(move |address| (id.clone(), address))
+    };
+    cloud.enis.iter().flat_map(of).collect()
+}
+
+fn secondary(cloud: &Cloud) -> Vec<EniId> {
+    let ids = cloud.enis.keys().filter(|eni| **eni != primary());
+    ids.cloned().collect()
+}
+
+fn pick<T: Clone>(among: &[T], which: u8) -> Option<T> {
+    let at = usize::from(which).checked_rem(among.len())?;
+    among.get(at).cloned()
+}
