@@ -29,8 +29,8 @@ TABLE(settings_table, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
 /* The flow-log window now open. */
 TABLE(window, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1);
 TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, COUNTERS);
-/* How many service ids have been given out. */
-TABLE(service_ids_used, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* How many service ids have been tried, over and over again from the first. */
+TABLE(service_ids_tried, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 
 MODEL(enis, BPF_MAP_TYPE_HASH, __u32, __u32, 65536); /* ifindex to ENI */
 MODEL(ports, BPF_MAP_TYPE_HASH, __u32, struct port, 65536);
@@ -43,8 +43,9 @@ TABLE(tracks, BPF_MAP_TYPE_LRU_HASH, struct track_key, struct track, 262144);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct transport, 4096);
 TABLE(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(flow_losses, BPF_MAP_TYPE_HASH, struct loss_key, __u64, 8192);
-TABLE(callers, BPF_MAP_TYPE_HASH, __be32, struct caller, 65536);
-TABLE(caller_ids, BPF_MAP_TYPE_HASH, struct caller, __be32, 65536);
+/* The longest silent caller makes room for a new one. The two may disagree: `callers` is right. */
+TABLE(callers, BPF_MAP_TYPE_LRU_HASH, __be32, struct caller, 65536);
+TABLE(caller_ids, BPF_MAP_TYPE_LRU_HASH, struct caller, __be32, 65536);
 
 static __always_inline void count(__u32 counter)
 {

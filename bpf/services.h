@@ -19,31 +19,37 @@ static __always_inline int is_service(__be32 address)
 	       address == LINK_LOCAL_SERVICE(123);
 }
 
-/* The id of a caller, given out on its first packet; 0 when there are none left. */
+#define CALLER_ID_TRIES 8
+
+/* The id of a caller, given out on its first packet, and anew when the caller or its id had to make room for others. An
+ * id that stands for somebody is never given to another. 0 when none was found. */
 static __always_inline __be32 caller_id(const struct caller *caller, const struct settings *settings)
 {
 	__u32 zero = 0;
 	__be32 id, *known = bpf_map_lookup_elem(&caller_ids, caller);
-	__u64 *used, serial;
+	struct caller *holder;
+	__u64 *tried, serial;
+	int i;
 
-	if (known)
-		return *known;
-	used = bpf_map_lookup_elem(&service_ids_used, &zero);
-	if (!used)
-		return 0;
-	serial = __sync_fetch_and_add(used, 1);
-	if (serial >= settings->service_ids)
-		return 0;
-	id = bpf_htonl(settings->service_ids_base + (__u32)serial);
-	if (bpf_map_update_elem(&callers, &id, caller, BPF_NOEXIST))
-		return 0;
-	if (bpf_map_update_elem(&caller_ids, caller, &id, BPF_NOEXIST)) {
-		/* Another processor was first, or the table is full. */
-		bpf_map_delete_elem(&callers, &id);
-		known = bpf_map_lookup_elem(&caller_ids, caller);
-		return known ? *known : 0;
+	if (known) {
+		id = *known;
+		holder = bpf_map_lookup_elem(&callers, &id);
+		if (holder && holder->eni == caller->eni && holder->address == caller->address)
+			return id;
 	}
-	return id;
+	tried = bpf_map_lookup_elem(&service_ids_tried, &zero);
+	if (!tried || !settings->service_ids)
+		return 0;
+	for (i = 0; i < CALLER_ID_TRIES; i++) {
+		serial = __sync_fetch_and_add(tried, 1) % settings->service_ids;
+		id = bpf_htonl(settings->service_ids_base + (__u32)serial);
+		if (bpf_map_update_elem(&callers, &id, caller, BPF_NOEXIST))
+			continue;
+		/* Two processors may give one caller an id each: both stand for it. */
+		bpf_map_update_elem(&caller_ids, caller, &id, BPF_ANY);
+		return id;
+	}
+	return 0;
 }
 
 static __always_inline int replace_address(struct __sk_buff *skb, const struct packet *packet, __u32 offset,

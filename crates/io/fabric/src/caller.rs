@@ -8,7 +8,11 @@ use crate::{Fabric, FabricError};
 
 impl Fabric {
     /// Who the address that a service sees as its caller stands for: the ENI by which the packets
-    /// came, and the source address that they had. `None` for any other address.
+    /// came, and the source address that they had. `None` for any other address, and when the ENI
+    /// is no port any more.
+    ///
+    /// What the maps hold of removed ENIs makes room for others by itself: an ENI's number is
+    /// never given to another.
     ///
     /// # Errors
     /// When the kernel refuses to read the map.
@@ -16,22 +20,8 @@ impl Fabric {
         let Some(caller) = self.maps.callers.find(id.octets())? else {
             return Ok(None);
         };
-        let eni = self.enis.id(caller.eni).cloned();
+        let eni = self.enis.id(caller.eni);
+        let eni = eni.filter(|eni| self.ports.contains_key(*eni)).cloned();
         Ok(eni.map(|eni| (eni, Ipv4Addr::from(caller.address_be))))
-    }
-
-    /// Forgets the callers of an ENI.
-    pub(crate) fn forget_callers(&mut self, eni: u32) -> Result<(), FabricError> {
-        for caller in self
-            .maps
-            .caller_ids
-            .keys_where(|caller| caller.eni == eni)?
-        {
-            if let Some(id) = self.maps.caller_ids.find(caller)? {
-                self.maps.callers.remove(id)?;
-            }
-            self.maps.caller_ids.remove(caller)?;
-        }
-        Ok(())
     }
 }

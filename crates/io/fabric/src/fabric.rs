@@ -59,7 +59,7 @@ pub struct Fabric {
     tables: Numbers<RouteTableId>,
     groups: Numbers<SecurityGroupId>,
     subnets: HashMap<SubnetId, Subnet>,
-    ports: HashMap<EniId, PortState>,
+    pub(crate) ports: HashMap<EniId, PortState>,
     routes: HashMap<RouteTableId, routes::Table>,
     chunks: HashMap<(u32, u32), u32>,
 }

@@ -249,7 +249,7 @@ impl Fabric {
                 self.withdraw_address(key, number)?;
             }
         }
-        self.forget_callers(number)
+        Ok(())
     }
 
     /// An address may have gone to another port already: then it stays there.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
     time::Duration,
 };
@@ -23,6 +23,9 @@ use crate::{
 };
 
 const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// For what is expected to succeed, on a busy machine too.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For answers, some of which must not come.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 fn listen(world: &World) -> TcpListener {
@@ -39,30 +42,27 @@ fn ask(
     client: impl FnOnce() -> std::io::Result<TcpStream> + Send,
     ttl: u32,
 ) -> (Outcome, Option<(EniId, Ipv4Addr)>) {
-    std::thread::scope(|scope| {
-        let server = scope.spawn(|| {
-            let (mut stream, peer) = listener.accept().unwrap();
-            stream.read_exact(&mut [0; 3]).unwrap();
-            stream.set_ttl(ttl).unwrap();
-            stream.write_all(b"token").unwrap();
-            peer
-        });
-        let mut stream = client().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"PUT").unwrap();
-        let SocketAddr::V4(peer) = server.join().unwrap() else {
-            panic!("IPv6")
-        };
-        let caller = world.fabric.caller(*peer.ip()).unwrap();
-        match stream.read_exact(&mut [0; 5]) {
-            Ok(()) => (Outcome::Answered, caller),
-            Err(_) => (Outcome::Silence, caller),
-        }
-    })
+    // The kernel completes the connection before it is accepted: who does not get through fails
+    // here, and nobody waits for him.
+    let mut client = client().unwrap();
+    let (mut server, peer) = listener.accept().unwrap();
+    client.write_all(b"PUT").unwrap();
+    server.read_exact(&mut [0; 3]).unwrap();
+    server.set_ttl(ttl).unwrap();
+    server.write_all(b"token").unwrap();
+    let SocketAddr::V4(peer) = peer else {
+        panic!("IPv6")
+    };
+    let caller = world.fabric.caller(*peer.ip()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    match client.read_exact(&mut [0; 5]) {
+        Ok(()) => (Outcome::Answered, caller),
+        Err(_) => (Outcome::Silence, caller),
+    }
 }
 
 fn dial(instance: &Instance) -> std::io::Result<TcpStream> {
-    instance.run(|| TcpStream::connect_timeout(&SocketAddr::from((IMDS, 80)), PATIENCE))
+    instance.run(|| TcpStream::connect_timeout(&SocketAddr::from((IMDS, 80)), CONNECT))
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_answer_with_one_hop_reaches_the_instance_and_dies_before_its_pods() {
     let listener = listen(&world);
     let dial_from_pod = || {
         netns::run_in(pod.as_fd(), || {
-            TcpStream::connect_timeout(&SocketAddr::from((IMDS, 80)), PATIENCE)
+            TcpStream::connect_timeout(&SocketAddr::from((IMDS, 80)), CONNECT)
         })
         .unwrap()
     };
@@ -108,6 +108,41 @@ fn an_answer_with_one_hop_reaches_the_instance_and_dies_before_its_pods() {
         ask(&world, &listener, dial_from_pod, 1),
         (Outcome::Silence, caller)
     );
+}
+
+#[test]
+fn an_eni_with_any_number_of_source_addresses_leaves_the_services_to_others() {
+    let mut world = World::new();
+    world.instance("many", "10.0.1.10", &[]);
+    let early = world.instance("early", "10.0.1.11", &[]);
+    let late = world.instance("late", "10.0.1.12", &[]);
+    world.update("many", |port| port.source_dest_check = false);
+    let listener = listen(&world);
+    let asks = |name, eni: &EniId, address| {
+        let answer = ask(&world, &listener, || dial(world.at(name)), 1);
+        let caller = Some((eni.clone(), ip(address)));
+        assert_eq!(answer, (Outcome::Answered, caller), "{name}");
+    };
+    asks("early", &early, "10.0.1.11");
+    // Every address of 10.128/9 is the instance's own, so that its sockets may send from any.
+    let path = format!("--net={}", world.at("many").path().display());
+    let own = std::process::Command::new("nsenter")
+        .args([&path, "ip", "route", "add", "local", "10.128.0.0/9"])
+        .args(["dev", "lo"])
+        .status()
+        .unwrap();
+    assert!(own.success());
+    // As many as the tables hold, and more.
+    let first = u32::from(ip("10.128.0.1"));
+    world.at("many").run(|| {
+        for address in first..first + 70_000 {
+            let socket = UdpSocket::bind((Ipv4Addr::from(address), 0)).unwrap();
+            socket.send_to(b"?", (IMDS, 9)).unwrap();
+        }
+    });
+    assert!(world.counter("delivered-to-service") > 70_000);
+    asks("early", &early, "10.0.1.11");
+    asks("late", &late, "10.0.1.12");
 }
 
 /// A namespace behind the instance, with the address 10.0.1.20.
