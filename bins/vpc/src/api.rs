@@ -59,6 +59,12 @@ impl Prepared {
         &self.context.action
     }
 
+    /// Whether it may change the model.
+    pub fn may_change(&self) -> bool {
+        let reads = ["Describe", "Get"];
+        !reads.iter().any(|verb| self.action().starts_with(verb))
+    }
+
     /// Whether it describes everything: no id, no filter, no page.
     pub const fn is_broad(&self) -> bool {
         self.broad

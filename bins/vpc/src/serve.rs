@@ -4,6 +4,7 @@
 mod clock;
 mod http;
 mod options;
+mod undo;
 
 use std::{
     fmt,
@@ -39,7 +40,8 @@ pub trait ChangeHook: Send + Sync + 'static {
     /// Carries out `changes`, in their order.
     ///
     /// # Errors
-    /// When they cannot be carried out: the call is answered with `InternalError`.
+    /// When they cannot be carried out: the call is answered with `InternalError`, and what it did
+    /// is taken back, by a further call with the model as it was, unless it removed something.
     fn on_changes(&self, model: &Model, changes: Vec<Change>) -> Result<(), HookError>;
 }
 
@@ -156,12 +158,42 @@ impl ApiServer {
         )?;
         let latency = self.admit(&prepared)?;
         tracing::debug!(action = prepared.action(), "call");
-        let outcome = self.change(|model, _| prepared.run(model, request_id));
+        let outcome = self.run(prepared, request_id);
         let response = outcome.map_err(|error| {
             tracing::error!(%error, "a change was not carried out");
             Ec2Error::new(ErrorCode::InternalError, error.to_string())
         })??;
         Ok((response, latency))
+    }
+
+    /// Runs a call. When the hook cannot carry out what it did, the model is as it was before,
+    /// and the hook is told; unless the call removed something, which stays removed.
+    fn run(
+        &self,
+        prepared: Prepared,
+        request_id: &str,
+    ) -> Result<Result<ApiResponse, Ec2Error>, HookError> {
+        let Some(hook) = self.hook.get().filter(|_| prepared.may_change()) else {
+            return self.change(|model, _| prepared.run(model, request_id));
+        };
+        let mut model = self.model.lock();
+        let before = model.clone();
+        let result = prepared.run(&mut model, request_id);
+        let changes = model.take_changes();
+        let mut carried_out = Ok(());
+        if !changes.is_empty() {
+            let back = undo::inverse(&changes);
+            carried_out = hook.on_changes(&model, changes);
+            if let (Err(_), Some(back)) = (&carried_out, back) {
+                *model = before;
+                if let Err(error) = hook.on_changes(&model, back) {
+                    tracing::error!(%error, "a refused call was not taken back in full");
+                }
+            }
+        }
+        drop(model);
+        self.deadline.notify_one();
+        carried_out.map(|()| result)
     }
 
     /// Takes a token and draws a latency, under `realistic`.
