@@ -1,6 +1,9 @@
 //! The driver: makes the kernel follow the model.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use underlay_fabric::{Fabric, FabricError};
 use underlay_flowlog::EniFacts;
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::flowlogs::eni_facts;
 
-/// What the driver could not do. The model has changed all the same.
+/// What the driver could not do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DriveError {
     /// The fabric refused.
@@ -24,6 +27,14 @@ pub(super) enum DriveError {
         /// Its answer.
         #[source]
         source: Box<FabricError>,
+    },
+    /// The instance's namespace could not be made, or somebody else's has its name.
+    #[error("give a device to {eni}: this run made no namespace {instance}")]
+    NoNamespace {
+        /// The ENI.
+        eni: EniId,
+        /// The instance.
+        instance: InstanceId,
     },
     /// A namespace could not be made, configured or removed.
     #[error("{what}")]
@@ -43,6 +54,17 @@ pub(super) struct Driver {
     namespaces: Namespaces,
     /// What flow records say of ENIs, those included that are gone before the window closes.
     seen: BTreeMap<EniId, EniFacts>,
+    /// ENIs whose devices are gone and could not be made again.
+    stuck: BTreeSet<EniId>,
+}
+
+/// Devices that died with the namespaces of pods.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    /// Whose were made again.
+    pub(super) back: Vec<EniId>,
+    /// Whose could not be made again, and why: each once, however often it is tried.
+    pub(super) stuck: Vec<DriveError>,
 }
 
 impl Driver {
@@ -53,6 +75,7 @@ impl Driver {
             fabric,
             namespaces,
             seen: BTreeMap::new(),
+            stuck: BTreeSet::new(),
         }
     }
 
@@ -133,16 +156,27 @@ impl Driver {
             .map_err(|error| namespace("configure the device of", &eni.id)(error.into()))
     }
 
-    /// Makes the devices again that died with the namespaces of pods. Answers whose.
+    /// Makes the devices again that died with the namespaces of pods. Goes on after failures.
     ///
     /// # Errors
-    /// When the fabric refuses.
-    pub(super) fn restore_lost(&mut self) -> Result<Vec<EniId>, FabricError> {
-        let lost = self.fabric.lost_ports()?;
-        for eni in &lost {
-            self.fabric.restore_port(eni)?;
+    /// When the fabric does not say which are gone.
+    pub(super) fn restore_lost(&mut self) -> Result<Restored, FabricError> {
+        let mut restored = Restored::default();
+        let mut stuck = BTreeSet::new();
+        for eni in self.fabric.lost_ports()? {
+            match self.fabric.restore_port(&eni) {
+                Ok(_) => restored.back.push(eni),
+                Err(error) => {
+                    if !self.stuck.contains(&eni) {
+                        let error = fabric("restore the device of", &eni)(error);
+                        restored.stuck.push(error);
+                    }
+                    stuck.insert(eni);
+                }
+            }
         }
-        Ok(lost)
+        self.stuck = stuck;
+        Ok(restored)
     }
 
     fn follow(&mut self, model: &Model, change: &Change) -> Result<(), DriveError> {
@@ -181,6 +215,12 @@ impl Driver {
         let Some(eni) = model.eni(eni) else {
             return Ok(());
         };
+        if !self.namespaces.has(instance.as_str()) {
+            return Err(DriveError::NoNamespace {
+                eni: eni.id.clone(),
+                instance: instance.clone(),
+            });
+        }
         self.add_port(model, eni, instance.as_str(), device_index)?;
         let boot = model.instance(instance).map(|instance| instance.boot);
         let primary = eni

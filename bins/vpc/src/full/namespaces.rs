@@ -71,20 +71,41 @@ impl Namespaces {
             return Ok(netns::create_named(name).map(drop)?);
         }
         self.record(name)?;
-        let made = netns::create_named(name).and_then(|fd| loopback_up(fd.as_fd()));
-        if let Err(error) = made {
+        let netns = match netns::create_named(name) {
+            Ok(netns) => netns,
+            Err(error) => {
+                // Nothing was made; if somebody was faster, the name is his.
+                self.forget(name)?;
+                return Err(error.into());
+            }
+        };
+        if let Err(error) = loopback_up(netns.as_fd()) {
             self.remove(name)?;
             return Err(error.into());
         }
         Ok(())
     }
 
-    /// Removes a namespace; one that is not there is no error.
+    /// Whether a namespace of this name is this run's.
+    #[must_use]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Removes a namespace. One that is not there is no error; one that this run did not record
+    /// is somebody else's and stays.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub(super) fn remove(&mut self, name: &str) -> Result<(), NamespaceError> {
+        if !self.has(name) {
+            return Ok(());
+        }
         netns::remove_named(name)?;
+        self.forget(name)
+    }
+
+    fn forget(&mut self, name: &str) -> Result<(), NamespaceError> {
         self.names.remove(name);
         Ok(self.run.record_namespaces(&self.names)?)
     }

@@ -57,15 +57,24 @@ impl FullVpc {
         deadline.saturating_since(now())
     }
 
-    fn restore_lost(&self) {
-        match self.driver.lock().restore_lost() {
-            Ok(lost) => {
-                for eni in lost {
-                    tracing::info!(%eni, "its device died with a namespace and was made again");
+    /// Answers whether it was known which devices are gone; `was_known` is the answer before.
+    fn restore_lost(&self, was_known: bool) -> bool {
+        let restored = match self.driver.lock().restore_lost() {
+            Ok(restored) => restored,
+            Err(error) => {
+                if was_known {
+                    tracing::error!(error = chain(&error), "lost devices are not looked for");
                 }
+                return false;
             }
-            Err(error) => tracing::error!(error = chain(&error), "a lost device stays lost"),
+        };
+        for eni in restored.back {
+            tracing::info!(%eni, "its device died with a namespace and was made again");
         }
+        for error in &restored.stuck {
+            tracing::error!(error = chain(error), "a lost device stays lost");
+        }
+        true
     }
 }
 
@@ -82,12 +91,13 @@ pub(super) async fn run(vpc: Arc<FullVpc>, stop: CancellationToken) {
 
 /// Makes devices again that died with the namespaces of pods, until `stop`.
 pub(super) async fn watch_lost_ports(vpc: Arc<FullVpc>, stop: CancellationToken) {
+    let mut known = true;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOST_PORTS) => {}
         }
-        tokio::task::block_in_place(|| vpc.restore_lost());
+        tokio::task::block_in_place(|| known = vpc.restore_lost(known));
     }
 }
 

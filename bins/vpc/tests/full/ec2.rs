@@ -18,6 +18,13 @@ pub(crate) const HEADERS: &str = "X-Amz-Date: 20260101T000000Z\r\n\
 impl Ec2 {
     /// Calls an action and answers the XML.
     pub(crate) fn call(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        let answer = self.answer(action, parameters);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
+        answer
+    }
+
+    /// Calls an action and answers what came, whether it succeeded or not.
+    pub(crate) fn answer(&self, action: &str, parameters: &[(&str, &str)]) -> String {
         let pairs = parameters.iter().map(|(name, value)| {
             let value = value
                 .replace('$', "%24")
@@ -40,7 +47,6 @@ impl Ec2 {
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
         answer
     }
 
@@ -60,19 +66,21 @@ impl Ec2 {
 
     /// An instance whose primary interface is configured; its id and its address.
     pub(crate) fn instance(&self, subnet: &str) -> (String, String) {
-        let answer = self.call(
-            "RunInstances",
-            &[
-                ("ImageId", "ami-0dc0000000000000a"),
-                ("InstanceType", "m5.large"),
-                ("MinCount", "1"),
-                ("MaxCount", "1"),
-                ("SubnetId", subnet),
-            ],
-        );
+        let answer = self.call("RunInstances", &launch(subnet));
         let field = |tag| text_of(&answer, tag).unwrap();
         (field("instanceId"), field("privateIpAddress"))
     }
+}
+
+/// The parameters of a launch of one instance whose primary interface is configured.
+pub(crate) fn launch(subnet: &str) -> [(&str, &str); 5] {
+    [
+        ("ImageId", "ami-0dc0000000000000a"),
+        ("InstanceType", "m5.large"),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("SubnetId", subnet),
+    ]
 }
 
 /// The text of the first `tag`.

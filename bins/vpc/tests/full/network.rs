@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use underlay_netlink::{Socket, link, netns};
 
 use crate::{
-    ec2::text_of,
-    run::{Run, exists, inside, namespace, wait_for},
+    ec2::{launch, text_of},
+    run::{Run, exists, inside, namespace, printed, wait_for},
 };
 
 /// Names of the devices of a namespace but the loopback.
@@ -132,4 +132,58 @@ fn a_device_that_died_with_a_pods_namespace_comes_back_in_the_instance() {
     wait_for("the device to come back", || {
         (devices(&instance) == [device("eth0", false)]).then_some(())
     });
+}
+
+#[test]
+fn one_device_that_cannot_come_back_does_not_keep_the_others() {
+    let run = Run::start();
+    let (_, subnet) = run.ec2.vpc_with_subnet();
+    let instances: Vec<_> = (0..5).map(|_| run.ec2.instance(&subnet).0).collect();
+    let pod = netns::create().unwrap();
+    for instance in &instances {
+        let mut socket = Socket::open_in(namespace(instance).as_fd()).unwrap();
+        let eth0 = link::by_name(&mut socket, "eth0").unwrap().index;
+        let name = link::rename(eth0, &format!("x{}", &instance[10..]));
+        socket
+            .run(&[name, link::move_to(eth0, pod.as_fd())])
+            .unwrap();
+    }
+    // Behind the server's back: there is no place for this one's device.
+    let (homeless, others) = instances.split_first().unwrap();
+    netns::remove_named(homeless).unwrap();
+    drop(pod);
+    for instance in others {
+        wait_for("the device to come back", || {
+            (devices(instance) == [device("eth0", false)]).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_namespace_of_another_run_is_neither_used_nor_removed_and_the_launch_leaves_nothing() {
+    let (one, two) = (
+        Run::start_with(&["--seed", "4711"]),
+        Run::start_with(&["--seed", "4711"]),
+    );
+    let (_, subnet) = one.ec2.vpc_with_subnet();
+    let (instance, _) = one.ec2.instance(&subnet);
+    assert_eq!(two.ec2.vpc_with_subnet().1, subnet);
+    let shown = |action| two.ec2.call(action, &[]);
+    let before = shown("DescribeNetworkInterfaces");
+
+    let refused = two.ec2.answer("RunInstances", &launch(&subnet));
+    assert!(refused.starts_with("HTTP/1.1 500"), "{refused}");
+    assert!(
+        refused.contains(&instance) && refused.contains("File exists"),
+        "{refused}"
+    );
+    assert_eq!(devices(&instance), [device("eth0", true)]);
+    assert!(!shown("DescribeInstances").contains("<instanceId>"));
+    let enis = |answer: &str| answer.matches("<networkInterfaceId>").count();
+    assert_eq!(enis(&shown("DescribeNetworkInterfaces")), enis(&before));
+
+    two.ec2
+        .answer("TerminateInstances", &[("InstanceId.1", &instance)]);
+    printed(&two.command(&["stop"]));
+    assert_eq!(devices(&instance), [device("eth0", true)]);
 }

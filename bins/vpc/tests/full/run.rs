@@ -53,9 +53,15 @@ pub(crate) fn complaint(output: &Output) -> String {
 
 impl Run {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A run with further options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let id = fresh_id();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--api", "127.0.0.1:0", "--run-id", &id])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
