@@ -264,15 +264,3 @@ fn check_protocol(proto: u32) -> Result<(), CniError> {
     Err(CniError::new(ErrorCode::TryAgainLater, msg)
         .with_details("plugin and agent are of different releases; is an upgrade under way?"))
 }
-
-/// An error and its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use underlay_agent_api::{Answer, DrainOptions, NodeCommand, NodeFailure};
+use underlay_types::chain;
 
-use super::{conflist::Conflist, dispatch::chain};
+use super::conflist::Conflist;
 use crate::service::{NodeService, ServiceError};
 
 /// Carries out `command`; `stdin` holds its options, or nothing.

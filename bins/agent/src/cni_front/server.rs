@@ -22,12 +22,13 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use underlay_agent_api::SOCKET_FILE;
 use underlay_netlink::{KernelError, netns};
+use underlay_types::chain;
 
 use super::{
     RunDir,
     conflist::{Conflist, ConflistError},
     connection,
-    dispatch::{Dispatch, chain},
+    dispatch::Dispatch,
     key_locks::KeyLocks,
     tombstones::Tombstones,
 };

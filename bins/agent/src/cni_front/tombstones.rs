@@ -7,9 +7,9 @@ use std::{
 };
 
 use underlay_agent_api::{Request, decode, tombstone_file};
-use underlay_types::LeaseKey;
+use underlay_types::{LeaseKey, chain};
 
-use super::dispatch::{Dispatch, chain};
+use super::dispatch::Dispatch;
 
 /// The folder of tombstones.
 #[derive(Debug)]

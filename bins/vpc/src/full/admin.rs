@@ -96,7 +96,7 @@ impl Refusal {
     pub(super) fn failed(error: &dyn std::error::Error) -> Self {
         Self {
             status: 500,
-            reason: super::vpc::chain(error),
+            reason: underlay_types::chain(error),
         }
     }
 }

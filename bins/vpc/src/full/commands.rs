@@ -9,13 +9,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use underlay_types::{EniId, SecurityGroupId, SubnetId};
+use underlay_types::{EniId, SecurityGroupId, SubnetId, chain};
 
 use super::{
     CleanError, FullOptions, RunDir, RunDirError, RunId,
     admin::{AdminError, Client, EndpointRequest, HostRequest, Status},
     clean, stop,
-    vpc::chain,
 };
 
 const SHORTEST_WINDOW: Duration = Duration::from_millis(100);

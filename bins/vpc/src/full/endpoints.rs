@@ -8,13 +8,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_netlink::netns;
-use underlay_types::{EniId, SecurityGroupId, SubnetId};
+use underlay_types::{EniId, SecurityGroupId, SubnetId, chain};
 use underlay_vpc_model::{Ec2Error, EniRequest, Model};
 
 use super::{
     admin::Refusal,
     hosts::{Placed, give_back, place},
-    vpc::{FullVpc, chain},
+    vpc::FullVpc,
 };
 
 const REQUESTER: &str = "amazon-vpce";

@@ -3,14 +3,9 @@
 use std::{net::Ipv4Addr, path::PathBuf, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
-use underlay_types::EniId;
+use underlay_types::{EniId, chain};
 
-use super::{
-    admin::Refusal,
-    endpoints::refused,
-    namespaces::Namespaces,
-    vpc::{FullVpc, chain},
-};
+use super::{admin::Refusal, endpoints::refused, namespaces::Namespaces, vpc::FullVpc};
 
 const NAME_MAX: usize = 64;
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use underlay_netlink::{KernelError, netns};
+use underlay_types::chain;
 
-use super::vpc::{FullVpc, chain};
+use super::vpc::FullVpc;
 use crate::imds::{Caller, Resolve};
 
 /// Where instances look for their metadata.

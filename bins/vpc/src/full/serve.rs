@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use underlay_fabric::{Fabric, FabricError, FabricNames, LoadedPrograms};
-use underlay_types::InstanceId;
+use underlay_types::{InstanceId, chain};
 
 use super::{
     admin,
@@ -27,7 +27,7 @@ use super::{
     preflight::{self, PreflightError},
     process::{self, ProcessRecord},
     run_dir::{RunDir, RunDirError, RunId},
-    vpc::{Follow, FullVpc, chain},
+    vpc::{Follow, FullVpc},
     windows::{self, FlowLogs},
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use underlay_types::InstanceId;
+use underlay_types::{InstanceId, chain};
 use underlay_vpc_model::{Change, Model};
 
 use super::{driver::Driver, run_dir::RunDir, windows::FlowLogs};
@@ -47,11 +47,4 @@ impl ChangeHook for Follow {
             Err(HookError(texts.join("; ")))
         }
     }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use underlay_types::Timestamp;
+use underlay_types::{Timestamp, chain};
 
-use super::vpc::{FullVpc, chain};
+use super::vpc::FullVpc;
 use crate::flowlogs::{Delivery, LogState, Recorder};
 
 /// How often devices are looked for that died with a pod's namespace.

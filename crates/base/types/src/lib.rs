@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod error_chain;
 mod error_class;
 mod group_set;
 mod ids;
@@ -15,6 +16,7 @@ mod pool;
 mod time;
 
 pub use account::{AccountId, AccountIdError};
+pub use error_chain::chain;
 pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{

@@ -12,13 +12,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+use underlay_types::chain;
 use underlay_vpc_model::{InstanceState, Model};
 
 use super::{Flushed, InstanceStatus, Refusal, Status};
-use crate::full::{
-    namespaces::Namespaces,
-    vpc::{FullVpc, chain},
-};
+use crate::full::{namespaces::Namespaces, vpc::FullVpc};
 
 const MAX_BODY: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
