@@ -152,7 +152,7 @@ impl RunCommand {
             return Err(CommandError::Root);
         }
         match self {
-            Self::Clean { run, .. } => clean_runs(run.as_ref()),
+            Self::Clean { run, .. } => clean_runs(run.as_ref(), out),
             Self::Endpoint {
                 run,
                 subnet,
@@ -212,8 +212,16 @@ fn chosen(run: Option<&RunId>) -> Result<Vec<RunDir>, CommandError> {
 }
 
 /// A run that is not there has nothing to remove.
-fn clean_runs(run: Option<&RunId>) -> Result<(), CommandError> {
-    left(chosen(run)?.iter().flat_map(clean).collect())
+fn clean_runs(run: Option<&RunId>, out: &mut impl Write) -> Result<(), CommandError> {
+    let runs = chosen(run)?;
+    left(runs.iter().flat_map(clean).collect())?;
+    for dir in &runs {
+        writeln!(out, "run {}: nothing of it is left", dir.id())?;
+    }
+    if runs.is_empty() {
+        writeln!(out, "no run has left anything")?;
+    }
+    Ok(())
 }
 
 fn left(errors: Vec<CleanError>) -> Result<(), CommandError> {
