@@ -33,9 +33,10 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         let name = p.text("Name");
         Ok(name.or_else(|| arn.and_then(|arn| arn.rsplit('/').next().map(str::to_owned))))
     })?;
-    params.structure("Placement", |p| {
-        p.text("AvailabilityZone");
-        refuse_other_than(p, "Tenancy", "default")
+    let zone = params.structure("Placement", |p| {
+        refuse_other_than(p, "GroupName", "")?;
+        refuse_other_than(p, "Tenancy", "default")?;
+        Ok(p.text("AvailabilityZone").filter(|zone| !zone.is_empty()))
     })?;
     params.structure("Monitoring", |p| p.flag("Enabled"))?;
     params.flag("EbsOptimized")?;
@@ -46,6 +47,7 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         instance_type,
         min_count,
         max_count,
+        zone,
         interfaces,
         metadata,
         profile,

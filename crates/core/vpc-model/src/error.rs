@@ -104,6 +104,7 @@ error_codes! {
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400,
     InvalidSubnetIdNotFound "InvalidSubnetID.NotFound" 400,
     InvalidSubnetRange "InvalidSubnet.Range" 400,
+    InvalidUserDataMalformed "InvalidUserData.Malformed" 400,
     InvalidVpcIdMalformed "InvalidVpcID.Malformed" 400,
     InvalidVpcIdNotFound "InvalidVpcID.NotFound" 400,
     InvalidVpcRange "InvalidVpc.Range" 400,

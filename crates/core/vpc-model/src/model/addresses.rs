@@ -44,14 +44,18 @@ impl Model {
         let mut plan = self.plan_addresses(&subnet)?;
         let mut moved = Vec::new();
         let request = match request {
-            V4Request::Addresses(addresses) if allow_reassignment => {
-                let held = |address: &Ipv4Addr| eni.addresses.secondary.contains(address);
+            V4Request::Addresses(addresses) => {
+                let held = |address: &Ipv4Addr| {
+                    eni.addresses.primary == *address || eni.addresses.secondary.contains(address)
+                };
                 let new: Vec<_> = addresses
                     .iter()
                     .copied()
                     .filter(|each| !held(each))
                     .collect();
-                moved = self.reassignable(&subnet, &new);
+                if allow_reassignment {
+                    moved = self.reassignable(&subnet, &new);
+                }
                 for (_, address) in &moved {
                     plan.pool.release(Ipv4Net::from(*address));
                 }

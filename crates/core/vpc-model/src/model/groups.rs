@@ -136,6 +136,8 @@ impl Model {
     ) -> Result<Vec<SecurityGroupRuleId>, Ec2Error> {
         let group = self.require_group(id)?;
         let specs: Vec<_> = specs.iter().map(RuleSpec::canonical).collect();
+        // Before rules are compared in pairs: it bounds how many there are.
+        self.check_rule_quota(group, direction, &specs)?;
         for (index, spec) in specs.iter().enumerate() {
             self.check_peer(group, spec)?;
             let repeated = specs
@@ -151,7 +153,6 @@ impl Model {
                 return Err(Ec2Error::new(ErrorCode::InvalidPermissionDuplicate, text));
             }
         }
-        self.check_rule_quota(group, direction, &specs)?;
         let mut ids = Vec::new();
         for spec in specs {
             let rule_id = SecurityGroupRuleId::from_serial(self.rng.next());

@@ -29,6 +29,8 @@ pub struct LaunchRequest {
     pub min_count: u32,
     /// How many at most.
     pub max_count: u32,
+    /// The name of the zone they have to be in; wherever their interfaces are without one.
+    pub zone: Option<String>,
     /// Their interfaces; one of them at device index 0 of card 0.
     pub interfaces: Vec<LaunchInterface>,
     /// How their metadata service answers.
@@ -89,9 +91,9 @@ impl Model {
     ) -> Result<ReservationId, Ec2Error> {
         let image = self.require_image(&request.image)?.clone();
         let kind = check_type(request, &image)?;
-        self.check_counts(request)?;
+        let most = self.check_counts(request)?;
         self.check_interfaces(request, kind)?;
-        let plan = self.plan_launch(request)?;
+        let plan = self.plan_launch(request, most)?;
         // Every draw of every subnet's plan began at the model's generator: go on from the last.
         let reservation = ReservationId::from_serial(self.rng.next());
         for (subnet, each) in plan.pools {
@@ -104,7 +106,8 @@ impl Model {
         Ok(reservation)
     }
 
-    fn check_counts(&self, request: &LaunchRequest) -> Result<(), Ec2Error> {
+    /// How many instances there may be of `max_count`: `min_count` at least.
+    fn check_counts(&self, request: &LaunchRequest) -> Result<u32, Ec2Error> {
         let (min, max) = (request.min_count, request.max_count);
         if min == 0 || min > max {
             let text = format!(
@@ -115,14 +118,15 @@ impl Model {
         let alive = |each: &&Instance| each.state != InstanceState::Terminated;
         let running = self.instances.values().filter(alive).count();
         let room = self.config.limits.instances.saturating_sub(running);
-        if usize::try_from(min).is_ok_and(|min| min > room) {
+        let most = max.min(u32::try_from(room).unwrap_or(u32::MAX));
+        if most < min {
             let text = format!(
                 "You have requested more instances ({max}) than your current instance limit of {} allows.",
                 self.config.limits.instances
             );
             return Err(Ec2Error::new(ErrorCode::InstanceLimitExceeded, text));
         }
-        Ok(())
+        Ok(most)
     }
 
     fn check_interfaces(
@@ -163,6 +167,15 @@ impl Model {
                 return combination("All network interfaces must be in the same availability zone");
             }
         }
+        if let (Some(wanted), Some(zone)) = (&request.zone, &zone)
+            && *wanted != zone.name
+        {
+            let text = format!(
+                "Invalid availability zone '{wanted}': the interfaces are in '{}'.",
+                zone.name
+            );
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
         if !places.contains(&(0, 0)) {
             return combination("A primary network interface with device index 0 is required");
         }
@@ -174,19 +187,11 @@ impl Model {
         Ok(())
     }
 
-    fn plan_launch(&self, request: &LaunchRequest) -> Result<LaunchPlan, Ec2Error> {
+    fn plan_launch(&self, request: &LaunchRequest, most: u32) -> Result<LaunchPlan, Ec2Error> {
         let mut plan = LaunchPlan {
             pools: BTreeMap::new(),
             instances: Vec::new(),
         };
-        let room = self
-            .config
-            .limits
-            .instances
-            .saturating_sub(self.instances.len());
-        let most = request
-            .max_count
-            .min(u32::try_from(room.max(1)).unwrap_or(u32::MAX));
         let mut planned = 0;
         for number in 0..most {
             let before = plan.pools.clone();

@@ -76,7 +76,8 @@ impl Model {
     /// CreateTags: every tag on every resource, or nothing.
     ///
     /// # Errors
-    /// The kind's `NotFound`; `InvalidID` for text that is no id; those of [`check_tags`].
+    /// The kind's `NotFound`; `InvalidID` for text that is no id; `UnsupportedOperation` for an
+    /// image; those of [`check_tags`].
     pub fn create_tags(&mut self, resources: &[String], tags: &Tags) -> Result<(), Ec2Error> {
         for id in resources {
             let mut merged = self.tags_of(id)?.clone();
@@ -94,7 +95,8 @@ impl Model {
     /// DeleteTags: each key, where a value is given only with that value; without keys, all.
     ///
     /// # Errors
-    /// The kind's `NotFound`; `InvalidID` for text that is no id.
+    /// The kind's `NotFound`; `InvalidID` for text that is no id; `UnsupportedOperation` for an
+    /// image.
     pub fn delete_tags(
         &mut self,
         resources: &[String],
@@ -199,6 +201,10 @@ impl Model {
                 .ok()
                 .and_then(|id| self.vpcs.get(&id))
                 .map(|each| &each.tags),
+            "image" if id.parse().is_ok_and(|id| self.images.contains_key(&id)) => {
+                let text = format!("The image '{id}' is not yours: it cannot be tagged.");
+                return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
+            }
             _ => None,
         };
         let missing = || Ec2Error::new(*code, format!("The {kind} ID '{id}' does not exist"));

@@ -60,6 +60,8 @@ impl Model {
         self.attached.remove(id);
         if let Some(instance) = self.instances.get_mut(id) {
             instance.state = InstanceState::Terminated;
+            // Nobody can read it any more, and it may be large.
+            instance.user_data = None;
         }
         self.changes.push(Change::InstanceTerminated(id.clone()));
     }

@@ -1,6 +1,7 @@
 //! The model's rules, one by one.
 
 mod invariants;
+mod requests;
 
 use ipnet::Ipv4Net;
 
@@ -28,6 +29,7 @@ fn launch(subnet: &SubnetId, kind: &str, count: u32) -> LaunchRequest {
         instance_type: kind.to_owned(),
         min_count: count,
         max_count: count,
+        zone: None,
         interfaces: vec![LaunchInterface {
             device_index: 0,
             network_card: 0,

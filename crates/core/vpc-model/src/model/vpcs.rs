@@ -15,9 +15,10 @@ impl Model {
     /// CreateVpc: a VPC of one block, with a main route table and a default group.
     ///
     /// # Errors
-    /// `InvalidVpc.Range` unless the block is a /16 to /28; `VpcLimitExceeded`.
+    /// `InvalidVpc.Range` unless the block is a /16 to /28 of addresses that hosts may have;
+    /// `VpcLimitExceeded`.
     pub fn create_vpc(&mut self, cidr: Ipv4Net, tags: Tags) -> Result<VpcId, Ec2Error> {
-        if !(16..=28).contains(&cidr.prefix_len()) {
+        if !(16..=28).contains(&cidr.prefix_len()) || is_reserved(cidr) {
             let text = format!("The CIDR '{cidr}' is invalid.");
             return Err(Ec2Error::new(ErrorCode::InvalidVpcRange, text));
         }
@@ -151,4 +152,9 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Whether a block of a /16 or less is in 0/8, 127/8, 169.254/16, or 224/4 and above.
+const fn is_reserved(cidr: Ipv4Net) -> bool {
+    matches!(cidr.addr().octets(), [0 | 127 | 224.., ..] | [169, 254, ..])
 }

@@ -83,6 +83,7 @@ fn launch(model: &mut Model, request: EniRequest) -> InstanceId {
         instance_type: "m5.large".into(),
         min_count: 1,
         max_count: 1,
+        zone: None,
         interfaces: vec![LaunchInterface {
             device_index: 0,
             network_card: 0,
