@@ -15,6 +15,7 @@ mod filter;
 mod flow_logs;
 mod groups;
 mod ids;
+mod images;
 mod instance_filters;
 mod instances;
 mod instant;
@@ -136,6 +137,8 @@ pub fn prepare(
             return Err(Ec2Error::new(ErrorCode::InvalidAction, text));
         }
     };
+    // Whether to try only is no part of what is asked for.
+    let dry_run = params.flag("DryRun")?.unwrap_or(false);
     let token = if actions::takes_token(&action) {
         let token = params.text("ClientToken").filter(|token| !token.is_empty());
         token.map(|token| (token, params.fingerprint()))
@@ -143,7 +146,6 @@ pub fn prepare(
         None
     };
     let broad = params.is_empty();
-    let dry_run = params.flag("DryRun")?.unwrap_or(false);
     let call = read(&mut params)?;
     params.finish()?;
     if dry_run {

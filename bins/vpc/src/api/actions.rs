@@ -3,7 +3,7 @@
 use underlay_vpc_model::Ec2Error;
 
 use super::{
-    call::Call, catalogue, eni_request, enis, flow_logs, groups, instances, params::Params,
+    call::Call, catalogue, eni_request, enis, flow_logs, groups, images, instances, params::Params,
     route_tables, subnets, tags, vpcs,
 };
 
@@ -55,7 +55,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeAccountAttributes", catalogue::account_attributes),
     ("DescribeAvailabilityZones", catalogue::zones),
     ("DescribeFlowLogs", |p| flow_logs::DESCRIBE.call(p)),
-    ("DescribeImages", catalogue::images),
+    ("DescribeImages", images::describe),
     ("DescribeInstanceStatus", instances::describe_status),
     ("DescribeInstanceTypes", catalogue::instance_types),
     ("DescribeInstances", instances::describe),
@@ -63,7 +63,7 @@ const ACTIONS: &[(&str, Read)] = &[
         "DescribeNetworkInterfaceAttribute",
         enis::describe_attribute,
     ),
-    ("DescribeNetworkInterfaces", |p| enis::DESCRIBE.call(p)),
+    ("DescribeNetworkInterfaces", enis::describe),
     ("DescribeRegions", catalogue::regions),
     ("DescribeRouteTables", |p| route_tables::DESCRIBE.call(p)),
     ("DescribeSecurityGroupRules", groups::describe_rules),

@@ -17,7 +17,7 @@ pub(super) struct Context {
     pub(super) now: Timestamp,
     /// The action.
     pub(super) action: String,
-    /// The caller's token for calling once, and all parameters as one text.
+    /// The caller's token for calling once, and a hash of all parameters.
     pub(super) token: Option<(String, String)>,
     /// Who calls, as STS names him.
     pub(super) caller: String,

@@ -1,73 +1,14 @@
-//! What every account finds: images, instance types, zones, Regions, quotas.
+//! What every account finds: instance types, zones, Regions, quotas.
 
-use underlay_types::ImageId;
-use underlay_vpc_model::{
-    AvailabilityZone, Ec2Error, ErrorCode, Hypervisor, Image, InstanceType, Model,
-};
+use underlay_vpc_model::{AvailabilityZone, Ec2Error, ErrorCode, Hypervisor, InstanceType};
 
 use super::{
     call::Call,
-    describe::Describe,
     filter::{FilterTable, Filters},
     page::Page,
     params::Params,
     xml::Xml,
 };
-
-static IMAGE_FILTERS: FilterTable<Image> = FilterTable {
-    fields: &[
-        ("architecture", |_, image| vec![image.architecture.clone()]),
-        ("description", |_, image| vec![image.description.clone()]),
-        ("image-id", |_, image| vec![image.id.to_string()]),
-        ("image-type", |_, _| vec!["machine".to_owned()]),
-        ("is-public", |_, _| vec!["true".to_owned()]),
-        ("name", |_, image| vec![image.name.clone()]),
-        ("owner-alias", |_, _| vec!["amazon".to_owned()]),
-        ("state", |_, _| vec!["available".to_owned()]),
-        ("virtualization-type", |_, _| vec!["hvm".to_owned()]),
-    ],
-    tags: |_| None,
-};
-
-/// DescribeImages, but for `Owner.N`.
-static IMAGES: Describe<Image, ImageId> = Describe {
-    action: "DescribeImages",
-    ids: "ImageId",
-    set: "imagesSet",
-    filters: &IMAGE_FILTERS,
-    all: |model| Box::new(model.images()),
-    require: |model, id| model.require_image(id).map(drop),
-    id: |image| &image.id,
-    write: write_image,
-};
-
-/// DescribeImages.
-pub(super) fn images(params: &mut Params) -> Result<Call, Ec2Error> {
-    // Every image here is Amazon's and public: nobody owns or is let in on more.
-    params.list("Owner")?;
-    params.list("ExecutableBy")?;
-    params.flag("IncludeDeprecated")?;
-    params.flag("IncludeDisabled")?;
-    IMAGES.call(params)
-}
-
-fn write_image(xml: &mut Xml, _: &Model, image: &Image) {
-    xml.leaf("imageId", &image.id);
-    xml.leaf("imageLocation", format!("amazon/{}", image.name));
-    xml.leaf("imageState", "available");
-    xml.leaf("imageOwnerId", "137112412989");
-    xml.leaf("imageOwnerAlias", "amazon");
-    xml.leaf("creationDate", "2026-01-01T00:00:00.000Z");
-    xml.leaf("isPublic", true);
-    xml.leaf("architecture", &image.architecture);
-    xml.leaf("imageType", "machine");
-    xml.leaf("name", &image.name);
-    xml.leaf("description", &image.description);
-    xml.leaf("rootDeviceType", "ebs");
-    xml.leaf("virtualizationType", "hvm");
-    xml.leaf("hypervisor", "xen");
-    xml.leaf("enaSupport", true);
-}
 
 static TYPE_FILTERS: FilterTable<InstanceType> = FilterTable {
     fields: &[
@@ -97,7 +38,7 @@ static TYPE_FILTERS: FilterTable<InstanceType> = FilterTable {
             vec![kind.vcpus.to_string()]
         }),
     ],
-    tags: |_| None,
+    tags: None,
 };
 
 const fn hypervisor(kind: &InstanceType) -> Option<&'static str> {
@@ -187,7 +128,7 @@ static ZONE_FILTERS: FilterTable<AvailabilityZone> = FilterTable {
         ("zone-name", |_, zone| vec![zone.name.clone()]),
         ("zone-type", |_, _| vec!["availability-zone".to_owned()]),
     ],
-    tags: |_| None,
+    tags: None,
 };
 
 /// DescribeAvailabilityZones.
@@ -236,7 +177,7 @@ static REGION_FILTERS: FilterTable<String> = FilterTable {
         }),
         ("region-name", |_, region| vec![region.clone()]),
     ],
-    tags: |_| None,
+    tags: None,
 };
 
 /// DescribeRegions: the one there is.

@@ -87,7 +87,7 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
         ("subnet-id", |_, eni| vec![eni.subnet.to_string()]),
         ("vpc-id", |_, eni| vec![eni.vpc.to_string()]),
     ],
-    tags: |eni| Some(&eni.tags),
+    tags: Some(|eni| &eni.tags),
 };
 
 fn addresses(eni: &Eni) -> Vec<String> {

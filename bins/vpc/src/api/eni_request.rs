@@ -1,6 +1,6 @@
 //! Reading what interface somebody wants, alone or as part of a launch.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::RangeInclusive};
 
 use ipnet::Ipv4Net;
 use underlay_types::{EniId, SecurityGroupId, SubnetId};
@@ -12,6 +12,12 @@ use super::{call::Call, params::Params, tags::take_specifications, xml::Xml};
 
 /// Most addresses a call may ask for; a subnet has no more.
 const MAX_COUNT: u32 = 65_536;
+
+/// What counts may say when an interface is made: 0 is none.
+const AT_CREATION: RangeInclusive<u32> = 0..=MAX_COUNT;
+
+/// What counts may say when addresses are assigned to an interface.
+const ON_ASSIGNMENT: RangeInclusive<u32> = 1..=MAX_COUNT;
 
 /// Takes the parameters of CreateNetworkInterface.
 ///
@@ -75,7 +81,8 @@ fn take_rest(params: &mut Params, subnet: SubnetId) -> Result<EniRequest, Ec2Err
     }
     let primary = primary.or(listed_primary);
     let prefixes = params.structures("Ipv4Prefix", |p| p.required_parsed("Ipv4Prefix"))?;
-    let v4 = one_kind(params, addresses, prefixes)?.unwrap_or(V4Request::Nothing);
+    refuse_ipv6(params)?;
+    let v4 = one_kind(params, addresses, prefixes, &AT_CREATION)?.unwrap_or(V4Request::Nothing);
     Ok(EniRequest {
         subnet,
         primary,
@@ -113,9 +120,10 @@ fn one_kind(
     params: &mut Params,
     addresses: Vec<Ipv4Addr>,
     prefixes: Vec<Ipv4Net>,
+    counts: &RangeInclusive<u32>,
 ) -> Result<Option<V4Request>, Ec2Error> {
-    let count = take_count(params, "SecondaryPrivateIpAddressCount")?;
-    let prefix_count = take_count(params, "Ipv4PrefixCount")?;
+    let count = take_count(params, "SecondaryPrivateIpAddressCount", counts)?;
+    let prefix_count = take_count(params, "Ipv4PrefixCount", counts)?;
     let mut kinds = Vec::new();
     if !addresses.is_empty() {
         kinds.push(V4Request::Addresses(addresses));
@@ -133,13 +141,32 @@ fn one_kind(
     Ok(kinds.pop())
 }
 
-fn take_count(params: &mut Params, name: &str) -> Result<Option<u32>, Ec2Error> {
+/// Takes a number out of `counts`; 0 is none.
+fn take_count(
+    params: &mut Params,
+    name: &str,
+    counts: &RangeInclusive<u32>,
+) -> Result<Option<u32>, Ec2Error> {
     match params.parsed::<i64>(name)? {
         None => Ok(None),
         Some(number) => match u32::try_from(number) {
-            Ok(count) if (1..=MAX_COUNT).contains(&count) => Ok(Some(count)),
+            Ok(count) if counts.contains(&count) => Ok(Some(count).filter(|count| *count > 0)),
             _ => Err(params.invalid(name, number)),
         },
+    }
+}
+
+/// Takes `Ipv6AddressCount`, which may only be 0.
+///
+/// # Errors
+/// `UnsupportedOperation` for IPv6 addresses; `InvalidParameterValue`.
+pub(super) fn refuse_ipv6(params: &mut Params) -> Result<(), Ec2Error> {
+    match take_count(params, "Ipv6AddressCount", &AT_CREATION)? {
+        None => Ok(()),
+        Some(_) => {
+            let text = "IPv6 addresses are not supported by this VPC.";
+            Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text))
+        }
     }
 }
 
@@ -159,7 +186,7 @@ pub(super) fn assign(params: &mut Params) -> Result<Call, Ec2Error> {
     let id: EniId = params.id("NetworkInterfaceId")?;
     let allow_reassignment = params.flag("AllowReassignment")?.unwrap_or(false);
     let (addresses, prefixes) = take_lists(params)?;
-    let Some(request) = one_kind(params, addresses, prefixes)? else {
+    let Some(request) = one_kind(params, addresses, prefixes, &ON_ASSIGNMENT)? else {
         let text = "One of PrivateIpAddress, SecondaryPrivateIpAddressCount, Ipv4Prefix and \
                     Ipv4PrefixCount must be specified.";
         return Err(Ec2Error::new(ErrorCode::MissingParameter, text));

@@ -14,8 +14,7 @@ use super::{
     xml::Xml,
 };
 
-/// DescribeNetworkInterfaces.
-pub(super) static DESCRIBE: Describe<Eni, EniId> = Describe {
+static DESCRIBE: Describe<Eni, EniId> = Describe {
     action: "DescribeNetworkInterfaces",
     ids: "NetworkInterfaceId",
     set: "networkInterfaceSet",
@@ -25,6 +24,13 @@ pub(super) static DESCRIBE: Describe<Eni, EniId> = Describe {
     id: |eni| &eni.id,
     write,
 };
+
+/// DescribeNetworkInterfaces.
+pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
+    // Nothing here is managed by somebody else.
+    params.flag("IncludeManagedResources")?;
+    DESCRIBE.call(params)
+}
 
 /// The name DNS would give an address.
 pub(super) fn private_dns_name(model: &Model, address: std::net::Ipv4Addr) -> String {

@@ -29,7 +29,7 @@ static FILTERS: FilterTable<FlowLog> = FilterTable {
             vec![log.traffic.as_str().to_owned()]
         }),
     ],
-    tags: |log| Some(&log.tags),
+    tags: Some(|log| &log.tags),
 };
 
 /// DescribeFlowLogs, but for the filter's name: EC2 reads `Filter.N` here as everywhere.

@@ -44,7 +44,7 @@ static FILTERS: FilterTable<SecurityGroup> = FilterTable {
         }),
         ("vpc-id", |_, group| vec![group.vpc.to_string()]),
     ],
-    tags: |group| Some(&group.tags),
+    tags: Some(|group| &group.tags),
 };
 
 /// DescribeSecurityGroups, but for `GroupName.N`.
@@ -233,7 +233,7 @@ static RULE_FILTERS: FilterTable<Owned> = FilterTable {
             vec![rule.id.to_string()]
         }),
     ],
-    tags: |(_, rule)| Some(&rule.tags),
+    tags: Some(|(_, rule)| &rule.tags),
 };
 
 /// DescribeSecurityGroupRules.

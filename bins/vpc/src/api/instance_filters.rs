@@ -76,7 +76,7 @@ pub(super) static FILTERS: FilterTable<Instance> = FilterTable {
         ("subnet-id", |_, each| vec![each.subnet.to_string()]),
         ("vpc-id", |_, each| vec![each.vpc.to_string()]),
     ],
-    tags: |each| Some(&each.tags),
+    tags: Some(|each| &each.tags),
 };
 
 /// The filters of DescribeInstanceStatus, by name.
@@ -90,7 +90,7 @@ pub(super) static STATUS_FILTERS: FilterTable<Instance> = FilterTable {
             vec![each.state.as_str().to_owned()]
         }),
     ],
-    tags: |_| None,
+    tags: None,
 };
 
 fn groups(eni: &Eni) -> Vec<String> {

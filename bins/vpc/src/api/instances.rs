@@ -142,6 +142,8 @@ struct Wanted {
 }
 
 fn take_wanted(params: &mut Params, action: &'static str) -> Result<Wanted, Ec2Error> {
+    // Nothing here is managed by somebody else.
+    params.flag("IncludeManagedResources")?;
     let ids: Vec<InstanceId> = params.ids("InstanceId")?;
     let page = Page::take(params, action, 1_000)?;
     if !ids.is_empty() && page.is_wanted() {

@@ -1,5 +1,6 @@
 //! Reading RunInstances.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use underlay_types::{ImageId, SubnetId};
 use underlay_vpc_model::{
     Ec2Error, EniRequest, ErrorCode, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
@@ -7,14 +8,26 @@ use underlay_vpc_model::{
 };
 
 use super::{
-    eni_request::take_launch_interface, params::Params, tags::take_specifications,
+    eni_request::{refuse_ipv6, take_launch_interface},
+    params::Params,
+    tags::take_specifications,
     vpcs::refuse_other_than,
 };
+
+/// Bytes of user data, decoded, at most.
+const MAX_USER_DATA: usize = 16_384;
+
+/// Characters of a key pair's name at most.
+const MAX_KEY_NAME: usize = 255;
+
+/// Characters of an instance profile's name at most.
+const MAX_PROFILE_NAME: usize = 128;
 
 /// Takes the parameters of RunInstances.
 ///
 /// # Errors
-/// Those of the parameters; `VPCIdNotSpecified` without a subnet, since there is no default VPC.
+/// Those of the parameters; `InvalidUserData.Malformed` for user data that is not base64;
+/// `VPCIdNotSpecified` without a subnet, since there is no default VPC.
 pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error> {
     let image: ImageId = params.id("ImageId")?;
     let instance_type = params
@@ -28,20 +41,13 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         take_specifications(params, ["instance", "network-interface", "volume"])?;
     let interfaces = take_interfaces(params, &eni_tags)?;
     let metadata = params.structure("MetadataOptions", take_metadata)?;
-    let profile = params.structure("IamInstanceProfile", |p| {
-        let arn = p.text("Arn");
-        let name = p.text("Name");
-        Ok(name.or_else(|| arn.and_then(|arn| arn.rsplit('/').next().map(str::to_owned))))
-    })?;
+    let profile = params.structure("IamInstanceProfile", take_profile)?;
     let zone = params.structure("Placement", |p| {
         refuse_other_than(p, "GroupName", "")?;
         refuse_other_than(p, "Tenancy", "default")?;
         Ok(p.text("AvailabilityZone").filter(|zone| !zone.is_empty()))
     })?;
-    params.structure("Monitoring", |p| p.flag("Enabled"))?;
-    params.flag("EbsOptimized")?;
-    params.flag("DisableApiTermination")?;
-    refuse_other_than(params, "InstanceInitiatedShutdownBehavior", "stop")?;
+    take_without_effect(params)?;
     Ok(LaunchRequest {
         image,
         instance_type,
@@ -51,11 +57,79 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         interfaces,
         metadata,
         profile,
-        key_name: params.text("KeyName"),
-        user_data: params.text("UserData"),
+        key_name: take_bounded(params, "KeyName", MAX_KEY_NAME)?,
+        user_data: take_user_data(params)?,
         client_token: None,
         tags,
     })
+}
+
+fn take_profile(params: &mut Params) -> Result<Option<String>, Ec2Error> {
+    let arn = params.text("Arn");
+    let of_arn = arn.and_then(|arn| arn.rsplit('/').next().map(str::to_owned));
+    let name = params.text("Name").or(of_arn);
+    check_length(params, "Name", name, MAX_PROFILE_NAME)
+}
+
+fn take_bounded(params: &mut Params, name: &str, most: usize) -> Result<Option<String>, Ec2Error> {
+    let text = params.text(name);
+    check_length(params, name, text, most)
+}
+
+fn check_length(
+    params: &Params,
+    name: &str,
+    text: Option<String>,
+    most: usize,
+) -> Result<Option<String>, Ec2Error> {
+    match text {
+        Some(text) if text.chars().count() > most => {
+            let text = format!("of {} characters; {most} are allowed", text.chars().count());
+            Err(params.invalid(name, text))
+        }
+        text => Ok(text),
+    }
+}
+
+/// Takes `UserData`, without the line breaks that encoders put in.
+fn take_user_data(params: &mut Params) -> Result<Option<String>, Ec2Error> {
+    let Some(mut text) = params.text("UserData") else {
+        return Ok(None);
+    };
+    text.retain(|c| !c.is_ascii_whitespace());
+    let decoded = STANDARD.decode(&text).map_err(|_not_base64| {
+        let text = "Invalid BASE64 encoding of user data.";
+        Ec2Error::new(ErrorCode::InvalidUserDataMalformed, text)
+    })?;
+    if decoded.len() > MAX_USER_DATA {
+        let text = format!("User data is limited to {MAX_USER_DATA} bytes");
+        return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+    }
+    Ok(Some(text))
+}
+
+/// Takes what makes no difference on one machine.
+fn take_without_effect(params: &mut Params) -> Result<(), Ec2Error> {
+    params.structure("Monitoring", |p| p.flag("Enabled"))?;
+    params.flag("EbsOptimized")?;
+    params.flag("DisableApiTermination")?;
+    refuse_other_than(params, "InstanceInitiatedShutdownBehavior", "stop")?;
+    for name in [
+        "BlockDeviceMapping",
+        "CreditSpecification",
+        "CpuOptions",
+        "PrivateDnsNameOptions",
+        "MaintenanceOptions",
+    ] {
+        params.ignore(name);
+    }
+    params.structure("HibernationOptions", |p| {
+        refuse_other_than(p, "Configured", "false")
+    })?;
+    params.structure("EnclaveOptions", |p| {
+        refuse_other_than(p, "Enabled", "false")
+    })?;
+    refuse_ipv6(params)
 }
 
 fn take_count(params: &mut Params, name: &str) -> Result<u32, Ec2Error> {

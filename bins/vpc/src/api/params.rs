@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
+use sha2::{Digest, Sha256};
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
 /// Parameters by name, and the path that leads to them.
@@ -52,12 +53,14 @@ impl Params {
         self.values.is_empty()
     }
 
-    /// All of them as one text, for comparing calls.
+    /// The SHA-256 of all of them in hexadecimal, for comparing calls.
     pub(super) fn fingerprint(&self) -> String {
-        let each = self.values.iter();
-        each.fold(String::new(), |text, (name, value)| {
-            format!("{text}{name}={value:?}&")
-        })
+        let mut hash = Sha256::new();
+        for (name, value) in &self.values {
+            hash.update(format!("{name:?}={value:?}&"));
+        }
+        let digest = hash.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Takes a parameter.
@@ -176,6 +179,12 @@ impl Params {
         let value = read(&mut inner)?;
         inner.finish()?;
         Ok(value)
+    }
+
+    /// Takes and drops `name`, `name.x`, `name.1.x` and so on: what has no effect here.
+    pub(super) fn ignore(&mut self, name: &str) {
+        self.text(name);
+        self.take_prefixed(&format!("{name}."));
     }
 
     /// Refuses what nobody read.

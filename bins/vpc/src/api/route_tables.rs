@@ -68,7 +68,7 @@ static FILTERS: FilterTable<RouteTable> = FilterTable {
         }),
         ("vpc-id", |_, table| vec![table.vpc.to_string()]),
     ],
-    tags: |table| Some(&table.tags),
+    tags: Some(|table| &table.tags),
 };
 
 /// DescribeRouteTables.

@@ -42,7 +42,7 @@ static FILTERS: FilterTable<Subnet> = FilterTable {
         ("subnet-id", |_, subnet| vec![subnet.id.to_string()]),
         ("vpc-id", |_, subnet| vec![subnet.vpc.to_string()]),
     ],
-    tags: |subnet| Some(&subnet.tags),
+    tags: Some(|subnet| &subnet.tags),
 };
 
 /// DescribeSubnets.

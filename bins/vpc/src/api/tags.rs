@@ -97,6 +97,8 @@ struct Entry {
     kind: &'static str,
     key: String,
     value: String,
+    /// The tag by itself, for filters by tag.
+    alone: Tags,
 }
 
 impl From<TagEntry<'_>> for Entry {
@@ -106,6 +108,7 @@ impl From<TagEntry<'_>> for Entry {
             kind: entry.kind,
             key: entry.key.to_owned(),
             value: entry.value.to_owned(),
+            alone: Tags::from([(entry.key.to_owned(), entry.value.to_owned())]),
         }
     }
 }
@@ -117,7 +120,7 @@ static FILTERS: FilterTable<Entry> = FilterTable {
         ("resource-type", |_, entry| vec![entry.kind.to_owned()]),
         ("value", |_, entry| vec![entry.value.clone()]),
     ],
-    tags: |_| None,
+    tags: Some(|entry| &entry.alone),
 };
 
 /// DescribeTags.

@@ -32,7 +32,7 @@ static FILTERS: FilterTable<Vpc> = FilterTable {
         ("state", |_, _| vec!["available".to_owned()]),
         ("vpc-id", |_, vpc| vec![vpc.id.to_string()]),
     ],
-    tags: |vpc| Some(&vpc.tags),
+    tags: Some(|vpc| &vpc.tags),
 };
 
 /// DescribeVpcs.

@@ -47,6 +47,11 @@ fn every_refusal_of_the_catalogue_has_its_code() {
 }
 
 #[test]
+fn requests_say_what_ec2_lets_them_say() {
+    run("vpc_requests.py");
+}
+
+#[test]
 fn waiters_and_paginators_work() {
     run("vpc_waiters.py");
 }

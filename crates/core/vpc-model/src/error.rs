@@ -63,6 +63,7 @@ error_codes! {
     CannotDelete "CannotDelete" 400,
     DependencyViolation "DependencyViolation" 400,
     DryRunOperation "DryRunOperation" 412,
+    FilterLimitExceeded "FilterLimitExceeded" 400,
     FlowLogAlreadyExists "FlowLogAlreadyExists" 400,
     IdempotentParameterMismatch "IdempotentParameterMismatch" 400,
     IncorrectInstanceState "IncorrectInstanceState" 400,
