@@ -24,7 +24,7 @@ mod tests {
     struct Failed {
         what: &'static str,
         #[source]
-        cause: Option<Box<Failed>>,
+        cause: Option<Box<Self>>,
     }
 
     #[test]
