@@ -17,7 +17,7 @@ use underlay_netlink::{
     sysctl,
 };
 use underlay_netplan::{
-    Object, Op, Plan, PodWiring,
+    Op, Plan, PodWiring,
     numbers::{POD_GROUP, RETIRED_GROUP},
 };
 
@@ -61,7 +61,7 @@ impl<'a> Execution<'a> {
     ) -> Result<(), (KernelError, Vec<KernelError>)> {
         let mut done = Vec::new();
         let mut failed = None;
-        for group in groups(&plan.0) {
+        for group in plan.batches() {
             for (op, answer) in group.iter().zip(self.run_group(group)) {
                 match answer {
                     Ok(()) => done.push(op),
@@ -81,16 +81,16 @@ impl<'a> Execution<'a> {
     /// Carries out all of the plan that can be; returns what failed.
     pub(super) fn all_possible(&mut self, plan: &Plan) -> Vec<KernelError> {
         let mut errors = Vec::new();
-        for group in groups(&plan.0) {
+        for group in plan.batches() {
             errors.extend(self.run_group(group).into_iter().filter_map(Result::err));
         }
         errors
     }
 
-    /// Carries out operations that [`groups`] put together.
+    /// Carries out operations of one of the plan's batches.
     fn run_group(&mut self, ops: &[Op]) -> Vec<Result<(), KernelError>> {
         if let [op] = ops
-            && change_of(op).is_none()
+            && op.change().is_none()
         {
             return vec![self.run_single(op)];
         }
@@ -111,7 +111,7 @@ impl<'a> Execution<'a> {
 
     /// The change that an operation asks for; none if its device is gone and the object with it.
     fn translate<'o>(&mut self, op: &'o Op) -> Result<Option<Change<'o>>, KernelError> {
-        let Some((object, is_add)) = change_of(op) else {
+        let Some((object, is_add)) = op.change() else {
             return Ok(None);
         };
         let index = match object.device() {
@@ -134,7 +134,7 @@ impl<'a> Execution<'a> {
         let (mut elements, mut requests) = (Vec::new(), Vec::new());
         let mut is_add = false;
         for (position, change) in changes {
-            debug_assert!(change_of(change.op).is_some(), "only objects are grouped");
+            debug_assert!(change.op.change().is_some(), "only objects are grouped");
             is_add = change.is_add;
             match change.wanted {
                 Wanted::Element(element) => elements.push((position, element)),
@@ -271,35 +271,6 @@ impl<'a> Execution<'a> {
         self.indices.insert(device.to_owned(), index);
         Ok(index)
     }
-}
-
-/// Whether the operation adds or removes an object.
-fn change_of(op: &Op) -> Option<(&Object, bool)> {
-    match op {
-        Op::Add(object) => Some((object, true)),
-        Op::Remove(object) => Some((object, false)),
-        _ => None,
-    }
-}
-
-/// What of an object goes to nftables, what to rtnetlink: only like with like is sent together,
-/// so that the order of the plan holds.
-fn is_element(object: &Object) -> bool {
-    matches!(
-        object,
-        Object::Eni { .. }
-            | Object::PodExplicit { .. }
-            | Object::PodMark { .. }
-            | Object::PodPolicy { .. }
-    )
-}
-
-/// The operations in runs that can be sent together.
-fn groups(ops: &[Op]) -> impl Iterator<Item = &[Op]> {
-    ops.chunk_by(|one, next| match (change_of(one), change_of(next)) {
-        (Some((one, add)), Some((next, too))) => add == too && is_element(one) == is_element(next),
-        _ => false,
-    })
 }
 
 fn no_device(op: &'static str, object: &str) -> KernelError {

@@ -82,6 +82,18 @@ pub enum Object {
 }
 
 impl Object {
+    /// Whether nftables holds the object, and not the routing tables.
+    #[must_use]
+    pub const fn is_element(&self) -> bool {
+        matches!(
+            self,
+            Self::Eni { .. }
+                | Self::PodExplicit { .. }
+                | Self::PodMark { .. }
+                | Self::PodPolicy { .. }
+        )
+    }
+
     /// The device that the object is about, if it is about one.
     #[must_use]
     pub fn device(&self) -> Option<&str> {

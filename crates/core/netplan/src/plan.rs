@@ -40,6 +40,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// The object that the operation adds (`true`) or removes, if it does.
+    #[must_use]
+    pub fn change(&self) -> Option<(&Object, bool)> {
+        match self {
+            Self::Add(object) => Some((object, true)),
+            Self::Remove(object) => Some((object, false)),
+            _ => None,
+        }
+    }
+
     /// What takes the operation back. `None` where that is not needed (the inside of a pod goes
     /// with its device) or not wanted (what all pods share stays).
     #[must_use]
@@ -98,6 +108,20 @@ impl fmt::Display for Op {
 /// Operations in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan(pub Vec<Op>);
+
+impl Plan {
+    /// The operations in runs that can be sent to the kernel together: only like with like, so that
+    /// the order of the plan holds. Each batch is one effect: it is there or it is not.
+    pub fn batches(&self) -> impl Iterator<Item = &[Op]> {
+        self.0
+            .chunk_by(|one, next| match (one.change(), next.change()) {
+                (Some((one, add)), Some((next, too))) => {
+                    add == too && one.is_element() == next.is_element()
+                }
+                _ => false,
+            })
+    }
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

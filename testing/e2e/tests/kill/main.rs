@@ -21,7 +21,9 @@ use std::time::Duration;
 use inject::{Injection, Victim};
 use runtime::Container;
 use state::State;
+use underlay_netplan::{EniSlot, EniWiring, NodeState, Plan, PodWiring, eni::EniInUse, pod};
 use underlay_testkit::{Cluster, ClusterNode, NodeSpec, wait_for_async};
+use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
 
 /// Bounds an endless schedule.
 const CALLS_MAX: u32 = 40;
@@ -113,19 +115,53 @@ async fn agent_schedule(cluster: &mut Cluster, baseline: &State, command: &str, 
     panic!("{command}: the agent dies for ever at {kind}")
 }
 
+/// How many batches the plans to wire and to unwire a pod of the default set have.
+fn batches_of_a_pod() -> (u32, u32) {
+    let eni = EniInUse {
+        wiring: EniWiring {
+            slot: EniSlot::PRIMARY,
+            eni: EniId::from_serial(1),
+            mac: Mac::local(1),
+            address: None,
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            groups: PoolGroups::Default,
+            mtu: 9001,
+        },
+        device: "eth0".to_owned(),
+    };
+    let pod = PodWiring {
+        key: LeaseKey {
+            network: "underlay".parse().unwrap(),
+            container: "victim".parse().unwrap(),
+            ifname: "eth0".parse().unwrap(),
+        },
+        address: [10, 0, 0, 5].into(),
+        eni: EniSlot::PRIMARY,
+        groups: PoolGroups::Default,
+        mtu: 9001,
+    };
+    let mut state = NodeState::default();
+    state.insert_eni(eni);
+    let count = |plan: &Plan| u32::try_from(plan.batches().count()).unwrap();
+    let wiring = count(&pod::wire(&state, &pod).unwrap());
+    (wiring, count(&pod::unwire(&state, &pod)))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_killed_at_any_effect_leaks_and_doubles_nothing() {
     let (mut cluster, baseline) = quiet_cluster("e2e-kill-agent").await;
-    // What each command does at the least: its netlink batches, a record of intent and one of
+    // What each command does at the least: the batches of its plan, a record of intent and one of
     // outcome, and for an ADD the way into the pod.
+    let (wiring, unwiring) = batches_of_a_pod();
     for (command, kind, least) in [
-        ("ADD", "sendto", 6),
+        ("ADD", "sendto", wiring),
         ("ADD", "write", 2),
         ("ADD", "setns", 1),
-        ("DEL", "sendto", 2),
+        ("DEL", "sendto", unwiring),
         ("DEL", "write", 2),
     ] {
         let deaths = agent_schedule(&mut cluster, &baseline, command, kind).await;
+        println!("{command}: killed at {deaths} calls of {kind}, at least {least} wanted");
         assert!(deaths >= least, "{command}: only {deaths} calls of {kind}");
     }
     cluster.stop().unwrap();
