@@ -6,7 +6,6 @@
 
 mod groups;
 mod mistakes;
-mod ports;
 mod sections;
 
 use std::{
@@ -16,7 +15,7 @@ use std::{
 
 pub use groups::{AllowedGroups, AllowedTag};
 pub use mistakes::{ConfigError, Mistake};
-pub use ports::{NodePort, NodePortError, TransportProtocol};
+use underlay_netplan::NodePort;
 
 /// Where the configuration is read from unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/underlay/agent.toml";

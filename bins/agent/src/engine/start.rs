@@ -102,7 +102,7 @@ pub(super) fn start(
     let (device, mtu) = primary_device(&found)?;
     kernel.setup_node(&KernelFacts {
         primary_device: device,
-        open_ports: open_ports(&config),
+        open_ports: config.security_groups.open_node_ports.clone(),
     })?;
     run(Parts {
         config,
@@ -364,22 +364,4 @@ fn promises(state: &State, cooldown: Duration) -> (Vec<Lease>, Vec<Cooldown>) {
         })
     });
     (leases.collect(), cooldowns.collect())
-}
-
-fn open_ports(config: &EngineConfig) -> Vec<underlay_netplan::NodePort> {
-    use crate::config::TransportProtocol;
-    config
-        .security_groups
-        .open_node_ports
-        .iter()
-        .flat_map(|range| {
-            let protocol = match range.protocol() {
-                TransportProtocol::Tcp => underlay_netplan::Protocol::Tcp,
-                TransportProtocol::Udp => underlay_netplan::Protocol::Udp,
-            };
-            range
-                .ports()
-                .map(move |port| underlay_netplan::NodePort { protocol, port })
-        })
-        .collect()
 }

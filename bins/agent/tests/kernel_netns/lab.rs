@@ -297,7 +297,7 @@ pub(crate) fn kernel_of(node: &OwnedFd) -> Kernel {
 pub(crate) fn facts() -> NodeFacts {
     NodeFacts {
         primary_device: "ens5".to_owned(),
-        open_ports: vec![format!("{OPEN_PORT}/tcp").parse().unwrap()],
+        open_ports: vec![format!("tcp/{OPEN_PORT}").parse().unwrap()],
     }
 }
 

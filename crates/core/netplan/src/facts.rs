@@ -1,13 +1,13 @@
 //! What a plan is made from.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
 
 use crate::{
-    names,
+    NodePort, names,
     numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
 };
 
@@ -18,72 +18,6 @@ pub struct NodeFacts {
     pub primary_device: String,
     /// Ports of the node that pods with an explicit group set may open connections to.
     pub open_ports: Vec<NodePort>,
-}
-
-/// A port of the node, for example `53/udp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct NodePort {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The port.
-    pub port: u16,
-}
-
-/// A protocol with ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// Why a text is not a [`NodePort`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a port like 53/udp or 9100/tcp")]
-pub struct NodePortError(pub String);
-
-impl FromStr for NodePort {
-    type Err = NodePortError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || NodePortError(text.to_owned());
-        let (port, protocol) = text.split_once('/').ok_or_else(error)?;
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => return Err(error()),
-        };
-        match port.parse() {
-            Ok(port) if port != 0 => Ok(Self { protocol, port }),
-            _ => Err(error()),
-        }
-    }
-}
-
-impl TryFrom<String> for NodePort {
-    type Error = NodePortError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<NodePort> for String {
-    fn from(port: NodePort) -> Self {
-        port.to_string()
-    }
-}
-
-impl fmt::Display for NodePort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        write!(f, "{}/{protocol}", self.port)
-    }
 }
 
 /// The place of an ENI on its node, which gives it its mark and its table. It follows from where
@@ -231,15 +165,5 @@ mod tests {
             })
         );
         assert_eq!(EniSlot::new(0, 0), Ok(EniSlot::PRIMARY));
-    }
-
-    #[test]
-    fn node_ports_round_trip_and_others_are_refused() {
-        for text in ["53/udp", "1/tcp", "65535/tcp"] {
-            assert_eq!(text.parse::<NodePort>().unwrap().to_string(), text);
-        }
-        for text in ["", "53", "0/tcp", "65536/tcp", "53/sctp", "/udp", "53/udp/"] {
-            assert!(text.parse::<NodePort>().is_err(), "{text:?}");
-        }
     }
 }

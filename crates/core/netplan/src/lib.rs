@@ -21,6 +21,7 @@ pub mod eni;
 mod facts;
 pub mod names;
 pub mod node;
+mod node_port;
 pub mod numbers;
 mod object;
 mod plan;
@@ -29,9 +30,8 @@ mod ruleset;
 pub mod set_chain;
 mod state;
 
-pub use facts::{
-    EniSlot, EniWiring, NodeFacts, NodePort, NodePortError, PodWiring, Protocol, SlotOutOfRange,
-};
+pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};
+pub use node_port::{NodePort, NodePortError, Protocol};
 pub use object::{Object, Route, Target};
 pub use plan::{Op, Plan};
 pub use state::NodeState;

@@ -1,7 +1,7 @@
 //! The text of the node's nftables table.
 
 use crate::{
-    NodeFacts, Protocol,
+    NodeFacts,
     numbers::{
         ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
         POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
@@ -93,11 +93,8 @@ fn rules(facts: &NodeFacts) -> Vec<(&'static str, String)> {
         ("guarded", "ct state established,related accept".to_owned()),
     ];
     rules.extend(facts.open_ports.iter().map(|port| {
-        let protocol = match port.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        ("guarded", format!("{protocol} dport {} accept", port.port))
+        let rule = format!("{} dport {} accept", port.protocol(), port.range());
+        ("guarded", rule)
     }));
     rules.push(("guarded", "drop".to_owned()));
     // Only pods of one set reach each other directly; a pod of the default set has no entry.

@@ -63,7 +63,9 @@ fn state() -> NodeState {
 fn the_node_is_made_ready() {
     let facts = NodeFacts {
         primary_device: "ens5".to_owned(),
-        open_ports: vec!["53/udp".parse().unwrap(), "53/tcp".parse().unwrap()],
+        open_ports: ["udp/53", "tcp/53", "udp/8000-8100"]
+            .map(|ports| ports.parse().unwrap())
+            .into(),
     };
     insta::assert_snapshot!("node_setup", node::setup(&facts));
     insta::assert_snapshot!("node_teardown", node::teardown());

@@ -1,20 +1,29 @@
-//! Ports of the node that pods with an explicit security-group set may reach.
+//! Ports of the node that pods with an explicit group set may open connections to.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr};
+use std::{fmt, str::FromStr};
 
-/// A transport protocol with ports.
+/// A protocol with ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TransportProtocol {
+pub enum Protocol {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
 /// A range of ports of one protocol, written `tcp/53` or `udp/8000-8100`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePort {
-    protocol: TransportProtocol,
+    protocol: Protocol,
     first: u16,
     last: u16,
 }
@@ -27,14 +36,17 @@ pub struct NodePortError(pub String);
 impl NodePort {
     /// The protocol.
     #[must_use]
-    pub fn protocol(&self) -> TransportProtocol {
+    pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The ports, never empty.
-    #[must_use]
-    pub fn ports(&self) -> RangeInclusive<u16> {
-        self.first..=self.last
+    /// The ports as nftables writes them: one, or the first and the last with a dash between.
+    pub(crate) fn range(&self) -> String {
+        if self.first == self.last {
+            self.first.to_string()
+        } else {
+            format!("{}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -45,8 +57,8 @@ impl FromStr for NodePort {
         let error = || NodePortError(text.to_owned());
         let (protocol, ports) = text.split_once('/').ok_or_else(error)?;
         let protocol = match protocol {
-            "tcp" => TransportProtocol::Tcp,
-            "udp" => TransportProtocol::Udp,
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
             _ => return Err(error()),
         };
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
@@ -69,14 +81,37 @@ impl FromStr for NodePort {
 
 impl fmt::Display for NodePort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.protocol {
-            TransportProtocol::Tcp => "tcp/",
-            TransportProtocol::Udp => "udp/",
-        })?;
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
+        write!(f, "{}/{}", self.protocol, self.range())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_round_trip_and_reject_other_shapes() {
+        for text in ["tcp/53", "tcp/1", "tcp/65535", "udp/1-65535"] {
+            assert_eq!(text.parse::<NodePort>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "53",
+            "53/udp",
+            "tcp",
+            "tcp/",
+            "tcp/0",
+            "tcp/53/",
+            "sctp/1",
+            "tcp/2-1",
+            "tcp/+1",
+            "tcp/65536",
+            "tcp/1-",
+        ] {
+            assert_eq!(
+                text.parse::<NodePort>(),
+                Err(NodePortError(text.to_owned()))
+            );
         }
     }
 }
