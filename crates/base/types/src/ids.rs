@@ -102,6 +102,10 @@ resource_ids! {
     SecurityGroupId "sg-",
     /// A rule of a security group.
     SecurityGroupRuleId "sgr-",
+    /// The association of an IPv6 CIDR block with a subnet.
+    SubnetCidrAssociationId "subnet-cidr-assoc-",
+    /// A part of a subnet's addresses kept for one use.
+    SubnetCidrReservationId "scr-",
     /// A subnet.
     SubnetId "subnet-",
     /// The association of a CIDR block with a VPC.

@@ -21,8 +21,8 @@ pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{
     AttachmentId, EniId, FlowLogId, ImageId, InstanceId, ReservationId, ResourceIdError,
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
-    VpcCidrAssociationId, VpcId,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};

@@ -36,11 +36,11 @@ pub use model::{
     Model, RuleSpec, TagEntry, V4Request, check_tags,
 };
 pub use objects::{
-    Attachment, AttachmentHolder, AttachmentStatus, BootMode, Eni, EniAddresses, EniStatus,
-    FlowLog, FlowLogResource, Image, Instance, InstanceState, InterfaceType, MetadataOptions,
-    PortRange, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
-    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, TrafficType, Vpc,
-    VpcCidrAssociation,
+    Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState, Eni, EniAddresses,
+    EniStatus, FlowLog, FlowLogResource, Image, Instance, InstanceState, InterfaceType,
+    MetadataOptions, PortRange, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget,
+    Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
+    TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;
 pub use throttle::{Budget, Throttle, call_latency};

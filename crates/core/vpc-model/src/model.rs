@@ -22,7 +22,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use underlay_types::{
@@ -221,7 +221,8 @@ impl Model {
 
     /// The interface of a VPC that has an address, itself or within a prefix.
     #[must_use]
-    pub fn eni_by_address(&self, vpc: &VpcId, address: Ipv4Addr) -> Option<&Eni> {
+    pub fn eni_by_address(&self, vpc: &VpcId, address: impl Into<IpAddr>) -> Option<&Eni> {
+        let address = address.into();
         self.enis
             .values()
             .find(|eni| &eni.vpc == vpc && eni.addresses.contains(address))

@@ -15,5 +15,7 @@ pub use flow_log::{FlowLog, FlowLogResource, TrafficType};
 pub use group::{PortRange, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup};
 pub use image::{BootMode, Image};
 pub use instance::{Instance, InstanceState, MetadataOptions};
-pub use network::{Subnet, Vpc, VpcCidrAssociation};
+pub use network::{
+    CidrState, Subnet, SubnetCidrAssociation, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+};
 pub use route_table::{Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget};

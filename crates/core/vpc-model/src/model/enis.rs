@@ -91,6 +91,9 @@ impl Model {
             primary,
             secondary: assigned.addresses,
             prefixes: assigned.prefixes,
+            v6: Vec::new(),
+            primary_v6: None,
+            v6_prefixes: Vec::new(),
         };
         Ok(Eni {
             id: EniId::from_serial(plan.rng.next()),
@@ -156,6 +159,7 @@ impl Model {
                 primary,
                 secondary,
                 prefixes,
+                ..
             } = eni.addresses;
             pool.release(primary.into());
             secondary

@@ -41,8 +41,10 @@ impl Model {
             id: id.clone(),
             vpc: vpc.clone(),
             cidr,
+            v6: None,
             zone,
             map_public_ip_on_launch: false,
+            assign_v6_on_creation: false,
             tags,
         };
         self.subnets.insert(id.clone(), subnet);

@@ -3,6 +3,8 @@
 mod invariants;
 mod requests;
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 
 use self::invariants::check_invariants;

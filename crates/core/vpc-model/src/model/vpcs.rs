@@ -7,8 +7,9 @@ use underlay_types::{
 };
 
 use crate::{
-    Change, Ec2Error, ErrorCode, Model, Route, RouteTable, RouteTableAssociation, RouteTarget,
-    Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Tags, Vpc, VpcCidrAssociation,
+    Change, CidrState, Ec2Error, ErrorCode, Model, Route, RouteTable, RouteTableAssociation,
+    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Tags, Vpc,
+    VpcCidrAssociation,
 };
 
 impl Model {
@@ -36,7 +37,9 @@ impl Model {
             cidrs: vec![VpcCidrAssociation {
                 id: association,
                 cidr,
+                state: CidrState::Associated,
             }],
+            v6_cidrs: Vec::new(),
             main_route_table,
             default_group,
             dns_support: true,

@@ -1,8 +1,8 @@
 //! Elastic network interfaces and their attachments.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_types::{
     AttachmentId, EniId, InstanceId, Mac, SecurityGroupId, SubnetId, Timestamp, VpcId,
 };
@@ -51,21 +51,51 @@ pub struct EniAddresses {
     pub secondary: Vec<Ipv4Addr>,
     /// The /28 prefixes, in the order in which they were assigned.
     pub prefixes: Vec<Ipv4Net>,
+    /// The IPv6 addresses, in the order in which they were assigned.
+    pub v6: Vec<Ipv6Addr>,
+    /// The one of `v6` that stays while the interface is attached, if there is such a one.
+    pub primary_v6: Option<Ipv6Addr>,
+    /// The /80 prefixes, in the order in which they were assigned.
+    pub v6_prefixes: Vec<Ipv6Net>,
 }
 
 impl EniAddresses {
     /// Whether `address` is one of these, or within one of the prefixes.
     #[must_use]
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        self.primary == address
-            || self.secondary.contains(&address)
-            || self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
+        match address.into() {
+            IpAddr::V4(address) => {
+                self.primary == address
+                    || self.secondary.contains(&address)
+                    || self.prefixes.iter().any(|prefix| prefix.contains(&address))
+            }
+            IpAddr::V6(address) => {
+                self.v6.contains(&address)
+                    || self
+                        .v6_prefixes
+                        .iter()
+                        .any(|prefix| prefix.contains(&address))
+            }
+        }
     }
 
-    /// How many of the interface's address slots are taken: a prefix takes one.
+    /// The addresses of both families, the primary one first; none of the prefixes' members.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = std::iter::once(self.primary).chain(self.secondary.iter().copied());
+        let v6 = self.v6.iter().copied();
+        v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6))
+    }
+
+    /// How many of the interface's IPv4 slots are taken: a prefix takes one.
     #[must_use]
     pub fn slots(&self) -> usize {
         1 + self.secondary.len() + self.prefixes.len()
+    }
+
+    /// How many of the interface's IPv6 slots are taken: a prefix takes one.
+    #[must_use]
+    pub fn v6_slots(&self) -> usize {
+        self.v6.len() + self.v6_prefixes.len()
     }
 }
 

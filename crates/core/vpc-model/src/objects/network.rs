@@ -1,9 +1,11 @@
 //! VPCs and subnets.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
-use underlay_types::{RouteTableId, SecurityGroupId, SubnetId, VpcCidrAssociationId, VpcId};
+use ipnet::{Ipv4Net, Ipv6Net};
+use underlay_types::{
+    RouteTableId, SecurityGroupId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
+};
 
 use crate::{AvailabilityZone, Tags};
 
@@ -12,8 +14,10 @@ use crate::{AvailabilityZone, Tags};
 pub struct Vpc {
     /// Its id.
     pub id: VpcId,
-    /// Its address blocks, the primary first; at least one.
+    /// Its IPv4 blocks, the primary first; at least one.
     pub cidrs: Vec<VpcCidrAssociation>,
+    /// Its IPv6 blocks, in the order in which they were associated.
+    pub v6_cidrs: Vec<VpcIpv6CidrAssociation>,
     /// The route table of subnets that are associated with no other.
     pub main_route_table: RouteTableId,
     /// The group of interfaces for which no other is named.
@@ -29,18 +33,60 @@ pub struct Vpc {
 impl Vpc {
     /// Whether `address` lies in one of the VPC's blocks.
     #[must_use]
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        self.cidrs.iter().any(|block| block.cidr.contains(&address))
+    pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
+        match address.into() {
+            IpAddr::V4(address) => self.cidrs.iter().any(|block| block.cidr.contains(&address)),
+            IpAddr::V6(address) => {
+                let mut blocks = self.v6_cidrs.iter();
+                blocks.any(|block| block.cidr.contains(&address))
+            }
+        }
     }
 }
 
-/// An address block of a VPC.
+/// An IPv4 block of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VpcCidrAssociation {
     /// The association's id.
     pub id: VpcCidrAssociationId,
     /// The block, /16 to /28.
     pub cidr: Ipv4Net,
+    /// How far associating or disassociating has come.
+    pub state: CidrState,
+}
+
+/// An IPv6 block of a VPC, provided by Amazon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcIpv6CidrAssociation {
+    /// The association's id.
+    pub id: VpcCidrAssociationId,
+    /// The block, a /56.
+    pub cidr: Ipv6Net,
+    /// How far associating or disassociating has come.
+    pub state: CidrState,
+}
+
+/// How far a block's association with a VPC or a subnet has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CidrState {
+    /// Asked for; the block counts as there.
+    Associating,
+    /// Done.
+    Associated,
+    /// Going away; the block counts as gone, and is shown for a while.
+    Disassociating,
+}
+
+impl CidrState {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Associating => "associating",
+            Self::Associated => "associated",
+            Self::Disassociating => "disassociating",
+        }
+    }
 }
 
 /// A subnet. How many of its addresses are free is asked of the model.
@@ -50,14 +96,29 @@ pub struct Subnet {
     pub id: SubnetId,
     /// The VPC it belongs to.
     pub vpc: VpcId,
-    /// Its block, /16 to /28, canonical.
+    /// Its IPv4 block, /16 to /28, canonical.
     pub cidr: Ipv4Net,
+    /// Its IPv6 block.
+    pub v6: Option<SubnetCidrAssociation>,
     /// Its availability zone.
     pub zone: AvailabilityZone,
     /// Attribute `mapPublicIpOnLaunch`: stored, without effect.
     pub map_public_ip_on_launch: bool,
+    /// Attribute `assignIpv6AddressOnCreation`: a new interface gets an IPv6 address.
+    pub assign_v6_on_creation: bool,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// The IPv6 block of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetCidrAssociation {
+    /// The association's id.
+    pub id: SubnetCidrAssociationId,
+    /// The block, a /64 of one of the VPC's.
+    pub cidr: Ipv6Net,
+    /// How far associating or disassociating has come.
+    pub state: CidrState,
 }
 
 impl Subnet {
@@ -65,6 +126,21 @@ impl Subnet {
     #[must_use]
     pub fn router(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.cidr.network().to_bits() + 1)
+    }
+
+    /// The IPv6 block, unless it is going away.
+    #[must_use]
+    pub fn v6_cidr(&self) -> Option<Ipv6Net> {
+        let held = self.v6.as_ref();
+        held.filter(|held| held.state != CidrState::Disassociating)
+            .map(|held| held.cidr)
+    }
+
+    /// The VPC router's IPv6 address in this subnet: the block's second.
+    #[must_use]
+    pub fn router_v6(&self) -> Option<Ipv6Addr> {
+        let base = self.v6_cidr()?.network().to_bits();
+        Some(Ipv6Addr::from_bits(base + 1))
     }
 
     /// The address this subnet reserves for DNS: the block's third.
