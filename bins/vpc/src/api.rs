@@ -46,6 +46,15 @@ use self::{
 /// The namespace of EC2's answers.
 const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
+/// When a request is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By the VPC's clock, which credentials end by.
+    pub vpc: Timestamp,
+    /// By the machine's, which callers sign by.
+    pub wall: Timestamp,
+}
+
 /// A request that has been read: who calls, and what for.
 pub struct Prepared {
     call: Call,
@@ -71,11 +80,17 @@ impl Prepared {
         self.broad
     }
 
-    /// Runs the call.
+    /// Runs the call at `now`.
     ///
     /// # Errors
     /// The model's refusal.
-    pub fn run(self, model: &mut Model, request_id: &str) -> Result<ApiResponse, Ec2Error> {
+    pub fn run(
+        mut self,
+        model: &mut Model,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Result<ApiResponse, Ec2Error> {
+        self.context.now = now;
         let body = self.call.run(model, &self.context)?;
         let mut xml = Xml::default();
         let Context { action, .. } = &self.context;
@@ -108,9 +123,9 @@ pub fn prepare(
     credentials: &Credentials,
     require_auth: bool,
     model_account: &str,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<Prepared, Ec2Error> {
-    let access_key = auth::authenticate(request, credentials, require_auth, now)?;
+    let access_key = auth::authenticate(request, credentials, require_auth, at)?;
     let form = match request.method.as_str() {
         "GET" => request.query.as_bytes(),
         "POST" if request.body.is_empty() => request.query.as_bytes(),
@@ -157,7 +172,7 @@ pub fn prepare(
     Ok(Prepared {
         call,
         context: Context {
-            now,
+            now: at.vpc,
             action,
             token,
             caller,

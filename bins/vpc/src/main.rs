@@ -9,9 +9,9 @@ use underlay_vpc::{
     control_plane,
     flowlogs::{self, LogsArgs},
     full::{self, FullArgs, RunCommand},
-    serve::{ApiServer, ModelOptions, random_seed},
+    serve::{ApiServer, Clock, ModelOptions, random_seed},
 };
-use underlay_vpc_model::Model;
+use underlay_vpc_model::{Model, Speed};
 
 /// The VPC on one machine.
 #[derive(Debug, Parser)]
@@ -45,6 +45,10 @@ struct ServeArgs {
     /// The account's key pair
     #[arg(long, value_name = "ID:SECRET", value_parser = key_pair)]
     access_key: Option<KeyPair>,
+    /// How fast the VPC's clock goes: 60 makes a minute of a second, 0 leaves it to
+    /// `underlay-vpc clock advance`
+    #[arg(long, value_name = "FACTOR", default_value_t = Speed::REAL)]
+    clock_speed: Speed,
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
@@ -92,7 +96,13 @@ fn main() -> ExitCode {
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.model.config(random_seed())?;
-    let server = ApiServer::new(Model::new(config), args.access_key, args.require_auth);
+    let clock = Clock::new(args.clock_speed);
+    let server = ApiServer::new(
+        Model::new(config),
+        clock,
+        args.access_key,
+        args.require_auth,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -10,7 +10,7 @@ use std::{
     fmt,
     net::TcpListener,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -19,15 +19,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use underlay_types::{InstanceId, Timestamp};
 use underlay_vpc_model::{
-    Change, Ec2Error, ErrorCode, InstanceView, Model, Preset, RoleCredentials, Throttle,
+    Change, Ec2Error, ErrorCode, InstanceView, Model, Preset, RoleCredentials, Speed, Throttle,
     call_latency,
 };
 
+use self::clock::wall_clock;
 use crate::{
-    api::{self, ApiRequest, ApiResponse, Credentials, KeyPair, Prepared},
+    api::{self, ApiRequest, ApiResponse, Credentials, KeyPair, Moment, Prepared},
     imds::Metadata,
 };
 
+pub use clock::Clock;
 pub use http::Listening;
 pub use options::{ModelOptions, OptionsError};
 
@@ -53,6 +55,7 @@ pub struct HookError(pub String);
 /// The EC2 API of one account in one Region.
 pub struct ApiServer {
     model: Mutex<Model>,
+    clock: Clock,
     throttle: Mutex<Throttle>,
     credentials: Credentials,
     hook: OnceLock<Box<dyn ChangeHook>>,
@@ -70,12 +73,13 @@ impl fmt::Debug for ApiServer {
 }
 
 impl ApiServer {
-    /// A server for `model`. `own` is the account's key pair; `require_auth` has every signature
+    /// A server for `model`, whose time `clock` shows. `own` is the account's key pair; `require_auth` has every signature
     /// verified, by that key or one of a role.
     #[must_use]
-    pub fn new(model: Model, own: Option<KeyPair>, require_auth: bool) -> Arc<Self> {
+    pub fn new(model: Model, clock: Clock, own: Option<KeyPair>, require_auth: bool) -> Arc<Self> {
         Arc::new(Self {
             model: Mutex::new(model),
+            clock,
             throttle: Mutex::default(),
             credentials: Credentials::new(own),
             hook: OnceLock::new(),
@@ -114,18 +118,64 @@ impl ApiServer {
         look(&self.model.lock())
     }
 
+    /// The VPC's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The VPC's clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Moves the VPC's clock forward, and ends what is over then. Returns what it shows.
+    pub fn advance_clock(&self, by: Duration) -> Timestamp {
+        let now = self.clock.advance(by);
+        self.settle();
+        now
+    }
+
+    /// Has the VPC's clock go at another speed.
+    pub fn set_clock_speed(&self, speed: Speed) {
+        self.clock.set_speed(speed);
+    }
+
+    /// Ends what is over by now.
+    fn settle(&self) {
+        let mut model = self.model.lock();
+        self.tick(&mut model);
+    }
+
+    /// Ends what is over by now, and has the hook carry it out. Nobody is there to hear that it
+    /// could not.
+    fn tick(&self, model: &mut Model) -> Timestamp {
+        // Read under the model's lock: time passes in the order of what happens.
+        let now = self.clock.now();
+        model.tick(now);
+        let changes = model.take_changes();
+        if let Err(error) = self.carry_out(model, changes) {
+            tracing::error!(%error, "a transition was not carried out");
+        }
+        now
+    }
+
+    fn carry_out(&self, model: &Model, changes: Vec<Change>) -> Result<(), HookError> {
+        match self.hook.get() {
+            Some(hook) if !changes.is_empty() => hook.on_changes(model, changes),
+            _ => Ok(()),
+        }
+    }
+
     /// Acts on the model without a call, and has the hook carry out what changed.
     ///
     /// # Errors
     /// The hook's.
     pub fn change<R>(&self, act: impl FnOnce(&mut Model, Timestamp) -> R) -> Result<R, HookError> {
         let mut model = self.model.lock();
-        let result = act(&mut model, now());
+        let now = self.tick(&mut model);
+        let result = act(&mut model, now);
         let changes = model.take_changes();
-        let carried_out = match self.hook.get() {
-            Some(hook) if !changes.is_empty() => hook.on_changes(&model, changes),
-            _ => Ok(()),
-        };
+        let carried_out = self.carry_out(&model, changes);
         drop(model);
         self.deadline.notify_one();
         carried_out.map(|()| result)
@@ -154,7 +204,10 @@ impl ApiServer {
             &self.credentials,
             self.require_auth,
             account.as_str(),
-            now(),
+            Moment {
+                vpc: self.now(),
+                wall: wall_clock(),
+            },
         )?;
         let latency = self.admit(&prepared)?;
         tracing::debug!(action = prepared.action(), "call");
@@ -174,11 +227,12 @@ impl ApiServer {
         request_id: &str,
     ) -> Result<Result<ApiResponse, Ec2Error>, HookError> {
         let Some(hook) = self.hook.get().filter(|_| prepared.may_change()) else {
-            return self.change(|model, _| prepared.run(model, request_id));
+            return self.change(|model, now| prepared.run(model, request_id, now));
         };
         let mut model = self.model.lock();
+        let now = self.tick(&mut model);
         let before = model.clone();
-        let result = prepared.run(&mut model, request_id);
+        let result = prepared.run(&mut model, request_id, now);
         let changes = model.take_changes();
         let mut carried_out = Ok(());
         if !changes.is_empty() {
@@ -204,7 +258,7 @@ impl ApiServer {
         }
         self.throttle
             .lock()
-            .admit(prepared.action(), prepared.is_broad(), now())?;
+            .admit(prepared.action(), prepared.is_broad(), self.now())?;
         let [luck, ..] = random();
         Ok(call_latency(prepared.action(), luck))
     }
@@ -245,6 +299,10 @@ impl Metadata for ApiServer {
         self.read(|model| InstanceView::of(model, instance))
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn credentials(&self, instance: &InstanceId, role: &str, now: Timestamp) -> RoleCredentials {
         self.role_credentials(instance, role, now)
     }
@@ -257,14 +315,6 @@ pub fn random_seed() -> u64 {
         .iter()
         .take(8)
         .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
-}
-
-/// The Unix clock.
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::ZERO + since
 }
 
 /// The kernel's random bytes. It always has some once the machine is up.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use underlay_types::Timestamp;
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
-use super::{credentials::Credentials, request::ApiRequest};
+use super::{Moment, credentials::Credentials, request::ApiRequest};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far the caller's clock may be from ours.
@@ -35,7 +35,7 @@ pub(super) fn authenticate(
     request: &ApiRequest,
     credentials: &Credentials,
     verify: bool,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<String, Ec2Error> {
     let Some(header) = request.header("authorization") else {
         return Err(failure(
@@ -44,7 +44,7 @@ pub(super) fn authenticate(
     };
     let signature = parse(header)?;
     if verify {
-        check(request, &signature, credentials, now)?;
+        check(request, &signature, credentials, at)?;
     }
     Ok(signature.access_key.to_owned())
 }
@@ -86,10 +86,10 @@ fn check(
     request: &ApiRequest,
     signature: &Signature<'_>,
     credentials: &Credentials,
-    now: Timestamp,
+    at: Moment,
 ) -> Result<(), Ec2Error> {
     let known = credentials
-        .find(signature.access_key, now)
+        .find(signature.access_key, at.vpc)
         .ok_or_else(|| failure("AWS was not able to validate the provided access credentials"))?;
     if known.token.as_deref() != request.header("x-amz-security-token") {
         return Err(failure(
@@ -97,7 +97,7 @@ fn check(
         ));
     }
     let date = request.header("x-amz-date").unwrap_or_default();
-    check_date(date, signature.scope, now)?;
+    check_date(date, signature.scope, at.wall)?;
     let to_sign = format!(
         "{ALGORITHM}\n{date}\n{}\n{}",
         signature.scope,

@@ -1,6 +1,6 @@
 //! ENIs in plain namespaces: databases, load balancers and the like, outside any cluster.
 
-use std::{net::Ipv4Addr, path::PathBuf, time::SystemTime};
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, chain};
@@ -72,13 +72,9 @@ pub(super) fn place(
     name: &str,
     owner: &str,
 ) -> Result<Placed, Refusal> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = underlay_types::Timestamp::ZERO + now;
     let given = vpc
         .api
-        .change(|model, _| model.give_to_external(eni, owner, now));
+        .change(|model, now| model.give_to_external(eni, owner, now));
     given
         .map_err(|error| Refusal::failed(&error))?
         .map_err(refused)?;

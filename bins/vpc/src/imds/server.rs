@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -23,10 +23,13 @@ const CONNECTIONS: usize = 1024;
 /// How long to wait after a failed accept, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the service shows. Both are asked anew for every request and must not block for long.
+/// What the service shows. All is asked anew for every request and must not block for long.
 pub trait Metadata: Send + Sync + 'static {
     /// The instance as it is to be shown now; `None` once it is gone.
     fn view(&self, instance: &InstanceId) -> Option<InstanceView>;
+
+    /// The time that tokens and credentials end by.
+    fn now(&self) -> Timestamp;
 
     /// Credentials of the instance's role that the API accepts, valid for some hours.
     ///
@@ -73,7 +76,7 @@ impl MetadataServer {
         caller: &Caller,
         request: &ImdsRequest<'_>,
     ) -> io::Result<Option<ImdsResponse>> {
-        let now = wall_clock();
+        let now = self.metadata.now();
         let Some(view) = self.metadata.view(&caller.instance) else {
             return Ok(None);
         };
@@ -161,11 +164,6 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<Ac
         .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, slot))
-}
-
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Timestamp::ZERO + since.unwrap_or_default()
 }
 
 fn entropy() -> io::Result<[u8; TOKEN_ENTROPY_BYTES]> {

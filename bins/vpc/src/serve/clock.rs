@@ -1,10 +1,104 @@
-//! The clock that ends what is under way.
+//! The clock that everything which ends by itself goes by, and that ends it.
 
-use tokio::time::sleep;
+use std::{
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
-use underlay_vpc_model::Model;
+use underlay_types::Timestamp;
+use underlay_vpc_model::{Model, Speed, VirtualClock};
 
-use super::{ApiServer, now};
+use super::ApiServer;
+
+/// The VPC's clock, read from the machine's.
+pub struct Clock {
+    started: Instant,
+    clock: Mutex<VirtualClock>,
+    /// Sent to when the clock was moved or goes at another speed.
+    moved: watch::Sender<()>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clock {
+    /// A clock that shows the machine's time now.
+    #[must_use]
+    pub fn new(speed: Speed) -> Self {
+        Self::showing(wall_clock(), speed)
+    }
+
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn showing(now: Timestamp, speed: Speed) -> Self {
+        Self {
+            started: Instant::now(),
+            clock: Mutex::new(VirtualClock::new(Timestamp::ZERO, now, speed)),
+            moved: watch::Sender::new(()),
+        }
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        self.clock.lock().at(self.real())
+    }
+
+    /// How it goes.
+    pub fn speed(&self) -> Speed {
+        self.clock.lock().speed()
+    }
+
+    /// Has it go at another speed.
+    pub(super) fn set_speed(&self, speed: Speed) {
+        self.clock.lock().set_speed(speed, self.real());
+        self.moved.send_replace(());
+    }
+
+    /// Moves it forward. Returns what it shows then.
+    pub(super) fn advance(&self, by: Duration) -> Timestamp {
+        let now = self.clock.lock().advance(by, self.real());
+        self.moved.send_replace(());
+        now
+    }
+
+    /// Waits until it shows `deadline`.
+    pub async fn wait_until(&self, deadline: Timestamp) {
+        let mut moved = self.moved.subscribe();
+        loop {
+            let wait = self.clock.lock().wait(deadline, self.real());
+            let due = async {
+                match wait {
+                    Some(wait) => sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => return,
+                // The sender lives as long as this borrow of it.
+                _ = moved.changed() => {}
+            }
+        }
+    }
+
+    /// The machine's monotonic clock, from this clock's start.
+    fn real(&self) -> Timestamp {
+        Timestamp::ZERO + self.started.elapsed()
+    }
+}
+
+/// The machine's Unix clock.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::ZERO + since.unwrap_or_default()
+}
 
 /// Ticks the model at its deadlines, until `stop`.
 pub(super) async fn run(server: &ApiServer, stop: &CancellationToken) {
@@ -12,7 +106,7 @@ pub(super) async fn run(server: &ApiServer, stop: &CancellationToken) {
         let deadline = server.read(Model::next_deadline);
         let due = async {
             match deadline {
-                Some(deadline) => sleep(deadline.saturating_since(now())).await,
+                Some(deadline) => server.clock.wait_until(deadline).await,
                 None => std::future::pending().await,
             }
         };
@@ -22,9 +116,6 @@ pub(super) async fn run(server: &ApiServer, stop: &CancellationToken) {
             () = due => {}
         }
         // A hook may take its time: keep the runtime's other tasks going.
-        let ticked = tokio::task::block_in_place(|| server.change(Model::tick));
-        if let Err(error) = ticked {
-            tracing::error!(%error, "a transition was not carried out");
-        }
+        tokio::task::block_in_place(|| server.settle());
     }
 }

@@ -70,6 +70,11 @@ impl Drop for Service {
 }
 
 impl Metadata for Instance {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        Timestamp::ZERO + since.unwrap()
+    }
+
     fn view(&self, instance: &InstanceId) -> Option<InstanceView> {
         Some(InstanceView {
             id: instance.clone(),

@@ -11,6 +11,7 @@
 
 mod address_pool;
 mod change;
+mod clock;
 mod config;
 mod error;
 mod image_list;
@@ -24,6 +25,7 @@ mod throttle;
 mod verdict;
 
 pub use change::Change;
+pub use clock::{Speed, SpeedError, VirtualClock};
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
 pub use error::{Ec2Error, ErrorCode};
 pub use imds::{

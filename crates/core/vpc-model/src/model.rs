@@ -55,6 +55,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     config: ModelConfig,
+    /// The latest moment that it was told of.
+    now: Timestamp,
     rng: Rng,
     vpcs: BTreeMap<VpcId, Vpc>,
     subnets: BTreeMap<SubnetId, Subnet>,
@@ -84,6 +86,7 @@ impl Model {
             rng: Rng::new(config.seed),
             timings: Timings::of(config.preset),
             config,
+            now: Timestamp::ZERO,
             vpcs: BTreeMap::new(),
             subnets: BTreeMap::new(),
             pools: BTreeMap::new(),

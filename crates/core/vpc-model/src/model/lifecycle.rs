@@ -72,8 +72,10 @@ impl Model {
         self.timers.keys().next().map(|(when, _)| *when)
     }
 
-    /// Ends what is over by `now`, in order.
+    /// Ends what is over by `now`, in order. Whoever acts on the model calls it first: then what
+    /// an action finds depends on its moment alone, not on when somebody last looked.
     pub fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
         while let Some(entry) = self
             .timers
             .first_entry()
