@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use crate::{AddressOrder, rng::Rng};
 
@@ -11,7 +12,7 @@ const PREFIX_SIZE: u32 = 16;
 const PREFIX_LEN: u8 = 28;
 
 /// Which addresses of a subnet are taken: one bit each, the first and last always among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AddressPool {
     cidr: Ipv4Net,
     /// Bit `i % 64` of word `i / 64` is the subnet's address number `i`.

@@ -1,9 +1,10 @@
 //! What a VPC is told before it starts: account, Region, limits, timing.
 
+use serde::{Deserialize, Serialize};
 use underlay_types::AccountId;
 
 /// Everything that is fixed for the life of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelConfig {
     /// The account.
     pub account: AccountId,
@@ -24,7 +25,7 @@ pub struct ModelConfig {
 }
 
 /// One availability zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailabilityZone {
     /// Its name, such as `us-east-1a`.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct AvailabilityZone {
 }
 
 /// How fast things happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preset {
     /// Every transition is over when the call returns; no throttling.
     Instant,
@@ -42,7 +43,7 @@ pub enum Preset {
 }
 
 /// Which free address of a subnet is taken when the caller names none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressOrder {
     /// Any, as EC2 does.
     Random,
@@ -51,7 +52,7 @@ pub enum AddressOrder {
 }
 
 /// Quotas (Amazon VPC User Guide, "Amazon VPC quotas").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// VPCs per Region.
     pub vpcs: usize,

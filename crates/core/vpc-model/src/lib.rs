@@ -19,6 +19,7 @@ mod imds;
 mod instance_type;
 mod model;
 mod objects;
+mod pairs;
 mod rng;
 mod tags;
 mod throttle;

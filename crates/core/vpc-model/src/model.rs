@@ -3,6 +3,7 @@
 mod address_plan;
 mod addresses;
 mod attach;
+mod eni_table;
 mod enis;
 mod flow_logs;
 mod groups;
@@ -25,6 +26,7 @@ use std::{
     net::IpAddr,
 };
 
+use serde::{Deserialize, Serialize};
 use underlay_types::{
     EniId, FlowLogId, ImageId, InstanceId, Mac, RouteTableId, SecurityGroupId, SubnetId, Timestamp,
     VpcId,
@@ -39,6 +41,7 @@ pub use self::{
     tagging::{TagEntry, check_tags},
 };
 use self::{
+    eni_table::EniTable,
     idempotency::Remembered,
     lifecycle::{Timer, Timings},
 };
@@ -52,7 +55,7 @@ use crate::{
 ///
 /// Methods that act take the current time of the Unix clock. They do all of what was asked, or
 /// return an [`Ec2Error`](crate::Ec2Error) and leave the model equal to what it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
     config: ModelConfig,
     /// The latest moment that it was told of.
@@ -63,18 +66,20 @@ pub struct Model {
     pools: BTreeMap<SubnetId, AddressPool>,
     groups: BTreeMap<SecurityGroupId, SecurityGroup>,
     route_tables: BTreeMap<RouteTableId, RouteTable>,
-    enis: BTreeMap<EniId, Eni>,
+    enis: EniTable,
     instances: BTreeMap<InstanceId, Instance>,
     /// Interfaces that have an attachment to the instance, in whatever status.
     attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
     images: BTreeMap<ImageId, Image>,
     flow_logs: BTreeMap<FlowLogId, FlowLog>,
     /// What ends by itself, by when; the number keeps those of one moment in order.
+    #[serde(with = "crate::pairs")]
     timers: BTreeMap<(Timestamp, u64), Timer>,
     timers_set: u64,
     timings: Timings,
     tokens: BTreeMap<String, Remembered>,
     macs_given: u64,
+    #[serde(skip)]
     changes: Vec<Change>,
 }
 
@@ -92,7 +97,7 @@ impl Model {
             pools: BTreeMap::new(),
             groups: BTreeMap::new(),
             route_tables: BTreeMap::new(),
-            enis: BTreeMap::new(),
+            enis: EniTable::default(),
             instances: BTreeMap::new(),
             attached: BTreeMap::new(),
             images: image_list::images()
@@ -112,6 +117,11 @@ impl Model {
     #[must_use]
     pub const fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The interfaces of a subnet, by id.
+    pub fn enis_in<'a>(&'a self, subnet: &'a SubnetId) -> impl Iterator<Item = &'a Eni> {
+        self.enis.of_subnet(subnet)
     }
 
     /// What happened since the last time this was asked, in order.
@@ -160,9 +170,7 @@ impl Model {
 
     /// The interfaces that carry a group, by id: what a rule that names the group matches.
     pub fn members_of<'a>(&'a self, group: &'a SecurityGroupId) -> impl Iterator<Item = &'a Eni> {
-        self.enis
-            .values()
-            .filter(move |eni| eni.groups.contains(group))
+        self.enis.of_group(group)
     }
 
     /// The route tables, by id.
@@ -219,16 +227,13 @@ impl Model {
     /// The interface with an Ethernet address.
     #[must_use]
     pub fn eni_by_mac(&self, mac: Mac) -> Option<&Eni> {
-        self.enis.values().find(|eni| eni.mac == mac)
+        self.enis.by_mac(mac)
     }
 
     /// The interface of a VPC that has an address, itself or within a prefix.
     #[must_use]
     pub fn eni_by_address(&self, vpc: &VpcId, address: impl Into<IpAddr>) -> Option<&Eni> {
-        let address = address.into();
-        self.enis
-            .values()
-            .find(|eni| &eni.vpc == vpc && eni.addresses.contains(address))
+        self.enis.by_address(vpc, address.into())
     }
 
     /// The instances, by id, terminated ones included while they are still shown.

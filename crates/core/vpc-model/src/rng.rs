@@ -1,7 +1,9 @@
 //! The model's own source of ids and random choices.
 
+use serde::{Deserialize, Serialize};
+
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough for names and choices.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rng(u64);
 
 impl Rng {

@@ -150,11 +150,13 @@ impl Model {
         now: Timestamp,
         change: impl FnOnce(&mut EniAddresses),
     ) {
-        if let Some(eni) = self.enis.get_mut(id) {
-            change(&mut eni.addresses);
-            self.changes.push(Change::EniChanged(id.clone()));
-            self.refresh_metadata_later(id, now);
-        }
+        let Some(mut eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        change(&mut eni.addresses);
+        drop(eni);
+        self.changes.push(Change::EniChanged(id.clone()));
+        self.refresh_metadata_later(id, now);
     }
 
     /// Whether the interface's instance, if it has one, allows so many more slots.

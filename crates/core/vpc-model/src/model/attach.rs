@@ -57,7 +57,7 @@ impl Model {
                 .or_default()
                 .insert(id.clone());
         }
-        if let Some(eni) = self.enis.get_mut(id) {
+        if let Some(mut eni) = self.enis.get_mut(id) {
             eni.attachment = Some(attachment);
         }
     }
@@ -131,11 +131,7 @@ impl Model {
         }
         let announce = held.status == AttachmentStatus::Attached;
         let id = eni.id.clone();
-        if let Some(held) = self
-            .enis
-            .get_mut(&id)
-            .and_then(|eni| eni.attachment.as_mut())
-        {
+        if let Some(held) = self.enis.attachment_mut(&id) {
             held.status = AttachmentStatus::Detaching;
         }
         let delay = self.draw_delay(self.timings.detach);
@@ -149,11 +145,7 @@ impl Model {
     }
 
     pub(crate) fn finish_attach(&mut self, id: &EniId, attachment: &AttachmentId) {
-        let Some(held) = self
-            .enis
-            .get_mut(id)
-            .and_then(|eni| eni.attachment.as_mut())
-        else {
+        let Some(held) = self.enis.attachment_mut(id) else {
             return;
         };
         if &held.id != attachment || held.status != AttachmentStatus::Attaching {
@@ -172,7 +164,7 @@ impl Model {
     }
 
     pub(crate) fn finish_detach(&mut self, id: &EniId, attachment: &AttachmentId, announce: bool) {
-        let Some(eni) = self.enis.get_mut(id) else {
+        let Some(mut eni) = self.enis.get_mut(id) else {
             return;
         };
         if eni
@@ -183,6 +175,7 @@ impl Model {
             return;
         }
         let held = eni.attachment.take();
+        drop(eni);
         if let Some(instance) = held.as_ref().and_then(Attachment::instance) {
             if let Some(enis) = self.attached.get_mut(instance) {
                 enis.remove(id);

@@ -238,8 +238,8 @@ impl Model {
     }
 
     fn change_eni(&mut self, id: &EniId, change: impl FnOnce(&mut Eni)) {
-        if let Some(eni) = self.enis.get_mut(id) {
-            change(eni);
+        if let Some(mut eni) = self.enis.get_mut(id) {
+            change(&mut eni);
             self.changes.push(Change::EniChanged(id.clone()));
         }
     }

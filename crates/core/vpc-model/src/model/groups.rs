@@ -112,7 +112,7 @@ impl Model {
                     .iter()
                     .any(|rule| rule.peer == RulePeer::Group(id.clone()))
             });
-        if referenced || self.enis.values().any(|eni| eni.groups.contains(id)) {
+        if referenced || self.enis.of_group(id).next().is_some() {
             let text = format!("resource {id} has a dependent object");
             return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
         }

@@ -1,12 +1,13 @@
 //! Client tokens: the second call with a token answers with what the first one made.
 
+use serde::{Deserialize, Serialize};
 use underlay_types::Timestamp;
 
 use super::lifecycle::{TOKEN_LIFETIME, Timer};
 use crate::{Ec2Error, ErrorCode, Model};
 
 /// What a call with a client token asked for and made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Remembered {
     parameters: String,
     made: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use underlay_types::{AttachmentId, EniId, InstanceId, Timestamp};
 
 use crate::{InstanceState, Model, Preset};
@@ -12,7 +13,7 @@ const SHOWN_AFTER_TERMINATION: Duration = Duration::from_secs(3_600);
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// From which range each delay is drawn, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timings {
     pub(crate) attach: (u32, u32),
     pub(crate) detach: (u32, u32),
@@ -43,7 +44,7 @@ impl Timings {
 }
 
 /// Something that ends by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Timer {
     /// An attachment is done.
     Attached(EniId, AttachmentId),
@@ -125,7 +126,7 @@ impl Model {
                 self.tokens.remove(&token);
             }
             Timer::Metadata(eni) => {
-                if let Some(eni) = self.enis.get_mut(&eni) {
+                if let Some(mut eni) = self.enis.get_mut(&eni) {
                     eni.metadata_addresses = eni.addresses.clone();
                 }
             }

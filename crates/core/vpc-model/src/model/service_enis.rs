@@ -21,7 +21,7 @@ impl Model {
         requester: &str,
     ) -> Result<EniId, Ec2Error> {
         let id = self.create_eni(request)?;
-        if let Some(eni) = self.enis.get_mut(&id) {
+        if let Some(mut eni) = self.enis.get_mut(&id) {
             eni.interface_type = InterfaceType::VpcEndpoint;
             eni.requester = Some(requester.to_owned());
         }
@@ -53,7 +53,7 @@ impl Model {
             return Err(in_use(id));
         }
         let attachment = AttachmentId::from_serial(self.rng.next());
-        if let Some(eni) = self.enis.get_mut(id) {
+        if let Some(mut eni) = self.enis.get_mut(id) {
             eni.attachment = Some(Attachment {
                 id: attachment.clone(),
                 holder: AttachmentHolder::External {
@@ -81,7 +81,7 @@ impl Model {
             let text = format!("Interface {id} is not held by anything but an instance");
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
-        if let Some(eni) = self.enis.get_mut(id) {
+        if let Some(mut eni) = self.enis.get_mut(id) {
             eni.attachment = None;
         }
         self.changes.push(Change::EniChanged(id.clone()));

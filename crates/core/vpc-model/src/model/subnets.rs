@@ -59,7 +59,7 @@ impl Model {
     /// `InvalidSubnetID.NotFound`; `DependencyViolation` while interfaces are in it.
     pub fn delete_subnet(&mut self, id: &SubnetId) -> Result<(), Ec2Error> {
         self.require_subnet(id)?;
-        if self.enis.values().any(|eni| &eni.subnet == id) {
+        if self.enis.of_subnet(id).next().is_some() {
             let text = format!("The subnet '{id}' has dependencies and cannot be deleted.");
             return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
         }

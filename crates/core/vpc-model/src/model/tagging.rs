@@ -214,10 +214,7 @@ impl Model {
     fn tags_mut(&mut self, id: &str) -> Option<&mut Tags> {
         let (prefix, _) = id.split_once('-')?;
         match prefix {
-            "eni" => self
-                .enis
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
+            "eni" => self.enis.tags_mut(&id.parse().ok()?),
             "fl" => self
                 .flow_logs
                 .get_mut(&id.parse().ok()?)

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 use underlay_types::{
     AttachmentId, EniId, InstanceId, Mac, SecurityGroupId, SubnetId, Timestamp, VpcId,
 };
@@ -10,7 +11,7 @@ use underlay_types::{
 use crate::{AvailabilityZone, Tags};
 
 /// An elastic network interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eni {
     /// Its id.
     pub id: EniId,
@@ -43,7 +44,7 @@ pub struct Eni {
 }
 
 /// The addresses of an interface. All lie in its subnet, and no two interfaces share one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EniAddresses {
     /// The primary address, which stays for life.
     pub primary: Ipv4Addr,
@@ -86,6 +87,13 @@ impl EniAddresses {
         v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6))
     }
 
+    /// All of these as blocks: addresses and prefixes.
+    pub fn blocks(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.prefixes.iter().copied().map(IpNet::V4);
+        let v6 = self.v6_prefixes.iter().copied().map(IpNet::V6);
+        self.iter().map(IpNet::from).chain(v4).chain(v6)
+    }
+
     /// How many of the interface's IPv4 slots are taken: a prefix takes one.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -100,7 +108,7 @@ impl EniAddresses {
 }
 
 /// Where an interface is in its life. See [`Eni::status`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EniStatus {
     /// Attached to nothing.
     Available,
@@ -126,7 +134,7 @@ impl EniStatus {
 }
 
 /// What kind of interface an ENI is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InterfaceType {
     /// An ordinary one.
     Interface,
@@ -146,7 +154,7 @@ impl InterfaceType {
 }
 
 /// An interface's attachment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Its id.
     pub id: AttachmentId,
@@ -176,7 +184,7 @@ impl Attachment {
 }
 
 /// What an interface is attached to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachmentHolder {
     /// An instance of this account.
     Instance(InstanceId),
@@ -188,7 +196,7 @@ pub enum AttachmentHolder {
 }
 
 /// How far attaching or detaching has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachmentStatus {
     /// Asked for.
     Attaching,

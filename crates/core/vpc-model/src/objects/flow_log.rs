@@ -1,11 +1,12 @@
 //! Flow logs, as asked for. Writing records is somebody else's work.
 
+use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, FlowLogId, SubnetId, Timestamp, VpcId};
 
 use crate::Tags;
 
 /// A flow log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowLog {
     /// Its id.
     pub id: FlowLogId,
@@ -28,7 +29,7 @@ pub struct FlowLog {
 }
 
 /// Whose traffic a flow log records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FlowLogResource {
     /// One interface.
     Eni(EniId),
@@ -51,7 +52,7 @@ impl FlowLogResource {
 }
 
 /// Which verdicts a flow log records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrafficType {
     /// What passed.
     Accept,

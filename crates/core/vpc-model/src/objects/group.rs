@@ -1,12 +1,13 @@
 //! Security groups and their rules.
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 
 use crate::Tags;
 
 /// A security group: what its members may receive and send. Everything else is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroup {
     /// Its id.
     pub id: SecurityGroupId,
@@ -32,7 +33,7 @@ impl SecurityGroup {
 }
 
 /// A rule of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its id.
     pub id: SecurityGroupRuleId,
@@ -49,7 +50,7 @@ pub struct Rule {
 }
 
 /// The direction of a rule, seen from the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RuleDirection {
     /// Towards the interface.
     Ingress,
@@ -58,7 +59,7 @@ pub enum RuleDirection {
 }
 
 /// With whom a rule allows traffic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RulePeer {
     /// Addresses of a canonical IPv4 block.
     Ipv4(Ipv4Net),
@@ -69,7 +70,7 @@ pub enum RulePeer {
 }
 
 /// What traffic a rule allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RuleTraffic {
     /// Every protocol and port.
     All,
@@ -96,7 +97,7 @@ pub enum RuleTraffic {
 }
 
 /// Destination ports, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortRange {
     /// The lowest.
     pub from: u16,

@@ -1,9 +1,10 @@
 //! Machine images: what state an instance's devices are in when it starts.
 
+use serde::{Deserialize, Serialize};
 use underlay_types::ImageId;
 
 /// A machine image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its id.
     pub id: ImageId,
@@ -18,7 +19,7 @@ pub struct Image {
 }
 
 /// How an image's instances boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootMode {
     /// The primary interface comes up with its address and routes, as a DHCP client would do.
     /// Others arrive down and without address.

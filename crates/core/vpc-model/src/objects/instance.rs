@@ -1,11 +1,12 @@
 //! Instances.
 
+use serde::{Deserialize, Serialize};
 use underlay_types::{ImageId, InstanceId, ReservationId, SubnetId, Timestamp, VpcId};
 
 use crate::{AvailabilityZone, BootMode, Tags};
 
 /// An instance. Its interfaces are asked of the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Its id.
     pub id: InstanceId,
@@ -46,7 +47,7 @@ pub struct Instance {
 }
 
 /// Where an instance is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceState {
     /// Launched, not running yet.
     Pending,
@@ -83,7 +84,7 @@ impl InstanceState {
 }
 
 /// How an instance's metadata service answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetadataOptions {
     /// Whether a token is required (`HttpTokens`).
     pub tokens_required: bool,

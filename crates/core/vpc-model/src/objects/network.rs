@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 use underlay_types::{
     RouteTableId, SecurityGroupId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
@@ -10,7 +11,7 @@ use underlay_types::{
 use crate::{AvailabilityZone, Tags};
 
 /// A VPC.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vpc {
     /// Its id.
     pub id: VpcId,
@@ -45,7 +46,7 @@ impl Vpc {
 }
 
 /// An IPv4 block of a VPC.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcCidrAssociation {
     /// The association's id.
     pub id: VpcCidrAssociationId,
@@ -56,7 +57,7 @@ pub struct VpcCidrAssociation {
 }
 
 /// An IPv6 block of a VPC, provided by Amazon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcIpv6CidrAssociation {
     /// The association's id.
     pub id: VpcCidrAssociationId,
@@ -67,7 +68,7 @@ pub struct VpcIpv6CidrAssociation {
 }
 
 /// How far a block's association with a VPC or a subnet has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CidrState {
     /// Asked for; the block counts as there.
     Associating,
@@ -90,7 +91,7 @@ impl CidrState {
 }
 
 /// A subnet. How many of its addresses are free is asked of the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     /// Its id.
     pub id: SubnetId,
@@ -111,7 +112,7 @@ pub struct Subnet {
 }
 
 /// The IPv6 block of a subnet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetCidrAssociation {
     /// The association's id.
     pub id: SubnetCidrAssociationId,

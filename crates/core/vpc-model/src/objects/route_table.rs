@@ -1,12 +1,13 @@
 //! Route tables.
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId};
 
 use crate::Tags;
 
 /// A route table: where packets of its subnets' interfaces go. The longest prefix wins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Its id.
     pub id: RouteTableId,
@@ -21,7 +22,7 @@ pub struct RouteTable {
 }
 
 /// A route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Where packets are going, canonical.
     pub destination: Ipv4Net,
@@ -30,7 +31,7 @@ pub struct Route {
 }
 
 /// Where a route hands packets to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteTarget {
     /// The interface in this VPC that has the packet's destination address.
     Local,
@@ -39,7 +40,7 @@ pub enum RouteTarget {
 }
 
 /// Whether a route's target can take packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteState {
     /// It can.
     Active,
@@ -59,7 +60,7 @@ impl RouteState {
 }
 
 /// What a route table applies to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableAssociation {
     /// Its id.
     pub id: RouteTableAssociationId,

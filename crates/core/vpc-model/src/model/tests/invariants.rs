@@ -8,6 +8,7 @@ use super::{NOW, launch, model, net, *};
 
 /// What holds after whatever calls.
 pub(super) fn check_invariants(model: &Model) {
+    check_indexes(model);
     for subnet in model.subnets() {
         let mut taken = BTreeSet::new();
         let size = 1_usize << (32 - subnet.cidr.prefix_len());
@@ -59,6 +60,32 @@ pub(super) fn check_invariants(model: &Model) {
         assert!(enis.iter().all(|eni| eni.addresses.slots() <= limit));
         assert!(enis.iter().all(|eni| eni.instance() == Some(&instance.id)));
     }
+}
+
+/// What the indexes answer is what a look at every interface would.
+fn check_indexes(model: &Model) {
+    for eni in model.enis() {
+        assert_eq!(model.eni_by_mac(eni.mac), Some(eni));
+        for block in eni.addresses.blocks() {
+            assert_eq!(model.eni_by_address(&eni.vpc, block.broadcast()), Some(eni));
+        }
+    }
+    for group in model.groups() {
+        let carry = model.enis().filter(|eni| eni.groups.contains(&group.id));
+        assert!(model.members_of(&group.id).eq(carry));
+    }
+    for subnet in model.subnets() {
+        let inside = model.enis().filter(|eni| eni.subnet == subnet.id);
+        assert!(model.enis_in(&subnet.id).eq(inside));
+    }
+}
+
+/// A model that is written down and read again is the same, indexes included.
+fn check_written_and_read(model: &Model) {
+    let mut quiet = model.clone();
+    quiet.take_changes();
+    let text = serde_json::to_string(&quiet).unwrap();
+    assert_eq!(serde_json::from_str::<Model>(&text).unwrap(), quiet);
 }
 
 /// A call with small numbers that pick among what is there.
@@ -293,5 +320,6 @@ proptest! {
             }
             check_invariants(&model);
         }
+        check_written_and_read(&model);
     }
 }
