@@ -33,12 +33,12 @@ static __always_inline int read_request(struct __sk_buff *skb, struct arp *arp)
 	       arp->operation == bpf_htons(ARPOP_REQUEST);
 }
 
-static __always_inline __be32 address_of(const __u8 *bytes)
+static __always_inline struct address address_of(const __u8 *bytes)
 {
 	__be32 address;
 
 	__builtin_memcpy(&address, bytes, sizeof(address));
-	return address;
+	return v4_mapped(address);
 }
 
 /* Turns the request into its answer and hands it back. Not by sending it: a device that was just set up does not send
@@ -68,33 +68,36 @@ static __always_inline int ignore_arp(void)
 static __always_inline int answer_arp(struct __sk_buff *skb, __u32 eni, const struct port *port)
 {
 	struct arp arp;
+	struct address target;
 	struct port *peer;
-	__be32 target;
 	__u32 owner;
 
 	if (!read_request(skb, &arp))
 		return ignore_arp();
 	target = address_of(arp.target);
 	/* The router comes first: its address is never an ENI's. */
-	if (target == port->router_address || is_service(target))
+	if (is_same(&target, &port->router) || is_service(&target))
 		return send_answer(skb, &arp, port->gateway_mac);
-	if ((target & port->subnet_mask) != port->subnet_address)
-		return ignore_arp();
-	owner = eni_of(port->vpc, target);
+	owner = eni_of(port->vpc, &target);
 	/* Asking for an address of one's own is a probe or an announcement. */
 	if (!owner || owner == eni)
 		return ignore_arp();
 	peer = bpf_map_lookup_elem(&ports, &owner);
-	if (!peer)
+	/* Only neighbours are asked for: who else is reached by the router. */
+	if (!peer || peer->subnet != port->subnet)
 		return ignore_arp();
 	return send_answer(skb, &arp, peer->mac);
 }
 
 static __always_inline int answer_service_arp(struct __sk_buff *skb, const struct settings *settings)
 {
+	struct address target;
 	struct arp arp;
 
-	if (!read_request(skb, &arp) || is_service(address_of(arp.target)))
+	if (!read_request(skb, &arp))
+		return ignore_arp();
+	target = address_of(arp.target);
+	if (is_service(&target))
 		return ignore_arp();
 	return send_answer(skb, &arp, settings->services_gateway_mac);
 }

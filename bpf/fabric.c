@@ -17,20 +17,19 @@ static __always_inline int drop(__u32 counter)
 }
 
 /* 224.0.0.0/4 and above, 0.0.0.0/8, and the broadcast address of the subnet. */
-static __always_inline int is_for_one(__be32 destination, const struct port *port)
+static __always_inline int is_for_one(const struct address *destination, const struct port *port)
 {
-	__u32 address = bpf_ntohl(destination);
+	__u32 address = bpf_ntohl(destination->words[3]);
 
-	return address < 0xe0000000 && address >= 0x01000000 &&
-	       destination != (port->subnet_address | ~port->subnet_mask);
+	return address < 0xe0000000 && address >= 0x01000000 && !is_same(destination, &port->broadcast);
 }
 
 /* Which ENI the packet goes to, by the sender's route table and the VPC's mapping. Answers the counter of the drop. */
 static __always_inline __u32 route_packet(const struct port *port, const struct packet *packet, __u32 *target)
 {
 	struct route_key key = {
-		.prefix_length = 64,
-		.table = bpf_htonl(port->route_table),
+		.prefix_length = 32 + ADDRESS_BITS,
+		.table = bpf_htonl(2 * port->route_table),
 		.destination = packet->destination,
 	};
 	struct route *route = bpf_map_lookup_elem(&routes, &key);
@@ -39,7 +38,7 @@ static __always_inline __u32 route_packet(const struct port *port, const struct 
 		return DROP_NO_ROUTE;
 	switch (route->kind) {
 	case ROUTE_LOCAL:
-		*target = eni_of(port->vpc, packet->destination);
+		*target = eni_of(port->vpc, &packet->destination);
 		return *target ? DELIVERED : DROP_UNKNOWN_ADDRESS;
 	case ROUTE_ENI:
 		*target = route->eni;
@@ -59,7 +58,7 @@ static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struc
 	if (!resolve_fragment(eni, packet))
 		return drop(DROP_FRAGMENT);
 	/* The router answers nothing and is not logged. */
-	if (packet->destination == from->router_address)
+	if (is_same(&packet->destination, &from->router))
 		return drop(DROP_UNKNOWN_ADDRESS);
 	if (!passes_groups(skb, eni, from, settings, packet, EGRESS, now)) {
 		record_flow(eni, packet, EGRESS, REJECT, now);
@@ -73,7 +72,7 @@ static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struc
 	to = bpf_map_lookup_elem(&ports, &target);
 	if (!to)
 		return drop(DROP_UNKNOWN_ADDRESS);
-	if ((to->flags & PORT_SOURCE_DEST_CHECK) && eni_of(to->vpc, packet->destination) != target)
+	if ((to->flags & PORT_SOURCE_DEST_CHECK) && eni_of(to->vpc, &packet->destination) != target)
 		return drop(DROP_DEST_CHECK);
 	if (!passes_groups(skb, target, to, settings, packet, INGRESS, now)) {
 		record_flow(target, packet, INGRESS, REJECT, now);
@@ -82,7 +81,7 @@ static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struc
 	record_flow(target, packet, INGRESS, ACCEPT, now);
 	count(DELIVERED);
 	return deliver(skb, to->ifindex, to->mac,
-		       to->subnet_address == from->subnet_address ? from->mac : to->gateway_mac);
+		       to->subnet == from->subnet ? from->mac : to->gateway_mac);
 }
 
 SEC("classifier")
@@ -109,11 +108,11 @@ int from_eni(struct __sk_buff *skb)
 	fault = read_packet(skb, &packet);
 	if (fault != DELIVERED)
 		return drop(fault);
-	if (!is_for_one(packet.destination, port))
+	if (!is_for_one(&packet.destination, port))
 		return drop(DROP_MULTICAST);
-	if ((port->flags & PORT_SOURCE_DEST_CHECK) && eni_of(port->vpc, packet.source) != *eni)
+	if ((port->flags & PORT_SOURCE_DEST_CHECK) && eni_of(port->vpc, &packet.source) != *eni)
 		return drop(DROP_SOURCE_CHECK);
-	if (is_service(packet.destination))
+	if (is_service(&packet.destination))
 		return to_service(skb, *eni, settings, &packet);
 	return forward(skb, *eni, port, settings, &packet);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the fabric's programs and user space share. crates/base/fabric-abi mirrors this file, field by field, and checks
- * sizes and offsets at compile time. Addresses and ports are in network order (__be), all else in host order. */
+ * sizes and offsets at compile time. Addresses and ports are in network order (__be), all else in host order. An
+ * address has 16 bytes, whatever its family: an IPv4 address is v4-mapped (::ffff:a.b.c.d), and lengths of its
+ * prefixes count from there. */
 #ifndef UNDERLAY_FABRIC_H
 #define UNDERLAY_FABRIC_H
 
@@ -18,7 +20,12 @@ enum action { ACCEPT = 0, REJECT = 1 };
 
 enum route_kind { ROUTE_LOCAL = 1, ROUTE_ENI = 2, ROUTE_BLACKHOLE = 3 };
 
-enum rule_peer { PEER_CIDR = 0, PEER_GROUP = 1 };
+enum rule_peer { PEER_CIDR_V4 = 0, PEER_CIDR_V6 = 1, PEER_GROUP = 2 };
+
+#define V4_BITS 96 /* in front of an IPv4 address */
+#define ADDRESS_BITS 128
+#define PREFIX_V4_BITS (V4_BITS + 28)
+#define PREFIX_V6_BITS 80
 
 #define PROTOCOL_ANY 0xffff
 #define ICMP_ANY 0xffff
@@ -49,11 +56,15 @@ enum counter {
 	COUNTERS,
 };
 
+struct address {
+	__be32 words[4];
+};
+
 struct settings {
 	__u32 services_ifindex; /* the services device on the fabric's side */
 	__u8 services_mac[6];   /* of its other end */
 	__u8 services_gateway_mac[6];
-	__u32 service_ids_base; /* first address that stands for a caller, host order */
+	__u32 service_ids_base; /* first IPv4 address that stands for a caller, host order */
 	__u32 service_ids;      /* how many there are */
 	__u64 tcp_half_open_ns;
 	__u64 tcp_closing_ns;
@@ -67,9 +78,9 @@ struct port {
 	__u32 vpc;
 	__u32 route_table;
 	__u32 flags;
-	__be32 subnet_address;
-	__be32 subnet_mask;
-	__be32 router_address;
+	__u32 subnet;
+	struct address router;
+	struct address broadcast;
 	__u8 mac[6];
 	__u8 gateway_mac[6];
 	__u32 group_count;
@@ -82,15 +93,16 @@ struct port {
 
 struct address_key {
 	__u32 vpc;
-	__be32 address;
-	__u32 prefix_length; /* 32 or 28 */
+	struct address address;
+	__u32 prefix_length; /* ADDRESS_BITS, PREFIX_V4_BITS or PREFIX_V6_BITS */
 };
 
-/* Of a longest-prefix trie: prefix_length counts the 32 bits of the table too. */
+/* Of a longest-prefix trie: prefix_length counts the 32 bits of the table too. A table has a number for each family, as
+ * ::/0 would cover the v4-mapped addresses else: twice the table's own, plus 1 for IPv6. */
 struct route_key {
 	__u32 prefix_length;
 	__be32 table;
-	__be32 destination;
+	struct address destination;
 };
 
 struct route {
@@ -109,8 +121,8 @@ struct rule {
 	__u16 peer; /* enum rule_peer */
 	__u16 from; /* port, or ICMP type */
 	__u16 to;   /* port, or ICMP code */
-	__be32 address_or_group;
-	__be32 mask;
+	struct address address; /* of a group, its number in the first word, host order */
+	struct address mask;
 };
 
 struct rule_chunk {
@@ -126,8 +138,8 @@ struct member_key {
 /* A flow as one ENI sees it. */
 struct track_key {
 	__u32 eni;
-	__be32 local;
-	__be32 remote;
+	struct address local;
+	struct address remote;
 	__be16 local_port;
 	__be16 remote_port;
 	__u8 protocol;
@@ -144,8 +156,8 @@ struct track {
 struct flow_key {
 	__u32 window;
 	__u32 eni;
-	__be32 source;
-	__be32 destination;
+	struct address source;
+	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
@@ -171,13 +183,13 @@ struct loss_key {
 /* A caller of a link-local service. */
 struct caller {
 	__u32 eni;
-	__be32 address;
+	struct address address;
 };
 
 struct fragment_key {
 	__u32 eni;
-	__be32 source;
-	__be32 destination;
+	struct address source;
+	struct address destination;
 	__be16 id;
 	__u8 protocol;
 	__u8 pad;

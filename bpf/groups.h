@@ -8,13 +8,21 @@
 struct question {
 	struct rules_key key; /* of the chunk of rules being asked */
 	__u32 eni;
-	__be32 remote;
+	struct address remote;
 	__u32 remote_eni; /* 0: no ENI of this VPC has the remote address */
 	__u16 first;      /* destination port, or ICMP type */
 	__u16 second;     /* ICMP code */
 	__u16 protocol;
 	__u16 allowed;
 };
+
+static __always_inline int is_within(const struct address *address, const struct rule *rule)
+{
+	return (address->words[3] & rule->mask.words[3]) == rule->address.words[3] &&
+	       (address->words[2] & rule->mask.words[2]) == rule->address.words[2] &&
+	       (address->words[1] & rule->mask.words[1]) == rule->address.words[1] &&
+	       (address->words[0] & rule->mask.words[0]) == rule->address.words[0];
+}
 
 /* Global functions are verified once, on their own: inlined, the paths through the rules multiply. */
 __attribute__((noinline)) int rule_matches(const struct question *question, const struct rule *rule)
@@ -36,12 +44,12 @@ __attribute__((noinline)) int rule_matches(const struct question *question, cons
 				return 0;
 		}
 	}
-	if (rule->peer == PEER_CIDR)
-		return (question->remote & rule->mask) == rule->address_or_group;
-	if (!question->remote_eni)
+	if (rule->peer == PEER_CIDR_V4)
+		return is_within(&question->remote, rule);
+	if (rule->peer != PEER_GROUP || !question->remote_eni)
 		return 0;
 	member.eni = question->remote_eni;
-	member.group = rule->address_or_group;
+	member.group = rule->address.words[0];
 	return bpf_map_lookup_elem(&members, &member) != 0;
 }
 
@@ -88,14 +96,14 @@ __attribute__((noinline)) int ask_groups(const struct question *question)
 	return own.allowed != 0;
 }
 
-static __always_inline __u32 eni_of(__u32 vpc, __be32 address)
+static __always_inline __u32 eni_of(__u32 vpc, const struct address *address)
 {
-	struct address_key key = { .vpc = vpc, .address = address, .prefix_length = 32 };
+	struct address_key key = { .vpc = vpc, .address = *address, .prefix_length = ADDRESS_BITS };
 	__u32 *eni = bpf_map_lookup_elem(&addresses, &key);
 
 	if (!eni) {
-		key.address &= bpf_htonl(0xfffffff0);
-		key.prefix_length = 28;
+		key.address.words[3] &= bpf_htonl(0xfffffff0);
+		key.prefix_length = PREFIX_V4_BITS;
 		eni = bpf_map_lookup_elem(&addresses, &key);
 	}
 	return eni ? *eni : 0;
@@ -117,7 +125,7 @@ static __always_inline int groups_allow(const struct packet *packet, __u32 eni, 
 	} else {
 		question.first = bpf_ntohs(packet->l4.destination_port);
 	}
-	question.remote_eni = eni_of(port->vpc, question.remote);
+	question.remote_eni = eni_of(port->vpc, &question.remote);
 	return ask_groups(&question);
 }
 

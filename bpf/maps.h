@@ -44,8 +44,8 @@ TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct transport, 4
 TABLE(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(flow_losses, BPF_MAP_TYPE_HASH, struct loss_key, __u64, 8192);
 /* The longest silent caller makes room for a new one. The two may disagree: `callers` is right. */
-TABLE(callers, BPF_MAP_TYPE_LRU_HASH, __be32, struct caller, 65536);
-TABLE(caller_ids, BPF_MAP_TYPE_LRU_HASH, struct caller, __be32, 65536);
+TABLE(callers, BPF_MAP_TYPE_LRU_HASH, struct address, struct caller, 65536);
+TABLE(caller_ids, BPF_MAP_TYPE_LRU_HASH, struct caller, struct address, 65536);
 
 static __always_inline void count(__u32 counter)
 {

@@ -26,8 +26,8 @@
 #define TCP_ACK 16
 
 struct packet {
-	__be32 source;
-	__be32 destination;
+	struct address source;
+	struct address destination;
 	struct transport l4;
 	__u32 l4_offset;
 	__u32 count; /* segments: more than one behind segmentation offload */
@@ -38,6 +38,19 @@ struct packet {
 	__u8 more_fragments;
 	__be16 id;
 };
+
+static __always_inline struct address v4_mapped(__be32 address)
+{
+	struct address mapped = { .words = { 0, 0, __bpf_constant_htonl(0xffff), address } };
+
+	return mapped;
+}
+
+static __always_inline int is_same(const struct address *one, const struct address *other)
+{
+	return one->words[3] == other->words[3] && one->words[2] == other->words[2] &&
+	       one->words[1] == other->words[1] && one->words[0] == other->words[0];
+}
 
 static __always_inline int is_icmp_error(const struct packet *packet)
 {
@@ -96,8 +109,8 @@ static __always_inline __u32 read_packet(struct __sk_buff *skb, struct packet *p
 			return DROP_MALFORMED;
 		length = bpf_ntohs(ip.tot_len);
 	}
-	packet->source = ip.saddr;
-	packet->destination = ip.daddr;
+	packet->source = v4_mapped(ip.saddr);
+	packet->destination = v4_mapped(ip.daddr);
 	packet->protocol = ip.protocol;
 	packet->id = ip.id;
 	packet->later_fragment = (ip.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK)) != 0;

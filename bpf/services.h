@@ -13,10 +13,11 @@
 
 #define LINK_LOCAL_SERVICE(last) (__bpf_constant_htonl(0xa9fea900 + (last))) /* 169.254.169.last */
 
-static __always_inline int is_service(__be32 address)
+static __always_inline int is_service(const struct address *address)
 {
-	return address == LINK_LOCAL_SERVICE(254) || address == LINK_LOCAL_SERVICE(253) ||
-	       address == LINK_LOCAL_SERVICE(123);
+	__be32 v4 = address->words[3];
+
+	return v4 == LINK_LOCAL_SERVICE(254) || v4 == LINK_LOCAL_SERVICE(253) || v4 == LINK_LOCAL_SERVICE(123);
 }
 
 #define CALLER_ID_TRIES 8
@@ -26,7 +27,7 @@ static __always_inline int is_service(__be32 address)
 static __always_inline __be32 caller_id(const struct caller *caller, const struct settings *settings)
 {
 	__u32 zero = 0;
-	__be32 id, *known = bpf_map_lookup_elem(&caller_ids, caller);
+	struct address id, *known = bpf_map_lookup_elem(&caller_ids, caller);
 	struct caller *holder;
 	__u64 *tried, serial;
 	int i;
@@ -34,20 +35,20 @@ static __always_inline __be32 caller_id(const struct caller *caller, const struc
 	if (known) {
 		id = *known;
 		holder = bpf_map_lookup_elem(&callers, &id);
-		if (holder && holder->eni == caller->eni && holder->address == caller->address)
-			return id;
+		if (holder && holder->eni == caller->eni && is_same(&holder->address, &caller->address))
+			return id.words[3];
 	}
 	tried = bpf_map_lookup_elem(&service_ids_tried, &zero);
 	if (!tried || !settings->service_ids)
 		return 0;
 	for (i = 0; i < CALLER_ID_TRIES; i++) {
 		serial = __sync_fetch_and_add(tried, 1) % settings->service_ids;
-		id = bpf_htonl(settings->service_ids_base + (__u32)serial);
+		id = v4_mapped(bpf_htonl(settings->service_ids_base + (__u32)serial));
 		if (bpf_map_update_elem(&callers, &id, caller, BPF_NOEXIST))
 			continue;
 		/* Two processors may give one caller an id each: both stand for it. */
 		bpf_map_update_elem(&caller_ids, caller, &id, BPF_ANY);
-		return id;
+		return id.words[3];
 	}
 	return 0;
 }
@@ -80,7 +81,7 @@ static __always_inline int to_service(struct __sk_buff *skb, __u32 eni,
 		count(DROP_SERVICE_TABLE_FULL);
 		return TC_ACT_SHOT;
 	}
-	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, saddr), packet->source, id))
+	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, saddr), packet->source.words[3], id))
 		return TC_ACT_SHOT;
 	count(DELIVERED_TO_SERVICE);
 	return deliver(skb, settings->services_ifindex, settings->services_mac,
@@ -89,12 +90,11 @@ static __always_inline int to_service(struct __sk_buff *skb, __u32 eni,
 
 static __always_inline int from_service(struct __sk_buff *skb, const struct packet *packet)
 {
-	__be32 id = packet->destination;
-	struct caller *caller = bpf_map_lookup_elem(&callers, &id);
+	struct caller *caller = bpf_map_lookup_elem(&callers, &packet->destination);
 	struct port *port;
 	__be32 address;
 
-	if (!caller || !is_service(packet->source)) {
+	if (!caller || !is_service(&packet->source)) {
 		count(DROP_UNKNOWN_ADDRESS);
 		return TC_ACT_SHOT;
 	}
@@ -103,8 +103,9 @@ static __always_inline int from_service(struct __sk_buff *skb, const struct pack
 		count(DROP_NO_PORT);
 		return TC_ACT_SHOT;
 	}
-	address = caller->address;
-	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, daddr), id, address))
+	address = caller->address.words[3];
+	if (replace_address(skb, packet, __builtin_offsetof(struct iphdr, daddr),
+			    packet->destination.words[3], address))
 		return TC_ACT_SHOT;
 	count(DELIVERED_FROM_SERVICE);
 	return deliver(skb, port->ifindex, port->mac, port->gateway_mac);

@@ -17,7 +17,8 @@ enum phase {
 #define FIN_INWARD 4
 
 static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum direction direction,
-					 __u8 protocol, __be32 source, __be32 destination,
+					 __u8 protocol, const struct address *source,
+					 const struct address *destination,
 					 const struct transport *l4)
 {
 	__be16 local_port = 0, remote_port = 0;
@@ -38,8 +39,8 @@ static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum 
 	}
 	__builtin_memset(key, 0, sizeof(*key));
 	key->eni = eni;
-	key->local = direction == EGRESS ? source : destination;
-	key->remote = direction == EGRESS ? destination : source;
+	key->local = direction == EGRESS ? *source : *destination;
+	key->remote = direction == EGRESS ? *destination : *source;
 	key->local_port = local_port;
 	key->remote_port = remote_port;
 	key->protocol = protocol;
@@ -100,6 +101,7 @@ static __always_inline int is_related(struct __sk_buff *skb, __u32 eni, const st
 {
 	struct transport l4 = {};
 	struct track_key key;
+	struct address source, destination;
 	struct track *track;
 	struct iphdr inner;
 	__u32 offset = packet->l4_offset + ICMP_HEADER;
@@ -108,8 +110,10 @@ static __always_inline int is_related(struct __sk_buff *skb, __u32 eni, const st
 		return 0;
 	if (!read_transport(skb, offset + inner.ihl * 4, inner.protocol, &l4))
 		return 0;
-	track_key_of(&key, eni, direction == EGRESS ? INGRESS : EGRESS, inner.protocol, inner.saddr,
-		     inner.daddr, &l4);
+	source = v4_mapped(inner.saddr);
+	destination = v4_mapped(inner.daddr);
+	track_key_of(&key, eni, direction == EGRESS ? INGRESS : EGRESS, inner.protocol, &source,
+		     &destination, &l4);
 	track = bpf_map_lookup_elem(&tracks, &key);
 	return track && now - track->last_ns <= idle_limit(track, port, settings, inner.protocol);
 }
@@ -128,7 +132,7 @@ static __always_inline int passes_groups(struct __sk_buff *skb, __u32 eni, const
 			return 1;
 		return groups_allow(packet, eni, port, direction);
 	}
-	track_key_of(&key, eni, direction, packet->protocol, packet->source, packet->destination,
+	track_key_of(&key, eni, direction, packet->protocol, &packet->source, &packet->destination,
 		     &packet->l4);
 	track = bpf_map_lookup_elem(&tracks, &key);
 	if (track && now - track->last_ns <= idle_limit(track, port, settings, packet->protocol)) {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, TcpListener},
     sync::Arc,
 };
 
@@ -39,10 +39,7 @@ pub(super) fn listen(vpc: &FullVpc) -> Result<TcpListener, MetadataError> {
 pub(super) fn resolve(vpc: &Arc<FullVpc>) -> Resolve {
     let vpc = Arc::clone(vpc);
     Arc::new(move |peer| {
-        let SocketAddr::V4(peer) = peer else {
-            return None;
-        };
-        let found = vpc.driver.lock().fabric().caller(*peer.ip());
+        let found = vpc.driver.lock().fabric().caller(peer.ip());
         let (eni, _) = found.unwrap_or_else(|error| {
             tracing::error!(error = chain(&error), %peer, "a metadata caller is not known");
             None

@@ -1,7 +1,8 @@
 //! The model's objects in the fabric's words.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
+use ipnet::IpNet;
 use underlay_fabric::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
@@ -19,8 +20,15 @@ pub(super) fn port(model: &Model, eni: &Eni) -> PortConfig {
         subnet: eni.subnet.clone(),
         addresses: primary
             .chain(eni.addresses.secondary.iter().copied())
+            .map(IpAddr::V4)
             .collect(),
-        prefixes: eni.addresses.prefixes.clone(),
+        prefixes: eni
+            .addresses
+            .prefixes
+            .iter()
+            .copied()
+            .map(IpNet::V4)
+            .collect(),
         source_dest_check: eni.source_dest_check,
         groups: eni.groups.clone(),
         timeouts: timeouts(model, eni),
@@ -42,7 +50,7 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
     let table = model.route_table_of(&subnet.id)?;
     Some(Subnet {
         vpc: subnet.vpc.clone(),
-        cidr: subnet.cidr,
+        blocks: vec![IpNet::V4(subnet.cidr)],
         route_table: table.id.clone(),
     })
 }
@@ -50,7 +58,7 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
 /// A table's routes; one whose target takes no packets is a blackhole.
 pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
     let route = |route: &model::Route| Route {
-        destination: route.destination,
+        destination: IpNet::V4(route.destination),
         target: match (model.route_state(route), &route.target) {
             (RouteState::Blackhole, _) => RouteTarget::Blackhole,
             (RouteState::Active, model::RouteTarget::Eni(eni)) => RouteTarget::Eni(eni.clone()),
@@ -72,7 +80,7 @@ pub(super) fn rules(group: &SecurityGroup) -> GroupRules {
 fn rule(rule: &model::Rule) -> Option<Rule> {
     let peer = match &rule.peer {
         RulePeer::Group(group) => Peer::Group(group.clone()),
-        RulePeer::Ipv4(block) => Peer::Cidr(*block),
+        RulePeer::Ipv4(block) => Peer::Cidr(IpNet::V4(*block)),
         RulePeer::Ipv6(_) => return None,
     };
     let protocol = match rule.traffic {

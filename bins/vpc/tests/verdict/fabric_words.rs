@@ -1,5 +1,8 @@
 //! A model in the words of the fabric.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use underlay_fabric::{
     Fabric, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet,
     TrackingTimeouts,
@@ -17,8 +20,9 @@ pub(crate) fn port(eni: &Eni) -> PortConfig {
         subnet: eni.subnet.clone(),
         addresses: std::iter::once(addresses.primary)
             .chain(addresses.secondary.iter().copied())
+            .map(IpAddr::V4)
             .collect(),
-        prefixes: addresses.prefixes.clone(),
+        prefixes: addresses.prefixes.iter().copied().map(IpNet::V4).collect(),
         source_dest_check: eni.source_dest_check,
         groups: eni.groups.clone(),
         timeouts: TrackingTimeouts::default(),
@@ -30,7 +34,7 @@ pub(crate) fn tell(model: &Model, fabric: &mut Fabric) {
     for subnet in model.subnets() {
         let words = Subnet {
             vpc: subnet.vpc.clone(),
-            cidr: subnet.cidr,
+            blocks: vec![IpNet::V4(subnet.cidr)],
             route_table: model.route_table_of(&subnet.id).unwrap().id.clone(),
         };
         fabric.set_subnet(&subnet.id, words).unwrap();
@@ -40,7 +44,7 @@ pub(crate) fn tell(model: &Model, fabric: &mut Fabric) {
             .routes
             .iter()
             .map(|route| Route {
-                destination: route.destination,
+                destination: IpNet::V4(route.destination),
                 target: match (&route.target, model.route_state(route)) {
                     (_, RouteState::Blackhole) => RouteTarget::Blackhole,
                     (ModelTarget::Local, RouteState::Active) => RouteTarget::Local,
@@ -80,7 +84,7 @@ fn rule(rule: &ModelRule) -> Option<Rule> {
     };
     let peer = match &rule.peer {
         RulePeer::Group(id) => Peer::Group(id.clone()),
-        RulePeer::Ipv4(block) => Peer::Cidr(*block),
+        RulePeer::Ipv4(block) => Peer::Cidr(IpNet::V4(*block)),
         RulePeer::Ipv6(_) => return None,
     };
     Some(Rule { protocol, peer })

@@ -2,18 +2,18 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Of `addresses`: an address, or a /28 prefix, of a VPC. The value is the ENI's number.
+/// Of `addresses`: an address, or a /28 (IPv4) or /80 (IPv6) prefix, of a VPC. The value is the ENI's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AddressKey {
     /// Number of the VPC.
     pub vpc: u32,
     /// The address; of a prefix, its first.
-    pub address_be: [u8; 4],
-    /// 32 or 28.
+    pub address_be: [u8; 16],
+    /// [`crate::ADDRESS_BITS`], [`crate::PREFIX_V4_BITS`] or [`crate::PREFIX_V6_BITS`].
     pub prefix_length: u32,
 }
-const _: () = assert!(size_of::<AddressKey>() == 4 + 4 + 4);
+const _: () = assert!(size_of::<AddressKey>() == 4 + 16 + 4);
 
 /// Of `routes`, a longest-prefix trie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -21,12 +21,12 @@ const _: () = assert!(size_of::<AddressKey>() == 4 + 4 + 4);
 pub struct RouteKey {
     /// 32 bits of the table, and the destination's.
     pub prefix_length: u32,
-    /// Number of the route table.
+    /// Twice the number of the route table; plus 1 for its IPv6 routes.
     pub table_be: [u8; 4],
     /// First address of the destination.
-    pub destination_be: [u8; 4],
+    pub destination_be: [u8; 16],
 }
-const _: () = assert!(size_of::<RouteKey>() == 4 + 4 + 4);
+const _: () = assert!(size_of::<RouteKey>() == 4 + 4 + 16);
 
 /// Of `group_rules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -59,9 +59,9 @@ pub struct TrackKey {
     /// Number of the ENI.
     pub eni: u32,
     /// The address on the ENI's side.
-    pub local_be: [u8; 4],
+    pub local_be: [u8; 16],
     /// The other address.
-    pub remote_be: [u8; 4],
+    pub remote_be: [u8; 16],
     /// The port on the ENI's side; of an ICMP echo, its id.
     pub local_port_be: [u8; 2],
     /// The other port; of an ICMP echo, who asks.
@@ -71,7 +71,7 @@ pub struct TrackKey {
     /// Zero.
     pub pad: [u8; 3],
 }
-const _: () = assert!(size_of::<TrackKey>() == 3 * 4 + 2 * 2 + 1 + 3);
+const _: () = assert!(size_of::<TrackKey>() == 4 + 2 * 16 + 2 * 2 + 1 + 3);
 
 /// Of `flows`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -82,9 +82,9 @@ pub struct FlowKey {
     /// Number of the ENI.
     pub eni: u32,
     /// The packet's source address.
-    pub source_be: [u8; 4],
+    pub source_be: [u8; 16],
     /// The packet's destination address.
-    pub destination_be: [u8; 4],
+    pub destination_be: [u8; 16],
     /// 0 where the protocol has none.
     pub source_port_be: [u8; 2],
     /// 0 where the protocol has none.
@@ -98,7 +98,7 @@ pub struct FlowKey {
     /// Zero.
     pub pad: u8,
 }
-const _: () = assert!(size_of::<FlowKey>() == 4 * 4 + 2 * 2 + 4);
+const _: () = assert!(size_of::<FlowKey>() == 2 * 4 + 2 * 16 + 2 * 2 + 4);
 
 /// Of `flow_losses`: the value counts packets that no entry of `flows` had room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -118,6 +118,6 @@ pub struct Caller {
     /// Number of the ENI.
     pub eni: u32,
     /// The source address of the caller's packets.
-    pub address_be: [u8; 4],
+    pub address_be: [u8; 16],
 }
-const _: () = assert!(size_of::<Caller>() == 4 + 4);
+const _: () = assert!(size_of::<Caller>() == 4 + 16);

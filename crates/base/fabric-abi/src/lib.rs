@@ -1,14 +1,17 @@
 //! Layout of the maps that the fabric's eBPF programs share with user space.
 //!
 //! Mirrors `bpf/fabric.h` field by field. Fields called `*_be` hold the bytes of an address or a
-//! port in network order; everything else is in the machine's order. No structure has padding
-//! that is not a field, which the derives of zerocopy prove; sizes are asserted below.
+//! port in network order; everything else is in the machine's order. Addresses of both families
+//! have 16 bytes ([`address_bytes`]). No structure has padding that is not a field, which the
+//! derives of zerocopy prove; sizes are asserted below.
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod keys;
 mod values;
 
+pub use address::{address_bytes, address_of, prefix_bits};
 pub use keys::{AddressKey, Caller, FlowKey, LossKey, MemberKey, RouteKey, RulesKey, TrackKey};
 pub use values::{Flow, Port, Route, Rule, RuleChunk, Settings, Track};
 
@@ -38,10 +41,21 @@ pub const ROUTE_ENI: u32 = 2;
 /// The packet is dropped.
 pub const ROUTE_BLACKHOLE: u32 = 3;
 
-/// The peer of a rule is a CIDR block.
-pub const PEER_CIDR: u16 = 0;
+/// The peer of a rule is an IPv4 block.
+pub const PEER_CIDR_V4: u16 = 0;
+/// The peer of a rule is an IPv6 block.
+pub const PEER_CIDR_V6: u16 = 1;
 /// The peer of a rule is the ENIs that carry a group.
-pub const PEER_GROUP: u16 = 1;
+pub const PEER_GROUP: u16 = 2;
+
+/// Bits in front of an IPv4 address.
+pub const V4_BITS: u8 = 96;
+/// Bits of an address.
+pub const ADDRESS_BITS: u32 = 128;
+/// Bits of an ENI's IPv4 prefix, a /28.
+pub const PREFIX_V4_BITS: u32 = 96 + 28;
+/// Bits of an ENI's IPv6 prefix, a /80.
+pub const PREFIX_V6_BITS: u32 = 80;
 
 /// A rule's protocol: any.
 pub const PROTOCOL_ANY: u16 = 0xffff;

@@ -16,7 +16,7 @@ pub struct Settings {
     pub services_mac: [u8; 6],
     /// Ethernet address that the services see the fabric as.
     pub services_gateway_mac: [u8; 6],
-    /// The first address that stands for a caller, as a number.
+    /// The first IPv4 address that stands for a caller, as a number.
     pub service_ids_base: u32,
     /// How many such addresses there are.
     pub service_ids: u32,
@@ -44,12 +44,12 @@ pub struct Port {
     pub route_table: u32,
     /// [`crate::PORT_SOURCE_DEST_CHECK`] or 0.
     pub flags: u32,
-    /// First address of the subnet.
-    pub subnet_address_be: [u8; 4],
-    /// Mask of the subnet.
-    pub subnet_mask_be: [u8; 4],
+    /// Number of the subnet.
+    pub subnet: u32,
     /// The subnet's router.
-    pub router_address_be: [u8; 4],
+    pub router_be: [u8; 16],
+    /// The subnet's last IPv4 address.
+    pub broadcast_be: [u8; 16],
     /// The ENI's Ethernet address.
     pub mac: [u8; 6],
     /// The router's Ethernet address.
@@ -67,9 +67,9 @@ pub struct Port {
     /// Idle limit of a UDP flow with more than one request and answer.
     pub udp_stream_ns: u64,
 }
-const _: () = assert!(size_of::<Port>() == 7 * 4 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
-const _: () = assert!(offset_of!(Port, groups) == 44);
-const _: () = assert!(offset_of!(Port, tcp_established_ns) == 44 + 16 * 4 + 4);
+const _: () = assert!(size_of::<Port>() == 5 * 4 + 2 * 16 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
+const _: () = assert!(offset_of!(Port, groups) == 68);
+const _: () = assert!(offset_of!(Port, tcp_established_ns) == 68 + 16 * 4 + 4);
 
 /// Of `routes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -88,18 +88,18 @@ const _: () = assert!(size_of::<Route>() == 4 + 4);
 pub struct Rule {
     /// IANA number, or [`crate::PROTOCOL_ANY`].
     pub protocol: u16,
-    /// [`crate::PEER_CIDR`] or [`crate::PEER_GROUP`].
+    /// [`crate::PEER_CIDR_V4`], [`crate::PEER_CIDR_V6`] or [`crate::PEER_GROUP`].
     pub peer: u16,
     /// First port, or ICMP type.
     pub from: u16,
     /// Last port, or ICMP code.
     pub to: u16,
-    /// First address of the block, or the group's number in the machine's order.
-    pub address_or_group: [u8; 4],
+    /// First address of the block; of a group, its number in the machine's order, then zeros.
+    pub address_or_group: [u8; 16],
     /// Mask of the block.
-    pub mask_be: [u8; 4],
+    pub mask_be: [u8; 16],
 }
-const _: () = assert!(size_of::<Rule>() == 4 * 2 + 2 * 4);
+const _: () = assert!(size_of::<Rule>() == 4 * 2 + 2 * 16);
 
 /// Of `group_rules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -110,7 +110,7 @@ pub struct RuleChunk {
     /// The rules.
     pub rules: [Rule; RULES_PER_CHUNK],
 }
-const _: () = assert!(size_of::<RuleChunk>() == 4 + 32 * 16);
+const _: () = assert!(size_of::<RuleChunk>() == 4 + 32 * 40);
 
 /// Of `tracks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

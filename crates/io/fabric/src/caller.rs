@@ -1,7 +1,8 @@
 //! Who calls a link-local service.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use underlay_fabric_abi as abi;
 use underlay_types::EniId;
 
 use crate::{Fabric, FabricError};
@@ -16,12 +17,12 @@ impl Fabric {
     ///
     /// # Errors
     /// When the kernel refuses to read the map.
-    pub fn caller(&self, id: Ipv4Addr) -> Result<Option<(EniId, Ipv4Addr)>, FabricError> {
-        let Some(caller) = self.maps.callers.find(id.octets())? else {
+    pub fn caller(&self, id: IpAddr) -> Result<Option<(EniId, IpAddr)>, FabricError> {
+        let Some(caller) = self.maps.callers.find(abi::address_bytes(id))? else {
             return Ok(None);
         };
         let eni = self.enis.id(caller.eni);
         let eni = eni.filter(|eni| self.ports.contains_key(*eni)).cloned();
-        Ok(eni.map(|eni| (eni, Ipv4Addr::from(caller.address_be))))
+        Ok(eni.map(|eni| (eni, abi::address_of(caller.address_be))))
     }
 }

@@ -1,6 +1,6 @@
 //! Flow records: what the programs counted in a window.
 
-use std::{net::Ipv4Addr, thread, time::Duration};
+use std::{net::IpAddr, thread, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use underlay_fabric_abi as abi;
@@ -37,9 +37,9 @@ pub struct FlowRecord {
     /// Which way they went.
     pub direction: Direction,
     /// Their own source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Their own destination address.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// 0 unless TCP or UDP.
     pub source_port: u16,
     /// 0 unless TCP or UDP.
@@ -121,8 +121,8 @@ fn record(eni: &EniId, key: &abi::FlowKey, flow: &abi::Flow, to_unix: u64) -> Fl
         } else {
             Direction::Ingress
         },
-        source: Ipv4Addr::from(key.source_be),
-        destination: Ipv4Addr::from(key.destination_be),
+        source: abi::address_of(key.source_be),
+        destination: abi::address_of(key.destination_be),
         source_port: u16::from_be_bytes(key.source_port_be),
         destination_port: u16::from_be_bytes(key.destination_port_be),
         protocol: key.protocol,

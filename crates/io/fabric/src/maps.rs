@@ -99,8 +99,8 @@ pub(crate) struct Maps {
     pub(crate) members: Table<abi::MemberKey, u32>,
     pub(crate) flows: Table<abi::FlowKey, abi::Flow>,
     pub(crate) flow_losses: Table<abi::LossKey, u64>,
-    pub(crate) callers: Table<[u8; 4], abi::Caller>,
-    routes: LpmTrie<MapData, Raw<[u8; 8]>, Raw<abi::Route>>,
+    pub(crate) callers: Table<[u8; 16], abi::Caller>,
+    routes: LpmTrie<MapData, Raw<[u8; 20]>, Raw<abi::Route>>,
     settings: Array<MapData, Raw<abi::Settings>>,
     window: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -157,7 +157,7 @@ impl Maps {
         key: abi::RouteKey,
         route: Option<abi::Route>,
     ) -> Result<(), FabricError> {
-        let mut data = [0; 8];
+        let mut data = [0; 20];
         data[..4].copy_from_slice(&key.table_be);
         data[4..].copy_from_slice(&key.destination_be);
         let trie_key = Key::new(key.prefix_length, Raw(data));

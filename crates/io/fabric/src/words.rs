@@ -1,8 +1,11 @@
 //! What the fabric is told about the VPC.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use underlay_types::{EniId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId};
 
 /// An ENI that gets a device.
@@ -15,9 +18,9 @@ pub struct PortConfig {
     /// Its subnet, which must have been set.
     pub subnet: SubnetId,
     /// Its addresses, the primary one first.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Its /28 prefixes.
-    pub prefixes: Vec<Ipv4Net>,
+    pub addresses: Vec<IpAddr>,
+    /// Its prefixes: /28 of IPv4, /80 of IPv6.
+    pub prefixes: Vec<IpNet>,
     /// Whether packets must come from and go to its own addresses.
     pub source_dest_check: bool,
     /// The groups it carries, at most 16.
@@ -53,17 +56,27 @@ impl Default for TrackingTimeouts {
 pub struct Subnet {
     /// Its VPC.
     pub vpc: VpcId,
-    /// Its block; the router has the address after the first.
-    pub cidr: Ipv4Net,
+    /// Its blocks, at most one of IPv4.
+    pub blocks: Vec<IpNet>,
     /// Its route table.
     pub route_table: RouteTableId,
 }
 
 impl Subnet {
-    /// The router's address.
+    /// The IPv4 block.
     #[must_use]
-    pub fn router(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.cidr.network()).saturating_add(1))
+    pub fn v4(&self) -> Option<Ipv4Net> {
+        self.blocks.iter().find_map(|block| match block {
+            IpNet::V4(block) => Some(*block),
+            IpNet::V6(_) => None,
+        })
+    }
+
+    /// The router's IPv4 address: the one after the block's first.
+    #[must_use]
+    pub fn router(&self) -> Option<Ipv4Addr> {
+        let first = u32::from(self.v4()?.network());
+        Some(Ipv4Addr::from(first.saturating_add(1)))
     }
 }
 
@@ -71,7 +84,7 @@ impl Subnet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Where packets go to.
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     /// Who gets them.
     pub target: RouteTarget,
 }
@@ -139,7 +152,7 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     /// Addresses of a block.
-    Cidr(Ipv4Net),
+    Cidr(IpNet),
     /// Addresses of the ENIs that carry a group.
     Group(SecurityGroupId),
 }

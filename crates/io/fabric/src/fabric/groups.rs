@@ -1,5 +1,6 @@
 //! Security groups: rules as the programs read them.
 
+use ipnet::IpNet;
 use underlay_fabric_abi as abi;
 use underlay_types::SecurityGroupId;
 use zerocopy::FromZeros;
@@ -84,12 +85,18 @@ impl Fabric {
             Protocol::Udp { from, to } => (UDP, from, to),
         };
         let (peer, address_or_group, mask_be) = match &rule.peer {
-            Peer::Cidr(block) => (
-                abi::PEER_CIDR,
-                block.network().octets(),
-                block.netmask().octets(),
-            ),
-            Peer::Group(group) => (abi::PEER_GROUP, self.groups.of(group).to_ne_bytes(), [0; 4]),
+            Peer::Cidr(block) => {
+                let family = match block {
+                    IpNet::V4(_) => abi::PEER_CIDR_V4,
+                    IpNet::V6(_) => abi::PEER_CIDR_V6,
+                };
+                (family, abi::address_bytes(block.network()), mask(block))
+            }
+            Peer::Group(group) => {
+                let mut number = [0; 16];
+                number[..4].copy_from_slice(&self.groups.of(group).to_ne_bytes());
+                (abi::PEER_GROUP, number, [0; 16])
+            }
         };
         abi::Rule {
             protocol,
@@ -100,4 +107,11 @@ impl Fabric {
             mask_be,
         }
     }
+}
+
+/// The mask of a block among all 128 bits.
+fn mask(block: &IpNet) -> [u8; 16] {
+    let bits = abi::prefix_bits(block.network(), block.prefix_len());
+    let zeros = u32::from(128 - bits);
+    u128::MAX.checked_shl(zeros).unwrap_or(0).to_be_bytes()
 }

@@ -1,8 +1,11 @@
 //! A port as the programs' maps hold it.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use underlay_fabric_abi as abi;
 use underlay_types::Mac;
 
@@ -22,44 +25,54 @@ pub(super) fn check_groups(config: &PortConfig) -> Result<(), FabricError> {
 }
 
 pub(super) fn address_keys(vpc: u32, config: &PortConfig) -> Vec<abi::AddressKey> {
-    let key = |address: Ipv4Addr, prefix_length| abi::AddressKey {
+    let key = |address: IpAddr, prefix_length| abi::AddressKey {
         vpc,
-        address_be: address.octets(),
+        address_be: abi::address_bytes(address),
         prefix_length,
     };
-    let addresses = config.addresses.iter().map(|address| key(*address, 32));
-    let prefix = |prefix: &Ipv4Net| key(prefix.network(), 28);
+    let address = |address: &IpAddr| key(*address, abi::ADDRESS_BITS);
+    let addresses = config.addresses.iter().map(address);
+    let prefix = |prefix: &IpNet| match prefix {
+        IpNet::V4(_) => key(prefix.network(), abi::PREFIX_V4_BITS),
+        IpNet::V6(_) => key(prefix.network(), abi::PREFIX_V6_BITS),
+    };
     addresses
         .chain(config.prefixes.iter().map(prefix))
         .collect()
+}
+
+/// The numbers that the programs know a port's surroundings by.
+pub(super) struct PortNumbers {
+    pub(super) ifindex: u32,
+    pub(super) vpc: u32,
+    pub(super) route_table: u32,
+    pub(super) subnet: u32,
 }
 
 pub(super) fn encode(
     config: &PortConfig,
     subnet: &Subnet,
     groups: &[u32],
-    ifindex: u32,
-    vpc: u32,
-    route_table: u32,
+    of: &PortNumbers,
 ) -> abi::Port {
     let mut numbers = [0; abi::GROUPS_PER_PORT];
     for (slot, group) in numbers.iter_mut().zip(groups) {
         *slot = *group;
     }
     abi::Port {
-        ifindex,
-        vpc,
-        route_table,
+        ifindex: of.ifindex,
+        vpc: of.vpc,
+        route_table: of.route_table,
         flags: if config.source_dest_check {
             abi::PORT_SOURCE_DEST_CHECK
         } else {
             0
         },
-        subnet_address_be: subnet.cidr.network().octets(),
-        subnet_mask_be: subnet.cidr.netmask().octets(),
-        router_address_be: subnet.router().octets(),
+        subnet: of.subnet,
+        router_be: v4_bytes(subnet.router()),
+        broadcast_be: v4_bytes(subnet.v4().map(|block| block.broadcast())),
         mac: config.mac.0,
-        gateway_mac: gateway_mac(subnet).0,
+        gateway_mac: gateway_mac(subnet, of.subnet).0,
         group_count: u32::try_from(groups.len()).unwrap_or(0),
         groups: numbers,
         pad: 0,
@@ -69,10 +82,18 @@ pub(super) fn encode(
     }
 }
 
+/// Without an IPv4 block, the mapped form of 0.0.0.0, which no packet goes to.
+fn v4_bytes(address: Option<Ipv4Addr>) -> [u8; 16] {
+    abi::address_bytes(IpAddr::V4(address.unwrap_or(Ipv4Addr::UNSPECIFIED)))
+}
+
 /// Nobody has it: the fabric answers for the router. It differs from the ENIs', which the VPC
-/// model gives out, by its second byte.
-fn gateway_mac(subnet: &Subnet) -> Mac {
-    let [a, b, c, d] = subnet.router().octets();
+/// model gives out, by its second byte, and from those of subnets with IPv4 by its third.
+fn gateway_mac(subnet: &Subnet, number: u32) -> Mac {
+    let [a, b, c, d] = match subnet.router() {
+        Some(router) => router.octets(),
+        None => number.to_be_bytes(),
+    };
     Mac([0x02, 0xff, a, b, c, d])
 }
 

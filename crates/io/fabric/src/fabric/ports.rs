@@ -6,7 +6,7 @@ use underlay_fabric_abi as abi;
 use underlay_netlink::link;
 use underlay_types::{EniId, SubnetId};
 
-use super::port_entry::{address_keys, check_groups, encode};
+use super::port_entry::{PortNumbers, address_keys, check_groups, encode};
 use crate::{
     Fabric, FabricError, PortConfig, Subnet,
     device::{self, Pair, Place},
@@ -224,8 +224,13 @@ impl Fabric {
                 1,
             )?;
         }
-        let route_table = self.tables.of(&subnet.route_table);
-        let port = encode(&config, &subnet, &groups, ifindex, vpc, route_table);
+        let numbers = PortNumbers {
+            ifindex,
+            vpc,
+            route_table: self.tables.of(&subnet.route_table),
+            subnet: self.subnet_numbers.of(&config.subnet),
+        };
+        let port = encode(&config, &subnet, &groups, &numbers);
         self.maps.ports.set(number, port)?;
         for key in address_keys(vpc, &config) {
             self.maps.addresses.set(key, number)?;

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use underlay_fabric_abi as abi;
 use underlay_types::{RouteTableId, SubnetId};
 
 use crate::{Fabric, FabricError, Route, RouteTarget, Subnet};
 
 /// The routes of a table as the programs know them.
-pub(super) type Table = HashMap<Ipv4Net, abi::Route>;
+pub(super) type Table = HashMap<IpNet, abi::Route>;
 
 impl Fabric {
     /// Sets a subnet; its ports follow.
@@ -85,10 +85,12 @@ impl Fabric {
     }
 }
 
-fn key(table: u32, destination: Ipv4Net) -> abi::RouteKey {
+fn key(table: u32, destination: IpNet) -> abi::RouteKey {
+    let first = destination.network();
+    let bits = abi::prefix_bits(first, destination.prefix_len());
     abi::RouteKey {
-        prefix_length: 32 + u32::from(destination.prefix_len()),
-        table_be: table.to_be_bytes(),
-        destination_be: destination.network().octets(),
+        prefix_length: 32 + u32::from(bits),
+        table_be: (2 * table + u32::from(first.is_ipv6())).to_be_bytes(),
+        destination_be: abi::address_bytes(first),
     }
 }

@@ -1,6 +1,6 @@
 //! The fabric with real namespaces, devices and sockets. Needs root.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod groups;
 mod metadata;

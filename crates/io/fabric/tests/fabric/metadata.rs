@@ -41,7 +41,7 @@ fn ask(
     listener: &TcpListener,
     client: impl FnOnce() -> std::io::Result<TcpStream> + Send,
     ttl: u32,
-) -> (Outcome, Option<(EniId, Ipv4Addr)>) {
+) -> (Outcome, Option<(EniId, IpAddr)>) {
     // The kernel completes the connection before it is accepted: who does not get through fails
     // here, and nobody waits for him.
     let mut client = client().unwrap();
@@ -50,10 +50,7 @@ fn ask(
     server.read_exact(&mut [0; 3]).unwrap();
     server.set_ttl(ttl).unwrap();
     server.write_all(b"token").unwrap();
-    let SocketAddr::V4(peer) = peer else {
-        panic!("IPv6")
-    };
-    let caller = world.fabric.caller(*peer.ip()).unwrap();
+    let caller = world.fabric.caller(peer.ip()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     match client.read_exact(&mut [0; 5]) {
         Ok(()) => (Outcome::Answered, caller),
@@ -133,7 +130,7 @@ fn an_eni_with_any_number_of_source_addresses_leaves_the_services_to_others() {
         .unwrap();
     assert!(own.success());
     // As many as the tables hold, and more.
-    let first = u32::from(ip("10.128.0.1"));
+    let first = u32::from(Ipv4Addr::new(10, 128, 0, 1));
     world.at("many").run(|| {
         for address in first..first + 70_000 {
             let socket = UdpSocket::bind((Ipv4Addr::from(address), 0)).unwrap();
@@ -174,7 +171,7 @@ fn pod_of(world: &World) -> std::os::fd::OwnedFd {
     });
     let mut inside = underlay_netlink::Socket::open_in(pod.as_fd()).unwrap();
     let dev = link::by_name(&mut inside, "eth0").unwrap().index;
-    let gateway = IpAddr::V4(ip("169.254.1.1"));
+    let gateway = ip("169.254.1.1");
     let default = Route::via("0.0.0.0/0".parse().unwrap(), gateway, dev, route::MAIN);
     inside
         .run(&[

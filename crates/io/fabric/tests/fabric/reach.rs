@@ -69,14 +69,14 @@ fn arp_is_answered_for_the_router_and_known_neighbours_and_nobody_else() {
     assert_eq!(
         seen,
         [
-            (IpAddr::V4(ip("10.0.1.1")), "02:ff:0a:00:01:01".to_owned()),
-            (IpAddr::V4(ip("10.0.1.11")), near),
+            (ip("10.0.1.1"), "02:ff:0a:00:01:01".to_owned()),
+            (ip("10.0.1.11"), near),
         ]
     );
     // The unknown address was asked for, and nobody but the fabric heard it.
     assert!(world.counter("arp-ignored") > 0);
     let mut others = neighbour::dump(&mut world.at("far").socket(), Family::V4).unwrap();
-    others.retain(|entry| entry.address == IpAddr::V4(ip("10.0.1.10")));
+    others.retain(|entry| entry.address == ip("10.0.1.10"));
     assert_eq!(others, []);
 }
 
@@ -141,7 +141,7 @@ fn addresses_of_an_assigned_prefix_belong_to_the_eni() {
 fn packets_up_to_9001_bytes_pass_whole_or_in_fragments_and_larger_ones_do_not() {
     let world = pair();
     let to = (ip("10.0.2.10"), 7);
-    let any = (Ipv4Addr::UNSPECIFIED, 0);
+    let any = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let before = world.counter("drop-mtu");
     assert_eq!(
         udp_from(world.at("one"), any, to, 9001 - 28),
@@ -196,9 +196,9 @@ fn a_second_eni_of_an_instance_sends_by_its_own_address() {
     assert_eq!(device, "eth1");
     let mut socket = world.at("one").socket();
     let dev = link::by_name(&mut socket, &device).unwrap().index;
-    let host = IpNet::from(IpAddr::V4(ip("10.0.1.50")));
+    let host = IpNet::from(ip("10.0.1.50"));
     let address = underlay_netlink::address::Address::new(dev, host);
-    let router = IpAddr::V4(ip("10.0.1.1"));
+    let router = ip("10.0.1.1");
     let way = Route::via("10.0.2.20/32".parse().unwrap(), router, dev, route::MAIN);
     socket
         .run(&[

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -55,15 +55,15 @@ fn echo(mut stream: TcpStream) {
     }
 }
 
-pub(crate) fn udp(instance: &Instance, to: (Ipv4Addr, u16)) -> Outcome {
-    udp_from(instance, (Ipv4Addr::UNSPECIFIED, 0), to, 32)
+pub(crate) fn udp(instance: &Instance, to: (IpAddr, u16)) -> Outcome {
+    udp_from(instance, (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), to, 32)
 }
 
 /// Sends one datagram of `size` bytes and waits for its echo.
 pub(crate) fn udp_from(
     instance: &Instance,
-    from: (Ipv4Addr, u16),
-    to: (Ipv4Addr, u16),
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
     size: usize,
 ) -> Outcome {
     let socket = instance.run(|| UdpSocket::bind(from).unwrap());
@@ -81,14 +81,14 @@ pub(crate) fn udp_from(
     }
 }
 
-pub(crate) fn tcp(instance: &Instance, to: (Ipv4Addr, u16)) -> Outcome {
+pub(crate) fn tcp(instance: &Instance, to: (IpAddr, u16)) -> Outcome {
     match connect(instance, to) {
         Ok(mut stream) => say(&mut stream),
         Err(outcome) => outcome,
     }
 }
 
-pub(crate) fn connect(instance: &Instance, to: (Ipv4Addr, u16)) -> Result<TcpStream, Outcome> {
+pub(crate) fn connect(instance: &Instance, to: (IpAddr, u16)) -> Result<TcpStream, Outcome> {
     let stream = instance.run(|| TcpStream::connect_timeout(&SocketAddr::from(to), PATIENCE));
     match stream {
         Ok(stream) => {
@@ -117,7 +117,7 @@ pub(crate) fn say(stream: &mut TcpStream) -> Outcome {
 }
 
 /// Sends `megabytes` through an echo server and back, checking every byte.
-pub(crate) fn bulk(instance: &Instance, to: (Ipv4Addr, u16), megabytes: usize) {
+pub(crate) fn bulk(instance: &Instance, to: (IpAddr, u16), megabytes: usize) {
     let mut stream = connect(instance, to).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     let data: Vec<u8> = (0..1 << 20)

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use underlay_fabric::{
     Fabric, FabricNames, FabricSizes, GroupRules, LoadedPrograms, Peer, PortConfig, Protocol,
     Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
@@ -34,11 +34,11 @@ pub(crate) fn group(text: &str) -> SecurityGroupId {
     text.parse().unwrap()
 }
 
-pub(crate) fn block(text: &str) -> Ipv4Net {
+pub(crate) fn block(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-pub(crate) fn ip(text: &str) -> Ipv4Addr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -96,7 +96,7 @@ impl World {
             let vpc: VpcId = "vpc-00000001".parse().unwrap();
             let subnet = Subnet {
                 vpc,
-                cidr: block(cidr),
+                blocks: vec![block(cidr)],
                 route_table: route_table(),
             };
             fabric
@@ -136,7 +136,11 @@ impl World {
     pub(crate) fn instance(&mut self, name: &'static str, address: &str, groups: &[&str]) -> EniId {
         self.serial += 1;
         let address = ip(address);
-        let subnet = if address.octets()[2] == 1 { A } else { B };
+        let subnet = if block("10.0.1.0/24").contains(&address) {
+            A
+        } else {
+            B
+        };
         let port = PortConfig {
             eni: eni(self.serial),
             mac: Mac::local(self.serial),
@@ -206,18 +210,18 @@ impl Instance {
     }
 
     /// Sets the device up with `address` and a default route by the subnet's router.
-    pub(crate) fn configure(&self, address: Ipv4Addr) {
+    pub(crate) fn configure(&self, address: IpAddr) {
         let mut socket = self.socket();
         let lo = link::by_name(&mut socket, "lo").unwrap().index;
         let dev = link::by_name(&mut socket, &self.device).unwrap().index;
-        let cidr = Ipv4Net::new(address, 24).unwrap();
-        let router = IpAddr::V4(Ipv4Addr::from(u32::from(cidr.network()) + 1));
+        let cidr = IpNet::new(address, 24).unwrap();
+        let router = cidr.hosts().next().unwrap();
         let default = KernelRoute::via("0.0.0.0/0".parse().unwrap(), router, dev, route::MAIN);
         socket
             .run(&[
                 link::set_up(lo, true),
                 link::set_up(dev, true),
-                address::add(&Address::new(dev, IpNet::V4(cidr))),
+                address::add(&Address::new(dev, cidr)),
                 route::add(&default),
             ])
             .unwrap();
@@ -227,7 +231,7 @@ impl Instance {
     pub(crate) fn add_address(&self, address: &str) {
         let mut socket = self.socket();
         let dev = link::by_name(&mut socket, &self.device).unwrap().index;
-        let net = IpNet::from(IpAddr::V4(ip(address)));
+        let net = IpNet::from(ip(address));
         socket
             .run(&[address::add(&Address::new(dev, net))])
             .unwrap();
