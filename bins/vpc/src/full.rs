@@ -10,6 +10,7 @@ mod commands;
 mod driver;
 mod endpoints;
 mod hosts;
+mod link_local;
 mod metadata;
 mod namespaces;
 mod preflight;
@@ -22,6 +23,7 @@ mod windows;
 
 pub use clean::{CleanError, clean};
 pub use commands::{CommandError, FullArgs, RunCommand};
+pub use link_local::LinkLocalError;
 pub use metadata::MetadataError;
 pub use namespaces::NamespaceError;
 pub use preflight::PreflightError;

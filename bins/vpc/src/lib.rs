@@ -4,7 +4,9 @@
 
 pub mod api;
 pub mod control_plane;
+pub mod dns;
 pub mod flowlogs;
 pub mod full;
 pub mod imds;
+pub mod ntp;
 pub mod serve;

@@ -34,13 +34,7 @@ pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
 
 /// The name DNS would give an address.
 pub(super) fn private_dns_name(model: &Model, address: std::net::Ipv4Addr) -> String {
-    let [a, b, c, d] = address.octets();
-    let region = &model.config().region;
-    if region == "us-east-1" {
-        format!("ip-{a}-{b}-{c}-{d}.ec2.internal")
-    } else {
-        format!("ip-{a}-{b}-{c}-{d}.{region}.compute.internal")
-    }
+    model.private_dns_name(address)
 }
 
 /// Writes an interface as DescribeNetworkInterfaces does.

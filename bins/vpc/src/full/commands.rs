@@ -25,6 +25,9 @@ pub struct FullArgs {
     /// The run's name: what it makes is recorded in this folder below /run/underlay-vpc
     #[arg(long, value_name = "ID", conflicts_with = "control_plane")]
     run_id: Option<RunId>,
+    /// Resolver for names that are not the VPC's; without it they fail with SERVFAIL
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "control_plane")]
+    dns_upstream: Option<SocketAddr>,
     /// Length of a flow-log window, such as 60s; shorter than EC2's for tests and demos
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     flow_log_window: Duration,
@@ -48,6 +51,7 @@ impl FullArgs {
         FullOptions {
             api,
             run: self.run_id.unwrap_or_else(|| RunId::random(random)),
+            dns_upstream: self.dns_upstream,
             flow_log_window: self.flow_log_window,
             flow_log_dir: self.flow_log_dir,
         }

@@ -22,6 +22,7 @@ use super::{
     admin,
     clean::{self, CleanError},
     driver::Driver,
+    link_local::{self, LinkLocalError},
     metadata::{self, MetadataError},
     namespaces::{NamespaceError, Namespaces},
     preflight::{self, PreflightError},
@@ -46,6 +47,8 @@ pub struct FullOptions {
     pub api: SocketAddr,
     /// The run's name.
     pub run: RunId,
+    /// Who is asked for names that are not the VPC's.
+    pub dns_upstream: Option<SocketAddr>,
     /// The length of a flow-log window.
     pub flow_log_window: Duration,
     /// Where flow logs are written; in the run's folder without it.
@@ -58,6 +61,9 @@ pub enum FullError {
     /// The fabric could not be made.
     #[error("make the packet fabric")]
     Fabric(#[from] FabricError),
+    /// The resolver or the time service does not listen.
+    #[error(transparent)]
+    LinkLocal(#[from] LinkLocalError),
     /// The API's address or the admin socket cannot be listened on.
     #[error("listen on {place}")]
     Listen {
@@ -225,6 +231,7 @@ fn start(
             tracing::error!(%error, "the metadata service failed");
         }
     });
+    link_local::start(tasks, vpc, options.dns_upstream)?;
     let (api, ended) = (Arc::clone(&vpc.api), stop());
     tasks.spawn(async move {
         loop {

@@ -13,6 +13,7 @@ mod address_pool;
 mod change;
 mod clock;
 mod config;
+mod dns;
 mod error;
 mod image_list;
 mod imds;
@@ -28,6 +29,7 @@ mod verdict;
 pub use change::Change;
 pub use clock::{Speed, SpeedError, VirtualClock};
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
+pub use dns::Resolution;
 pub use error::{Ec2Error, ErrorCode};
 pub use imds::{
     Imds, ImdsRequest, ImdsResponse, InstanceView, InterfaceView, RoleCredentials,

@@ -1,5 +1,6 @@
 //! The model's rules, one by one.
 
+mod dns;
 mod invariants;
 mod requests;
 
