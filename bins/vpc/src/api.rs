@@ -22,6 +22,7 @@ mod instant;
 mod launch;
 mod page;
 mod params;
+mod prefix_lists;
 mod request;
 mod route_tables;
 mod rules;

@@ -4,7 +4,7 @@ use underlay_vpc_model::Ec2Error;
 
 use super::{
     call::Call, catalogue, eni_request, enis, flow_logs, groups, images, instances, params::Params,
-    route_tables, subnets, tags, vpcs,
+    prefix_lists, route_tables, subnets, tags, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -22,6 +22,7 @@ pub(super) fn named(action: &str) -> Option<Read> {
 pub(super) fn takes_token(action: &str) -> bool {
     [
         "CreateFlowLogs",
+        "CreateManagedPrefixList",
         "CreateNetworkInterface",
         "CreateRouteTable",
         "RunInstances",
@@ -37,6 +38,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("AuthorizeSecurityGroupEgress", groups::authorize_egress),
     ("AuthorizeSecurityGroupIngress", groups::authorize_ingress),
     ("CreateFlowLogs", flow_logs::create),
+    ("CreateManagedPrefixList", prefix_lists::create),
     ("CreateNetworkInterface", enis::create),
     ("CreateRoute", route_tables::create_route),
     ("CreateRouteTable", route_tables::create),
@@ -45,6 +47,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("CreateTags", tags::create),
     ("CreateVpc", vpcs::create),
     ("DeleteFlowLogs", flow_logs::delete),
+    ("DeleteManagedPrefixList", prefix_lists::delete),
     ("DeleteNetworkInterface", enis::delete),
     ("DeleteRoute", route_tables::delete_route),
     ("DeleteRouteTable", route_tables::delete),
@@ -59,11 +62,13 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeInstanceStatus", instances::describe_status),
     ("DescribeInstanceTypes", catalogue::instance_types),
     ("DescribeInstances", instances::describe),
+    ("DescribeManagedPrefixLists", prefix_lists::describe),
     (
         "DescribeNetworkInterfaceAttribute",
         enis::describe_attribute,
     ),
     ("DescribeNetworkInterfaces", enis::describe),
+    ("DescribePrefixLists", prefix_lists::describe_services),
     ("DescribeRegions", catalogue::regions),
     ("DescribeRouteTables", |p| route_tables::DESCRIBE.call(p)),
     ("DescribeSecurityGroupRules", groups::describe_rules),
@@ -74,10 +79,17 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeVpcs", |p| vpcs::DESCRIBE.call(p)),
     ("DetachNetworkInterface", enis::detach),
     ("DisassociateRouteTable", route_tables::disassociate),
+    (
+        "GetManagedPrefixListAssociations",
+        prefix_lists::associations,
+    ),
+    ("GetManagedPrefixListEntries", prefix_lists::entries),
+    ("ModifyManagedPrefixList", prefix_lists::modify),
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySubnetAttribute", subnets::modify_attribute),
     ("ModifyVpcAttribute", vpcs::modify_attribute),
     ("ReplaceRoute", route_tables::replace_route),
+    ("RestoreManagedPrefixListVersion", prefix_lists::restore),
     ("RevokeSecurityGroupEgress", groups::revoke_egress),
     ("RevokeSecurityGroupIngress", groups::revoke_ingress),
     ("RunInstances", instances::run),

@@ -219,6 +219,7 @@ fn write_revoked(xml: &mut Xml, group: &SecurityGroupId, rule: &Rule) {
         RulePeer::Ipv4(block) => xml.leaf("cidrIpv4", block),
         RulePeer::Ipv6(block) => xml.leaf("cidrIpv6", block),
         RulePeer::Group(id) => xml.leaf("referencedGroupId", id),
+        RulePeer::PrefixList(id) => xml.leaf("prefixListId", id),
     }
     xml.optional("description", rule.description.as_ref());
 }

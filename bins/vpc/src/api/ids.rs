@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use underlay_types::{
-    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, ResourceIdError, RouteTableAssociationId,
-    RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
+    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, PrefixListId, ResourceIdError,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -28,6 +28,7 @@ wire_ids! {
     FlowLogId => InvalidFlowLogIdNotFound,
     ImageId => InvalidAmiIdMalformed,
     InstanceId => InvalidInstanceIdMalformed,
+    PrefixListId => InvalidPrefixListIdNotFound,
     RouteTableAssociationId => InvalidAssociationIdNotFound,
     RouteTableId => InvalidRouteTableIdMalformed,
     SecurityGroupId => InvalidGroupIdMalformed,

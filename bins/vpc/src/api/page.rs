@@ -1,5 +1,7 @@
 //! Pages of a Describe: at most so many, and a token for the next.
 
+use std::ops::RangeInclusive;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -17,14 +19,26 @@ impl Page {
     /// Takes `MaxResults` (from 5 to `limit`) and `NextToken`.
     ///
     /// # Errors
-    /// `InvalidParameterValue`; `InvalidNextToken` for a token this action did not give.
+    /// As [`Self::take_within`].
     pub(super) fn take(
         params: &mut Params,
         action: &'static str,
         limit: usize,
     ) -> Result<Self, Ec2Error> {
+        Self::take_within(params, action, 5..=limit)
+    }
+
+    /// Takes `MaxResults` (one of `sizes`) and `NextToken`.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue`; `InvalidNextToken` for a token this action did not give.
+    pub(super) fn take_within(
+        params: &mut Params,
+        action: &'static str,
+        sizes: RangeInclusive<usize>,
+    ) -> Result<Self, Ec2Error> {
         let max: Option<i64> = params.parsed("MaxResults")?;
-        let max = max.map(|value| check_max(value, limit)).transpose()?;
+        let max = max.map(|value| check_max(value, &sizes)).transpose()?;
         let after = match params.text("NextToken").filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => Some(open_token(action, &token).ok_or_else(|| {
@@ -67,11 +81,11 @@ impl Page {
     }
 }
 
-fn check_max(value: i64, limit: usize) -> Result<usize, Ec2Error> {
+fn check_max(value: i64, sizes: &RangeInclusive<usize>) -> Result<usize, Ec2Error> {
     let complaint = match usize::try_from(value) {
-        Ok(max) if (5..=limit).contains(&max) => return Ok(max),
-        Ok(max) if max > limit => format!("less than or equal to {limit}"),
-        _ => "greater than or equal to 5".to_owned(),
+        Ok(max) if sizes.contains(&max) => return Ok(max),
+        Ok(max) if max > *sizes.end() => format!("less than or equal to {}", sizes.end()),
+        _ => format!("greater than or equal to {}", sizes.start()),
     };
     let text = format!(
         "Value ( {value} ) for parameter maxResults is invalid. Expecting a value {complaint}."

@@ -1,7 +1,7 @@
 //! Security group rules on the wire.
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use underlay_types::SecurityGroupId;
+use underlay_types::{PrefixListId, SecurityGroupId};
 use underlay_vpc_model::{
     Ec2Error, ErrorCode, Model, PortRange, Rule, RuleDirection, RulePeer, RuleSpec, RuleTraffic,
     SecurityGroup,
@@ -89,16 +89,12 @@ fn take_permission(params: &mut Params) -> Result<Vec<RuleSpec>, Ec2Error> {
         p.text("VpcId");
         described(p, RulePeer::Group(group))
     })?);
-    let lists = params.structures("PrefixListIds", |p| {
-        p.text("Description");
-        p.required("PrefixListId")
-    })?;
-    if let Some(list) = lists.first() {
-        let text = format!("The prefix list ID '{list}' does not exist");
-        return Err(Ec2Error::new(ErrorCode::InvalidPrefixListIdNotFound, text));
-    }
+    specs.extend(params.structures("PrefixListIds", |p| {
+        let list: PrefixListId = p.id("PrefixListId")?;
+        described(p, RulePeer::PrefixList(list))
+    })?);
     if specs.is_empty() {
-        let text = "A permission must name at least one IP range or group";
+        let text = "A permission must name at least one IP range, group or prefix list";
         return Err(Ec2Error::new(ErrorCode::InvalidPermissionMalformed, text));
     }
     Ok(specs)
@@ -184,6 +180,7 @@ pub(super) fn write_rule(xml: &mut Xml, model: &Model, group: &SecurityGroup, ru
             xml.leaf("userId", &config.account);
             xml.leaf("vpcId", &group.vpc);
         }),
+        RulePeer::PrefixList(id) => xml.leaf("prefixListId", id),
     }
     xml.optional("description", rule.description.as_ref());
     let (region, account) = (&config.region, &config.account);
@@ -249,7 +246,13 @@ fn write_peers(xml: &mut Xml, model: &Model, rules: &[&Rule]) {
         xml.leaf("cidrIpv6", peer_text(rule));
         xml.optional("description", rule.description.as_ref());
     });
-    xml.items("prefixListIds", std::iter::empty::<()>(), |_, ()| {});
+    let lists = rules
+        .iter()
+        .filter(|rule| matches!(rule.peer, RulePeer::PrefixList(_)));
+    xml.items("prefixListIds", lists, |xml, rule| {
+        xml.leaf("prefixListId", peer_text(rule));
+        xml.optional("description", rule.description.as_ref());
+    });
 }
 
 fn peer_text(rule: &Rule) -> String {
@@ -257,6 +260,7 @@ fn peer_text(rule: &Rule) -> String {
         RulePeer::Ipv4(block) => block.to_string(),
         RulePeer::Ipv6(block) => block.to_string(),
         RulePeer::Group(id) => id.to_string(),
+        RulePeer::PrefixList(id) => id.to_string(),
     }
 }
 

@@ -11,9 +11,12 @@ pub(super) struct Xml(String);
 impl Xml {
     /// `<name>value</name>`.
     pub(super) fn leaf(&mut self, name: &str, value: impl Display) {
-        self.tree(name, |xml| {
-            write!(Escaped(&mut xml.0), "{value}").expect("a String takes all that is written");
-        });
+        self.tree(name, |xml| xml.text(value));
+    }
+
+    /// `value`, within the element that is being written.
+    pub(super) fn text(&mut self, value: impl Display) {
+        write!(Escaped(&mut self.0), "{value}").expect("a String takes all that is written");
     }
 
     /// `<name>value</name>`, or nothing.

@@ -7,7 +7,7 @@ use std::{
 
 use underlay_fabric::{Fabric, FabricError};
 use underlay_flowlog::EniFacts;
-use underlay_types::{EniId, InstanceId, RouteTableId, SecurityGroupId, SubnetId};
+use underlay_types::{EniId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId};
 use underlay_vpc_model::{BootMode, Change, Eni, Model};
 
 use super::{
@@ -199,6 +199,7 @@ impl Driver {
                 let removed = self.namespaces.remove(instance.as_str());
                 removed.map_err(namespace("remove the namespace of", instance))
             }
+            Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
             Change::EniCreated(_) | Change::FlowLogsChanged | Change::VpcChanged(_) => Ok(()),
@@ -255,10 +256,17 @@ impl Driver {
 
     fn follow_group(&mut self, model: &Model, id: &SecurityGroupId) -> Result<(), DriveError> {
         match model.group(id) {
-            Some(group) => self.fabric.set_group(id, &translate::rules(group)),
+            Some(group) => self.fabric.set_group(id, &translate::rules(model, group)),
             None => self.fabric.remove_group(id),
         }
         .map_err(fabric("set the rules of", id))
+    }
+
+    /// The rules that name a list hold its entries.
+    fn follow_prefix_list(&mut self, model: &Model, id: &PrefixListId) -> Result<(), DriveError> {
+        model
+            .groups_naming(id)
+            .try_for_each(|group| self.follow_group(model, &group.id))
     }
 
     fn follow_table(&mut self, model: &Model, id: &RouteTableId) -> Result<(), DriveError> {

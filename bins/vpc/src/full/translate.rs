@@ -7,8 +7,8 @@ use underlay_fabric::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
 use underlay_vpc_model::{
-    self as model, Eni, InstanceType, Model, RouteState, RouteTable, RuleDirection, RulePeer,
-    RuleTraffic, SecurityGroup,
+    self as model, Eni, InstanceType, Model, PrefixListEntry, RouteState, RouteTable,
+    RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
 };
 
 /// A port of an ENI, with the tracking of its instance's type.
@@ -69,21 +69,43 @@ pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
 }
 
 /// A group's rules. Those that speak of IPv6 match nothing here and are left out.
-pub(super) fn rules(group: &SecurityGroup) -> GroupRules {
-    let of = |direction| group.rules_of(direction).filter_map(rule).collect();
+pub(super) fn rules(model: &Model, group: &SecurityGroup) -> GroupRules {
+    let of = |direction| {
+        let each = |rule| rules_of(model, rule);
+        group.rules_of(direction).flat_map(each).collect()
+    };
     GroupRules {
         ingress: of(RuleDirection::Ingress),
         egress: of(RuleDirection::Egress),
     }
 }
 
-fn rule(rule: &model::Rule) -> Option<Rule> {
-    let peer = match &rule.peer {
-        RulePeer::Group(group) => Peer::Group(group.clone()),
-        RulePeer::Ipv4(block) => Peer::Cidr(IpNet::V4(*block)),
-        RulePeer::Ipv6(_) => return None,
+/// A rule that names a prefix list is one for each of its entries.
+fn rules_of(model: &Model, rule: &model::Rule) -> Vec<Rule> {
+    let peers = match &rule.peer {
+        RulePeer::Group(group) => vec![Peer::Group(group.clone())],
+        RulePeer::Ipv4(block) => vec![Peer::Cidr(IpNet::V4(*block))],
+        RulePeer::Ipv6(_) => Vec::new(),
+        RulePeer::PrefixList(list) => {
+            let entries = model
+                .prefix_list(list)
+                .map_or(&[][..], |list| list.entries());
+            let peer = |entry: &PrefixListEntry| match entry.cidr {
+                IpNet::V4(_) => Some(Peer::Cidr(entry.cidr)),
+                IpNet::V6(_) => None,
+            };
+            entries.iter().filter_map(peer).collect()
+        }
     };
-    let protocol = match rule.traffic {
+    let Some(protocol) = protocol(rule.traffic) else {
+        return Vec::new();
+    };
+    let rule = |peer| Rule { protocol, peer };
+    peers.into_iter().map(rule).collect()
+}
+
+fn protocol(traffic: RuleTraffic) -> Option<Protocol> {
+    let protocol = match traffic {
         RuleTraffic::All => Protocol::Any,
         RuleTraffic::Icmp { kind, code } => Protocol::Icmp { kind, code },
         RuleTraffic::Icmpv6 { .. } => return None,
@@ -97,5 +119,5 @@ fn rule(rule: &model::Rule) -> Option<Rule> {
             to: range.to,
         },
     };
-    Some(Rule { protocol, peer })
+    Some(protocol)
 }

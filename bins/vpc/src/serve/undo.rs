@@ -21,6 +21,7 @@ fn inverse_of(change: &Change) -> Option<Change> {
         Change::EniChanged(_)
         | Change::FlowLogsChanged
         | Change::GroupChanged(_)
+        | Change::PrefixListChanged(_)
         | Change::RouteTableChanged(_)
         | Change::SubnetChanged(_)
         | Change::VpcChanged(_) => Some(change.clone()),

@@ -52,6 +52,11 @@ fn requests_say_what_ec2_lets_them_say() {
 }
 
 #[test]
+fn groups_and_prefix_lists_are_as_documented() {
+    run("vpc_groups.py");
+}
+
+#[test]
 fn waiters_and_paginators_work() {
     run("vpc_waiters.py");
 }

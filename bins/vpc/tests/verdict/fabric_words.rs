@@ -85,7 +85,7 @@ fn rule(rule: &ModelRule) -> Option<Rule> {
     let peer = match &rule.peer {
         RulePeer::Group(id) => Peer::Group(id.clone()),
         RulePeer::Ipv4(block) => Peer::Cidr(IpNet::V4(*block)),
-        RulePeer::Ipv6(_) => return None,
+        RulePeer::Ipv6(_) | RulePeer::PrefixList(_) => return None,
     };
     Some(Rule { protocol, peer })
 }

@@ -92,6 +92,8 @@ resource_ids! {
     ImageId "ami-",
     /// An instance.
     InstanceId "i-",
+    /// A managed prefix list.
+    PrefixListId "pl-",
     /// A reservation: the instances of one launch.
     ReservationId "r-",
     /// The association of a route table with a subnet or a VPC.

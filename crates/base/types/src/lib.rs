@@ -20,8 +20,8 @@ pub use error_chain::chain;
 pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{
-    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, ReservationId, ResourceIdError,
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, PrefixListId, ReservationId,
+    ResourceIdError, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
     SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};

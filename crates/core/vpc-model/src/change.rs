@@ -1,6 +1,8 @@
 //! What a call did to the world, for whoever builds devices, compiles rules and writes flow logs.
 
-use underlay_types::{EniId, InstanceId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use underlay_types::{
+    EniId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+};
 
 /// One effect of a call. A list of them is in the order in which they have to be carried out.
 ///
@@ -40,6 +42,8 @@ pub enum Change {
     InstanceStarted(InstanceId),
     /// An instance is gone; its interfaces went before it.
     InstanceTerminated(InstanceId),
+    /// A prefix list's entries changed, or it was created or deleted.
+    PrefixListChanged(PrefixListId),
     /// A route table's routes or associations changed, or it was created or deleted.
     RouteTableChanged(RouteTableId),
     /// A subnet was created, changed or deleted.

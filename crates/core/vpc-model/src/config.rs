@@ -72,6 +72,12 @@ pub struct Limits {
     pub routes_per_table: usize,
     /// Running instances per Region.
     pub instances: usize,
+    /// Prefix lists of the account per Region.
+    pub prefix_lists: usize,
+    /// Entries of a prefix list.
+    pub entries_per_prefix_list: u32,
+    /// Versions of a prefix list that are kept.
+    pub versions_per_prefix_list: usize,
 }
 
 impl Default for Limits {
@@ -86,6 +92,9 @@ impl Default for Limits {
             route_tables_per_vpc: 200,
             routes_per_table: 50,
             instances: 5_000,
+            prefix_lists: 100,
+            entries_per_prefix_list: 1_000,
+            versions_per_prefix_list: 1_000,
         }
     }
 }

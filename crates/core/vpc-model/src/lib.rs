@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod address_pool;
+mod aws_prefix_lists;
 mod change;
 mod clock;
 mod config;
@@ -38,13 +39,14 @@ pub use imds::{
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
     Assigned, EniRequest, FlowLogRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
-    Model, RuleSpec, TagEntry, V4Request, check_tags,
+    Model, PrefixListChange, PrefixListRequest, RuleSpec, TagEntry, V4Request, check_tags,
 };
 pub use objects::{
-    Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState, Eni, EniAddresses,
-    EniStatus, FlowLog, FlowLogResource, Image, Instance, InstanceState, InterfaceType,
-    MetadataOptions, PortRange, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget,
-    Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
+    AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState, Eni,
+    EniAddresses, EniStatus, FlowLog, FlowLogResource, Image, Instance, InstanceState,
+    InterfaceType, MetadataOptions, PortRange, PrefixList, PrefixListEntry, PrefixListOwner,
+    PrefixListState, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
+    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
     TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;

@@ -11,6 +11,7 @@ mod idempotency;
 mod launch;
 mod lifecycle;
 mod lookup;
+mod prefix_lists;
 mod route_tables;
 mod service_enis;
 mod subnets;
@@ -28,8 +29,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{
-    EniId, FlowLogId, ImageId, InstanceId, Mac, RouteTableId, SecurityGroupId, SubnetId, Timestamp,
-    VpcId,
+    EniId, FlowLogId, ImageId, InstanceId, Mac, PrefixListId, RouteTableId, SecurityGroupId,
+    SubnetId, Timestamp, VpcId,
 };
 
 pub use self::{
@@ -38,6 +39,7 @@ pub use self::{
     flow_logs::FlowLogRequest,
     groups::RuleSpec,
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    prefix_lists::{PrefixListChange, PrefixListRequest},
     tagging::{TagEntry, check_tags},
 };
 use self::{
@@ -46,9 +48,9 @@ use self::{
     lifecycle::{Timer, Timings},
 };
 use crate::{
-    Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, Route, RouteState,
-    RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool, image_list,
-    rng::Rng,
+    Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, PrefixList, Route,
+    RouteState, RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool,
+    aws_prefix_lists, image_list, rng::Rng,
 };
 
 /// Everything an account has in one Region.
@@ -71,6 +73,7 @@ pub struct Model {
     /// Interfaces that have an attachment to the instance, in whatever status.
     attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
     images: BTreeMap<ImageId, Image>,
+    prefix_lists: BTreeMap<PrefixListId, PrefixList>,
     flow_logs: BTreeMap<FlowLogId, FlowLog>,
     /// What ends by itself, by when; the number keeps those of one moment in order.
     #[serde(with = "crate::pairs")]
@@ -89,6 +92,10 @@ impl Model {
     pub fn new(config: ModelConfig) -> Self {
         Self {
             rng: Rng::new(config.seed),
+            prefix_lists: aws_prefix_lists::of_region(&config.region)
+                .into_iter()
+                .map(|list| (list.id.clone(), list))
+                .collect(),
             timings: Timings::of(config.preset),
             config,
             now: Timestamp::ZERO,
@@ -276,6 +283,17 @@ impl Model {
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Option<&Image> {
         self.images.get(id)
+    }
+
+    /// The prefix lists, by id: the account's and Amazon's.
+    pub fn prefix_lists(&self) -> impl Iterator<Item = &PrefixList> {
+        self.prefix_lists.values()
+    }
+
+    /// A prefix list.
+    #[must_use]
+    pub fn prefix_list(&self, id: &PrefixListId) -> Option<&PrefixList> {
+        self.prefix_lists.get(id)
     }
 
     /// The flow logs, by id.

@@ -6,6 +6,7 @@ mod group;
 mod image;
 mod instance;
 mod network;
+mod prefix_list;
 mod route_table;
 
 pub use eni::{
@@ -17,5 +18,8 @@ pub use image::{BootMode, Image};
 pub use instance::{Instance, InstanceState, MetadataOptions};
 pub use network::{
     CidrState, Subnet, SubnetCidrAssociation, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+};
+pub use prefix_list::{
+    AddressFamily, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState,
 };
 pub use route_table::{Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget};

@@ -1,10 +1,12 @@
 //! Creating and deleting security groups, and changing their rules.
 
+use std::collections::HashSet;
+
 use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 
 use crate::{
-    Change, Ec2Error, ErrorCode, Model, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
-    Tags,
+    AddressFamily, Change, Ec2Error, ErrorCode, Model, PrefixList, Rule, RuleDirection, RulePeer,
+    RuleTraffic, SecurityGroup, Tags,
 };
 
 /// A rule to add or to remove: what it allows and with whom.
@@ -24,7 +26,7 @@ impl RuleSpec {
         let peer = match &self.peer {
             RulePeer::Ipv4(block) => RulePeer::Ipv4(block.trunc()),
             RulePeer::Ipv6(block) => RulePeer::Ipv6(block.trunc()),
-            RulePeer::Group(id) => RulePeer::Group(id.clone()),
+            RulePeer::Group(_) | RulePeer::PrefixList(_) => self.peer.clone(),
         };
         Self {
             peer,
@@ -34,6 +36,15 @@ impl RuleSpec {
 
     fn is(&self, rule: &Rule) -> bool {
         self.traffic == rule.traffic && self.peer == rule.peer
+    }
+
+    fn already_exists(&self) -> Ec2Error {
+        let text = format!(
+            "the specified rule \"peer: {}, {}\" already exists",
+            peer_text(&self.peer),
+            traffic_text(self.traffic)
+        );
+        Ec2Error::new(ErrorCode::InvalidPermissionDuplicate, text)
     }
 }
 
@@ -125,7 +136,8 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidGroup.NotFound` for the group or one that a rule names;
-    /// `InvalidPermission.Duplicate` for a rule that is there, or twice in the request;
+    /// `InvalidPrefixListID.NotFound`; `InvalidParameterValue` for a rule that is twice in the
+    /// request; `InvalidPermission.Duplicate` for one that is there;
     /// `RulesPerSecurityGroupLimitExceeded`.
     pub fn authorize(
         &mut self,
@@ -136,23 +148,22 @@ impl Model {
     ) -> Result<Vec<SecurityGroupRuleId>, Ec2Error> {
         let group = self.require_group(id)?;
         let specs: Vec<_> = specs.iter().map(RuleSpec::canonical).collect();
-        // Before rules are compared in pairs: it bounds how many there are.
-        self.check_rule_quota(group, direction, &specs)?;
-        for (index, spec) in specs.iter().enumerate() {
+        let held = group.rules_of(direction);
+        let held: HashSet<_> = held.map(|rule| (rule.traffic, &rule.peer)).collect();
+        let mut asked = HashSet::new();
+        for spec in &specs {
             self.check_peer(group, spec)?;
-            let repeated = specs
-                .iter()
-                .take(index)
-                .any(|each| each.traffic == spec.traffic && each.peer == spec.peer);
-            if repeated || group.rules_of(direction).any(|rule| spec.is(rule)) {
-                let text = format!(
-                    "the specified rule \"peer: {}, {}\" already exists",
-                    peer_text(&spec.peer),
-                    traffic_text(spec.traffic)
-                );
-                return Err(Ec2Error::new(ErrorCode::InvalidPermissionDuplicate, text));
+            if !asked.insert((spec.traffic, &spec.peer)) {
+                let text = "The same permission must not appear multiple times";
+                return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+            }
+            if held.contains(&(spec.traffic, &spec.peer)) {
+                return Err(spec.already_exists());
             }
         }
+        // After that: what is there already takes no more room.
+        let kept = group.rules_of(direction).map(|rule| &rule.peer);
+        self.check_rule_quota(kept.chain(specs.iter().map(|spec| &spec.peer)), None)?;
         let mut ids = Vec::new();
         for spec in specs {
             let rule_id = SecurityGroupRuleId::from_serial(self.rng.next());
@@ -172,8 +183,11 @@ impl Model {
         Ok(ids)
     }
 
-    /// A rule may name a group of its own VPC.
+    /// A rule may name a group of its own VPC, and any prefix list.
     fn check_peer(&self, group: &SecurityGroup, spec: &RuleSpec) -> Result<(), Ec2Error> {
+        if let RulePeer::PrefixList(list) = &spec.peer {
+            self.require_prefix_list(list)?;
+        }
         if let RulePeer::Group(peer) = &spec.peer
             && self.require_group(peer)?.vpc != group.vpc
         {
@@ -186,32 +200,37 @@ impl Model {
         Ok(())
     }
 
-    /// Counts IPv4 and IPv6 rules apart; a rule that names a group counts as both.
-    fn check_rule_quota(
+    /// Counts IPv4 and IPv6 rules apart (Amazon VPC User Guide, "Amazon VPC quotas"): one that
+    /// names a group counts as one of each, one that names a prefix list as many as the list may
+    /// have entries. `resized` stands for the list of its id.
+    pub(crate) fn check_rule_quota<'a>(
         &self,
-        group: &SecurityGroup,
-        direction: RuleDirection,
-        added: &[RuleSpec],
+        peers: impl Iterator<Item = &'a RulePeer>,
+        resized: Option<&PrefixList>,
     ) -> Result<(), Ec2Error> {
-        let limit = self.config.limits.rules_per_group;
-        let peers = || {
-            let kept = group.rules_of(direction).map(|rule| &rule.peer);
-            kept.chain(added.iter().map(|spec| &spec.peer))
+        let weight = |peer: &RulePeer| match peer {
+            RulePeer::Ipv4(_) => (1, 0),
+            RulePeer::Ipv6(_) => (0, 1),
+            RulePeer::Group(_) => (1, 1),
+            RulePeer::PrefixList(id) => {
+                let resized = resized.filter(|list| &list.id == id);
+                resized
+                    .or_else(|| self.prefix_list(id))
+                    .map_or((0, 0), list_weight)
+            }
         };
-        let v4 = peers()
-            .filter(|peer| !matches!(peer, RulePeer::Ipv6(_)))
-            .count();
-        let v6 = peers()
-            .filter(|peer| !matches!(peer, RulePeer::Ipv4(_)))
-            .count();
-        if v4.max(v6) > limit {
-            let text = "The maximum number of rules per security group has been reached.";
-            return Err(Ec2Error::new(
-                ErrorCode::RulesPerSecurityGroupLimitExceeded,
-                text,
-            ));
+        let (v4, v6) = peers.map(weight).fold((0_u64, 0_u64), |(v4, v6), each| {
+            (v4.saturating_add(each.0), v6.saturating_add(each.1))
+        });
+        if usize::try_from(v4.max(v6)).is_ok_and(|most| most <= self.config.limits.rules_per_group)
+        {
+            return Ok(());
         }
-        Ok(())
+        let text = "The maximum number of rules per security group has been reached.";
+        Err(Ec2Error::new(
+            ErrorCode::RulesPerSecurityGroupLimitExceeded,
+            text,
+        ))
     }
 
     /// RevokeSecurityGroupIngress and Egress by what the rules say: all or none.
@@ -277,6 +296,14 @@ impl Model {
     }
 }
 
+/// As how many IPv4 and IPv6 rules a list counts.
+fn list_weight(list: &PrefixList) -> (u64, u64) {
+    match list.family {
+        AddressFamily::Ipv4 => (list.max_entries.into(), 0),
+        AddressFamily::Ipv6 => (0, list.max_entries.into()),
+    }
+}
+
 /// Up to 255 letters, digits, spaces and `._-:/()#,@[]+=&;{}!$*`.
 fn check_group_text(what: &str, text: &str) -> Result<(), Ec2Error> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
@@ -295,6 +322,7 @@ fn peer_text(peer: &RulePeer) -> String {
         RulePeer::Ipv4(block) => block.to_string(),
         RulePeer::Ipv6(block) => block.to_string(),
         RulePeer::Group(id) => id.to_string(),
+        RulePeer::PrefixList(id) => id.to_string(),
     }
 }
 

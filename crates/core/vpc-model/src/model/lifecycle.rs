@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use underlay_types::{AttachmentId, EniId, InstanceId, Timestamp};
+use underlay_types::{AttachmentId, EniId, InstanceId, PrefixListId, Timestamp};
 
 use crate::{InstanceState, Model, Preset};
 
@@ -20,6 +20,7 @@ pub(crate) struct Timings {
     pub(crate) metadata: (u32, u32),
     pub(crate) launch: (u32, u32),
     pub(crate) terminate: (u32, u32),
+    pub(crate) prefix_list: (u32, u32),
 }
 
 impl Timings {
@@ -31,6 +32,7 @@ impl Timings {
                 metadata: (0, 0),
                 launch: (0, 0),
                 terminate: (0, 0),
+                prefix_list: (0, 0),
             },
             Preset::Realistic => Self {
                 attach: (1_000, 3_000),
@@ -38,6 +40,7 @@ impl Timings {
                 metadata: (300, 1_500),
                 launch: (2_000, 6_000),
                 terminate: (3_000, 8_000),
+                prefix_list: (500, 3_000),
             },
         }
     }
@@ -60,6 +63,8 @@ pub(crate) enum Timer {
     ForgetToken(String),
     /// Metadata shows an interface's addresses as they are now.
     Metadata(EniId),
+    /// What was asked of a prefix list is done.
+    PrefixList(PrefixListId),
     /// An instance runs.
     Running(InstanceId),
     /// An instance is gone.
@@ -130,6 +135,7 @@ impl Model {
                     eni.metadata_addresses = eni.addresses.clone();
                 }
             }
+            Timer::PrefixList(list) => self.settle_prefix_list(&list),
             Timer::Running(instance) => {
                 if let Some(instance) = self.instances.get_mut(&instance)
                     && instance.state == InstanceState::Pending

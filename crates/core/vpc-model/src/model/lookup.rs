@@ -1,12 +1,13 @@
 //! Finding things by id, or saying as EC2 does that they are not there.
 
 use underlay_types::{
-    EniId, FlowLogId, ImageId, InstanceId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+    EniId, FlowLogId, ImageId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId,
+    VpcId,
 };
 
 use crate::{
-    AvailabilityZone, Ec2Error, Eni, ErrorCode, FlowLog, Image, Instance, Model, RouteTable,
-    SecurityGroup, Subnet, Vpc,
+    AvailabilityZone, Ec2Error, Eni, ErrorCode, FlowLog, Image, Instance, Model, PrefixList,
+    RouteTable, SecurityGroup, Subnet, Vpc,
 };
 
 macro_rules! lookups {
@@ -41,6 +42,9 @@ lookups! {
     /// The instance, or EC2's answer that there is none.
     require_instance(InstanceId) -> Instance: instances,
         InvalidInstanceIdNotFound "The instance ID '{}' does not exist";
+    /// The prefix list, or EC2's answer that there is none.
+    require_prefix_list(PrefixListId) -> PrefixList: prefix_lists,
+        InvalidPrefixListIdNotFound "The prefix list ID '{}' does not exist";
     /// The route table, or EC2's answer that there is none.
     require_route_table(RouteTableId) -> RouteTable: route_tables,
         InvalidRouteTableIdNotFound "The routeTable ID '{}' does not exist";

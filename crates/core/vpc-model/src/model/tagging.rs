@@ -1,34 +1,97 @@
 //! Tags of anything that has an id.
 
+use std::str::FromStr;
+
+use super::prefix_lists::check_not_of_aws;
 use crate::{Ec2Error, ErrorCode, Model, Tags};
 
 /// Tags a resource has at most.
 const MAX_TAGS: usize = 50;
 
-/// Per kind of resource: the prefix of its ids, its name in EC2, and its `NotFound` code. The
-/// longer of two prefixes comes first.
-const KINDS: [(&str, &str, ErrorCode); 9] = [
-    (
+/// A kind of resource that has tags.
+struct Kind {
+    /// The prefix of its ids.
+    prefix: &'static str,
+    /// Its name in EC2.
+    name: &'static str,
+    /// The code for an id that does not exist.
+    missing: ErrorCode,
+    /// The tags of an id.
+    of: for<'a> fn(&'a Model, &str) -> Option<&'a Tags>,
+    /// The tags of an id, to be changed.
+    of_mut: for<'a> fn(&'a mut Model, &str) -> Option<&'a mut Tags>,
+    /// Every id with its tags.
+    all: for<'a> fn(&'a Model) -> Vec<(&'a str, &'a Tags)>,
+}
+
+/// A kind whose objects stand in a map of the model by id.
+macro_rules! kind {
+    ($prefix:literal, $name:literal, $missing:ident, $map:ident) => {
+        kind!($prefix, $name, $missing, $map, |model, id| {
+            Some(&mut model.$map.get_mut(&id.parse().ok()?)?.tags)
+        })
+    };
+    ($prefix:literal, $name:literal, $missing:ident, $map:ident, $of_mut:expr) => {
+        Kind {
+            prefix: $prefix,
+            name: $name,
+            missing: ErrorCode::$missing,
+            of: |model, id| Some(&model.$map.get(&id.parse().ok()?)?.tags),
+            of_mut: $of_mut,
+            all: |model| {
+                let each = model.$map.values();
+                each.map(|each| (each.id.as_str(), &each.tags)).collect()
+            },
+        }
+    };
+}
+
+/// By name. No prefix begins another.
+static KINDS: [Kind; 9] = [
+    kind!("i-", "instance", InvalidInstanceIdNotFound, instances),
+    kind!(
         "eni-",
         "network-interface",
-        ErrorCode::InvalidNetworkInterfaceIdNotFound,
+        InvalidNetworkInterfaceIdNotFound,
+        enis,
+        |model, id| model.enis.tags_mut(&id.parse().ok()?)
     ),
-    ("fl-", "vpc-flow-log", ErrorCode::InvalidFlowLogIdNotFound),
-    ("i-", "instance", ErrorCode::InvalidInstanceIdNotFound),
-    (
+    kind!(
+        "pl-",
+        "prefix-list",
+        InvalidPrefixListIdNotFound,
+        prefix_lists
+    ),
+    kind!(
         "rtb-",
         "route-table",
-        ErrorCode::InvalidRouteTableIdNotFound,
+        InvalidRouteTableIdNotFound,
+        route_tables
     ),
-    ("sg-", "security-group", ErrorCode::InvalidGroupNotFound),
-    (
-        "sgr-",
-        "security-group-rule",
-        ErrorCode::InvalidSecurityGroupRuleIdNotFound,
-    ),
-    ("subnet-", "subnet", ErrorCode::InvalidSubnetIdNotFound),
-    ("vpc-", "vpc", ErrorCode::InvalidVpcIdNotFound),
-    ("ami-", "image", ErrorCode::InvalidAmiIdNotFound),
+    kind!("sg-", "security-group", InvalidGroupNotFound, groups),
+    Kind {
+        prefix: "sgr-",
+        name: "security-group-rule",
+        missing: ErrorCode::InvalidSecurityGroupRuleIdNotFound,
+        of: |model, id| {
+            let mut rules = model.groups.values().flat_map(|group| &group.rules);
+            let rule = rules.find(|rule| rule.id.as_str() == id);
+            rule.map(|rule| &rule.tags)
+        },
+        of_mut: |model, id| {
+            let groups = model.groups.values_mut();
+            let mut rules = groups.flat_map(|group| &mut group.rules);
+            let rule = rules.find(|rule| rule.id.as_str() == id);
+            rule.map(|rule| &mut rule.tags)
+        },
+        all: |model| {
+            let rules = model.groups.values().flat_map(|group| &group.rules);
+            rules.map(|rule| (rule.id.as_str(), &rule.tags)).collect()
+        },
+    },
+    kind!("subnet-", "subnet", InvalidSubnetIdNotFound, subnets),
+    kind!("vpc-", "vpc", InvalidVpcIdNotFound, vpcs),
+    kind!("fl-", "vpc-flow-log", InvalidFlowLogIdNotFound, flow_logs),
 ];
 
 /// One tag of one resource.
@@ -123,142 +186,48 @@ impl Model {
     #[must_use]
     pub fn all_tags(&self) -> Vec<TagEntry<'_>> {
         let mut all = Vec::new();
-        let mut add = |resource, kind, tags| all.extend(entries(resource, kind, tags));
-        self.instances
-            .values()
-            .for_each(|each| add(each.id.as_str(), "instance", &each.tags));
-        for each in self.enis.values() {
-            add(each.id.as_str(), "network-interface", &each.tags);
-        }
-        self.route_tables
-            .values()
-            .for_each(|each| add(each.id.as_str(), "route-table", &each.tags));
-        for group in self.groups.values() {
-            add(group.id.as_str(), "security-group", &group.tags);
-            for rule in &group.rules {
-                add(rule.id.as_str(), "security-group-rule", &rule.tags);
+        for kind in &KINDS {
+            for (resource, tags) in (kind.all)(self) {
+                all.extend(tags.iter().map(|(key, value)| TagEntry {
+                    resource,
+                    kind: kind.name,
+                    key,
+                    value,
+                }));
             }
         }
-        self.subnets
-            .values()
-            .for_each(|each| add(each.id.as_str(), "subnet", &each.tags));
-        self.vpcs
-            .values()
-            .for_each(|each| add(each.id.as_str(), "vpc", &each.tags));
-        self.flow_logs
-            .values()
-            .for_each(|each| add(each.id.as_str(), "vpc-flow-log", &each.tags));
         all
     }
 
     fn tags_of(&self, id: &str) -> Result<&Tags, Ec2Error> {
-        let Some((_, kind, code)) = KINDS.iter().find(|(prefix, _, _)| id.starts_with(prefix))
-        else {
-            return Err(Ec2Error::new(
-                ErrorCode::InvalidId,
-                format!("The ID '{id}' is not valid"),
-            ));
-        };
-        let found = match *kind {
-            "network-interface" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.enis.get(&id))
-                .map(|each| &each.tags),
-            "vpc-flow-log" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.flow_logs.get(&id))
-                .map(|each| &each.tags),
-            "instance" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.instances.get(&id))
-                .map(|each| &each.tags),
-            "route-table" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.route_tables.get(&id))
-                .map(|each| &each.tags),
-            "security-group" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.groups.get(&id))
-                .map(|each| &each.tags),
-            "security-group-rule" => self
-                .groups
-                .values()
-                .flat_map(|group| &group.rules)
-                .find(|rule| rule.id.as_str() == id)
-                .map(|rule| &rule.tags),
-            "subnet" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.subnets.get(&id))
-                .map(|each| &each.tags),
-            "vpc" => id
-                .parse()
-                .ok()
-                .and_then(|id| self.vpcs.get(&id))
-                .map(|each| &each.tags),
-            "image" if id.parse().is_ok_and(|id| self.images.contains_key(&id)) => {
-                let text = format!("The image '{id}' is not yours: it cannot be tagged.");
-                return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
-            }
-            _ => None,
-        };
-        let missing = || Ec2Error::new(*code, format!("The {kind} ID '{id}' does not exist"));
-        found.ok_or_else(missing)
+        if id.starts_with("ami-") {
+            self.require_image(&parsed(id)?)?;
+            let text = format!("The image '{id}' is not yours: it cannot be tagged.");
+            return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
+        }
+        let kind = kind_of(id).ok_or_else(|| invalid_id(id))?;
+        if let Some(list) = id.parse().ok().and_then(|id| self.prefix_lists.get(&id)) {
+            check_not_of_aws(list)?;
+        }
+        (kind.of)(self, id).ok_or_else(|| {
+            let text = format!("The {} ID '{id}' does not exist", kind.name);
+            Ec2Error::new(kind.missing, text)
+        })
     }
 
     fn tags_mut(&mut self, id: &str) -> Option<&mut Tags> {
-        let (prefix, _) = id.split_once('-')?;
-        match prefix {
-            "eni" => self.enis.tags_mut(&id.parse().ok()?),
-            "fl" => self
-                .flow_logs
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            "i" => self
-                .instances
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            "rtb" => self
-                .route_tables
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            "sg" => self
-                .groups
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            "sgr" => self
-                .groups
-                .values_mut()
-                .flat_map(|group| &mut group.rules)
-                .find(|rule| rule.id.as_str() == id)
-                .map(|rule| &mut rule.tags),
-            "subnet" => self
-                .subnets
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            "vpc" => self
-                .vpcs
-                .get_mut(&id.parse().ok()?)
-                .map(|each| &mut each.tags),
-            _ => None,
-        }
+        (kind_of(id)?.of_mut)(self, id)
     }
 }
 
-fn entries<'a>(
-    resource: &'a str,
-    kind: &'static str,
-    tags: &'a Tags,
-) -> impl Iterator<Item = TagEntry<'a>> {
-    tags.iter().map(move |(key, value)| TagEntry {
-        resource,
-        kind,
-        key,
-        value,
-    })
+fn kind_of(id: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| id.starts_with(kind.prefix))
+}
+
+fn parsed<T: FromStr>(id: &str) -> Result<T, Ec2Error> {
+    id.parse().map_err(|_malformed| invalid_id(id))
+}
+
+fn invalid_id(id: &str) -> Ec2Error {
+    Ec2Error::new(ErrorCode::InvalidId, format!("The ID '{id}' is not valid"))
 }

@@ -1,7 +1,9 @@
 //! The model's rules, one by one.
 
 mod dns;
+mod groups;
 mod invariants;
+mod prefix_lists;
 mod requests;
 
 use std::net::Ipv4Addr;
@@ -314,7 +316,7 @@ fn rules_are_canonical_counted_and_never_twice() {
     );
     assert_eq!(
         code(add(&[spec("0.0.0.0/0", 1), spec("0.0.0.0/0", 1)])),
-        "InvalidPermission.Duplicate"
+        "InvalidParameterValue"
     );
     let many: Vec<_> = (1..=60).map(|port| spec("10.0.0.0/8", port)).collect();
     assert_eq!(code(add(&many)), "RulesPerSecurityGroupLimitExceeded");

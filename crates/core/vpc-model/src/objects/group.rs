@@ -2,7 +2,7 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+use underlay_types::{PrefixListId, SecurityGroupId, SecurityGroupRuleId, VpcId};
 
 use crate::Tags;
 
@@ -59,7 +59,7 @@ pub enum RuleDirection {
 }
 
 /// With whom a rule allows traffic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RulePeer {
     /// Addresses of a canonical IPv4 block.
     Ipv4(Ipv4Net),
@@ -67,10 +67,12 @@ pub enum RulePeer {
     Ipv6(Ipv6Net),
     /// The private addresses of interfaces that carry this group.
     Group(SecurityGroupId),
+    /// Addresses of a prefix list's entries, as they are when a packet comes.
+    PrefixList(PrefixListId),
 }
 
 /// What traffic a rule allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RuleTraffic {
     /// Every protocol and port.
     All,
@@ -97,7 +99,7 @@ pub enum RuleTraffic {
 }
 
 /// Destination ports, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PortRange {
     /// The lowest.
     pub from: u16,

@@ -53,6 +53,10 @@ impl<'a> Question<'a> {
         match peer {
             RulePeer::Ipv4(block) => block.contains(&self.remote()),
             RulePeer::Ipv6(_) => false,
+            RulePeer::PrefixList(id) => self
+                .model
+                .prefix_list(id)
+                .is_some_and(|list| list.contains(self.remote().into())),
             RulePeer::Group(id) => self
                 .model
                 .members_of(id)

@@ -1,7 +1,7 @@
 //! What a request may ask for, and how it is counted.
 
 use super::*;
-use crate::{Limits, RuleDirection, RulePeer, RuleSpec, RuleTraffic};
+use crate::Limits;
 
 #[test]
 fn a_launch_counts_the_instances_that_are_not_terminated() {
@@ -104,22 +104,4 @@ fn images_are_not_the_accounts_to_tag() {
     let mut tag = |id: &str| code(model.create_tags(&[id.to_owned()], &tags));
     assert_eq!(tag("ami-0dc0000000000000a"), "UnsupportedOperation");
     assert_eq!(tag("ami-0123456789abcdef0"), "InvalidAMIID.NotFound");
-}
-
-#[test]
-fn the_rule_quota_is_checked_before_duplicates() {
-    let mut model = model(Preset::Instant, AddressOrder::Sequential);
-    let vpc = model.create_vpc(net("10.0.0.0/16"), Tags::new()).unwrap();
-    let group = model.vpc(&vpc).unwrap().default_group.clone();
-    let spec = RuleSpec {
-        traffic: RuleTraffic::All,
-        peer: RulePeer::Ipv4(net("10.0.0.0/8")),
-        description: None,
-    };
-    let mut authorize = |count| {
-        let specs = vec![spec.clone(); count];
-        code(model.authorize(&group, RuleDirection::Ingress, &specs, &Tags::new()))
-    };
-    assert_eq!(authorize(100), "RulesPerSecurityGroupLimitExceeded");
-    assert_eq!(authorize(2), "InvalidPermission.Duplicate");
 }
