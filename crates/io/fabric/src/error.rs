@@ -1,6 +1,6 @@
 //! What the fabric could not do.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use underlay_netlink::KernelError;
@@ -65,6 +65,23 @@ pub enum FabricError {
         #[source]
         source: KernelError,
     },
+    /// A namespace of the fabric that was to be taken over is gone.
+    #[error("the namespace {0} is gone, as after a restart of the machine")]
+    Gone(String),
+    /// The fabric was made by another build, whose programs are in the kernel.
+    #[error("the fabric in the kernel was made by another build of this program")]
+    OtherBuild,
+    /// What has to outlive the process could not be kept or found again.
+    #[error("{op} {}", path.display())]
+    Store {
+        /// What was tried.
+        op: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// More groups or rules than the maps hold.
     #[error("{what}: {count}, but the fabric holds {limit}")]
     TooMany {
@@ -93,13 +110,13 @@ impl FabricError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::AlreadyPort(_) => Class::Conflict,
+            Self::AlreadyPort(_) | Self::OtherBuild => Class::Conflict,
             Self::Kernel(source) | Self::Target { source, .. } => source.class(),
-            Self::Attach { .. } | Self::Map { .. } => Class::Retry,
+            Self::Attach { .. } | Self::Map { .. } | Self::Store { .. } => Class::Retry,
             Self::Load(_) | Self::Program { .. } => Class::Denied,
             Self::Object(_) => Class::Bug,
             Self::TooMany { .. } => Class::Invalid,
-            Self::UnknownPort(_) | Self::UnknownSubnet { .. } => Class::NotFound,
+            Self::Gone(_) | Self::UnknownPort(_) | Self::UnknownSubnet { .. } => Class::NotFound,
         }
     }
 }

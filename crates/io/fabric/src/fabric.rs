@@ -3,19 +3,27 @@
 mod groups;
 mod port_entry;
 mod ports;
+mod resume;
 mod routes;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use aya::Ebpf;
 use underlay_netlink::{KernelError, Socket, netns, sysctl};
 use underlay_types::{EniId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
 
-use crate::{FabricError, Subnet, maps::Maps, numbers::Numbers, programs, services};
+use crate::{
+    FabricError, Subnet,
+    ledger::{Ledger, Remembered},
+    maps::Maps,
+    numbers::Numbers,
+    programs, services,
+};
 use ports::PortState;
 
 /// Names of the fabric's namespaces under /run/netns.
@@ -63,12 +71,17 @@ pub struct Fabric {
     pub(crate) ports: HashMap<EniId, PortState>,
     routes: HashMap<RouteTableId, routes::Table>,
     chunks: HashMap<(u32, u32), u32>,
+    ledger: Option<Arc<Ledger>>,
+    /// Ports of another process that were found and are not taken over yet.
+    found: BTreeMap<EniId, resume::FoundPort>,
+    /// Whether everything stays when this is dropped.
+    stays: bool,
 }
 
 /// The programs in the kernel, attached to nothing yet. Dropping it leaves nothing.
 pub struct LoadedPrograms {
-    object: Ebpf,
-    maps: Maps,
+    pub(crate) object: Ebpf,
+    pub(crate) kept: Option<(Arc<Ledger>, Remembered)>,
 }
 
 impl LoadedPrograms {
@@ -77,9 +90,8 @@ impl LoadedPrograms {
     /// # Errors
     /// Without root, or when the kernel lacks something that the programs use.
     pub fn load(sizes: &FabricSizes) -> Result<Self, FabricError> {
-        let mut object = programs::load(sizes)?;
-        let maps = Maps::take(&mut object)?;
-        Ok(Self { object, maps })
+        let object = programs::load(sizes)?;
+        Ok(Self { object, kept: None })
     }
 }
 
@@ -95,10 +107,8 @@ impl Fabric {
     /// # Errors
     /// When a name is taken, or the kernel refuses. Nothing is left behind.
     pub fn create(programs: LoadedPrograms, names: FabricNames) -> Result<Self, FabricError> {
-        let LoadedPrograms {
-            mut object,
-            mut maps,
-        } = programs;
+        let LoadedPrograms { mut object, kept } = programs;
+        let mut maps = Maps::take(&mut object)?;
         let netns = netns::create_named(&names.fabric)?;
         let guard = NameGuard(&names.fabric);
         let services = netns::create_named(&names.services)?;
@@ -114,24 +124,53 @@ impl Fabric {
         let window = 1;
         maps.set_window(window)?;
         std::mem::forget((guard, services_guard));
-        Ok(Self {
+        Ok(Self::with(
+            object,
             maps,
-            enis: Numbers::default(),
+            kept.as_ref(),
+            window,
+            Place {
+                names,
+                socket,
+                netns,
+                services,
+            },
+        ))
+    }
+
+    fn with(
+        object: Ebpf,
+        maps: Maps,
+        kept: Option<&(Arc<Ledger>, Remembered)>,
+        window: u32,
+        place: Place,
+    ) -> Self {
+        Self {
+            maps,
+            enis: Numbers::kept("eni", kept),
             window,
             object,
-            socket,
-            names,
-            netns,
-            services,
-            vpcs: Numbers::default(),
-            tables: Numbers::default(),
-            groups: Numbers::default(),
-            subnet_numbers: Numbers::default(),
+            socket: place.socket,
+            names: place.names,
+            netns: place.netns,
+            services: place.services,
+            vpcs: Numbers::kept("vpc", kept),
+            tables: Numbers::kept("table", kept),
+            groups: Numbers::kept("group", kept),
+            subnet_numbers: Numbers::kept("subnet", kept),
             subnets: HashMap::new(),
             ports: HashMap::new(),
             routes: HashMap::new(),
             chunks: HashMap::new(),
-        })
+            ledger: kept.map(|(ledger, _)| Arc::clone(ledger)),
+            found: BTreeMap::new(),
+            stays: false,
+        }
+    }
+
+    /// Leaves everything as it is: packets go on, and another process may take over.
+    pub fn leave(mut self) {
+        self.stays = true;
     }
 
     /// The namespace where link-local services listen, on 169.254.169.254, .253 and .123.
@@ -160,10 +199,21 @@ impl fmt::Debug for Fabric {
 
 impl Drop for Fabric {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         // Who needs to know whether a name stayed behind removes the names first.
         drop(NameGuard(&self.names.services));
         drop(NameGuard(&self.names.fabric));
     }
+}
+
+/// Where a fabric is.
+struct Place {
+    names: FabricNames,
+    socket: Socket,
+    netns: OwnedFd,
+    services: OwnedFd,
 }
 
 /// Removes a namespace's name when dropped.

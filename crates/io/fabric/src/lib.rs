@@ -6,6 +6,9 @@
 //! where a program may listen on 169.254.169.254. ENIs become ports with [`Fabric::add_port`]; the
 //! VPC's subnets, routes and groups are pushed with `set_*` and take effect at once.
 //!
+//! A fabric that [`FabricStore::keep`]s its maps outlives the process: packets go on, and another
+//! process takes it over with [`Fabric::resume`].
+//!
 //! The words of this crate are its own ([`PortConfig`], [`Subnet`], [`Route`], [`GroupRules`]):
 //! whoever owns the VPC model translates.
 
@@ -14,16 +17,19 @@ mod device;
 mod error;
 mod fabric;
 mod flows;
+mod ledger;
 mod maps;
 mod numbers;
 mod pod;
 mod programs;
 mod services;
+mod store;
 mod words;
 
 pub use error::FabricError;
 pub use fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
 pub use flows::{Action, Direction, Drained, FlowRecord};
+pub use store::FabricStore;
 pub use words::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };

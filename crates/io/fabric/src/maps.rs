@@ -1,6 +1,6 @@
 //! The programs' maps, with the types of their keys and values.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 use aya::{
     Ebpf,
@@ -22,19 +22,39 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static> Plain for T 
 pub(crate) struct Table<K, V> {
     name: &'static str,
     map: HashMap<MapData, Raw<K>, Raw<V>>,
+    marks: Option<Marks>,
 }
+
+/// Keys that were set since marking began.
+type Marks = BTreeSet<Vec<u8>>;
 
 impl<K: Plain, V: Plain> Table<K, V> {
     fn take(object: &mut Ebpf, name: &'static str) -> Result<Self, FabricError> {
         let map = object.take_map(name).ok_or(FabricError::Object(name))?;
         let map = HashMap::try_from(map).map_err(|source| shape(name, source))?;
-        Ok(Self { name, map })
+        Ok(Self {
+            name,
+            map,
+            marks: None,
+        })
     }
 
     pub(crate) fn set(&mut self, key: K, value: V) -> Result<(), FabricError> {
+        if let Some(marks) = &mut self.marks {
+            marks.insert(key.as_bytes().to_vec());
+        }
         self.map
             .insert(Raw(key), Raw(value), 0)
             .map_err(self.error("set", &key))
+    }
+
+    /// Removes what was not set since marking began, and ends marking.
+    fn sweep(&mut self) -> Result<(), FabricError> {
+        let Some(marks) = self.marks.take() else {
+            return Ok(());
+        };
+        let stale = self.keys_where(|key| !marks.contains(key.as_bytes()))?;
+        stale.into_iter().try_for_each(|key| self.remove(key))
     }
 
     /// Removes an entry; one that is not there is no error.
@@ -101,6 +121,7 @@ pub(crate) struct Maps {
     pub(crate) flow_losses: Table<abi::LossKey, u64>,
     pub(crate) callers: Table<[u8; 16], abi::Caller>,
     routes: LpmTrie<MapData, Raw<[u8; 20]>, Raw<abi::Route>>,
+    routes_marked: Option<Marks>,
     settings: Array<MapData, Raw<abi::Settings>>,
     window: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -123,6 +144,7 @@ impl Maps {
             flow_losses: Table::take(object, "flow_losses")?,
             callers: Table::take(object, "callers")?,
             routes,
+            routes_marked: None,
             settings,
             window,
             counters,
@@ -138,6 +160,60 @@ impl Maps {
                 map: "settings",
                 source: Box::new(source),
             })
+    }
+
+    /// What the programs go by; all zeros before it is set.
+    pub(crate) fn settings(&self) -> Result<abi::Settings, FabricError> {
+        let read = self.settings.get(&0, 0).map(|Raw(settings)| settings);
+        read.map_err(|source| FabricError::Map {
+            op: "read",
+            what: "the settings".to_owned(),
+            map: "settings",
+            source: Box::new(source),
+        })
+    }
+
+    /// The number of the open window.
+    pub(crate) fn window(&self) -> Result<u32, FabricError> {
+        self.window.get(&0, 0).map_err(|source| FabricError::Map {
+            op: "read",
+            what: "its number".to_owned(),
+            map: "window",
+            source: Box::new(source),
+        })
+    }
+
+    /// Remembers from now on what user space sets, until [`Self::sweep`].
+    pub(crate) fn mark(&mut self) {
+        self.enis.marks = Some(Marks::new());
+        self.ports.marks = Some(Marks::new());
+        self.addresses.marks = Some(Marks::new());
+        self.group_rules.marks = Some(Marks::new());
+        self.members.marks = Some(Marks::new());
+        self.routes_marked = Some(Marks::new());
+    }
+
+    /// Removes what user space has not set since [`Self::mark`].
+    pub(crate) fn sweep(&mut self) -> Result<(), FabricError> {
+        self.enis.sweep()?;
+        self.ports.sweep()?;
+        self.addresses.sweep()?;
+        self.group_rules.sweep()?;
+        self.members.sweep()?;
+        let marks = self.routes_marked.take().unwrap_or_default();
+        let failed = |source| FabricError::Map {
+            op: "remove",
+            what: "what is no route any more".to_owned(),
+            map: "routes",
+            source: Box::new(source),
+        };
+        let there: Result<Vec<_>, _> = self.routes.keys().collect();
+        for key in there.map_err(failed)? {
+            if !marks.contains(&route_mark(&key)) {
+                self.routes.remove(&key).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn set_window(&mut self, number: u32) -> Result<(), FabricError> {
@@ -161,6 +237,9 @@ impl Maps {
         data[..4].copy_from_slice(&key.table_be);
         data[4..].copy_from_slice(&key.destination_be);
         let trie_key = Key::new(key.prefix_length, Raw(data));
+        if let (Some(marks), Some(_)) = (&mut self.routes_marked, route) {
+            marks.insert(route_mark(&trie_key));
+        }
         match route {
             Some(route) => self.routes.insert(&trie_key, Raw(route), 0),
             None => self.routes.remove(&trie_key),
@@ -191,4 +270,11 @@ impl Maps {
             })
             .collect()
     }
+}
+
+fn route_mark(key: &Key<Raw<[u8; 20]>>) -> Vec<u8> {
+    let Raw(data) = key.data();
+    let mut mark = key.prefix_len().to_ne_bytes().to_vec();
+    mark.extend(data);
+    mark
 }

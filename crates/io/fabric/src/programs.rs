@@ -1,6 +1,6 @@
 //! The eBPF object: loading it and attaching its programs.
 
-use std::os::fd::BorrowedFd;
+use std::{os::fd::BorrowedFd, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -13,7 +13,8 @@ use underlay_netlink::netns;
 
 use crate::{FabricError, FabricSizes};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fabric.o"));
+pub(crate) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fabric.o"));
 
 /// A program of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,24 @@ impl ProgramName {
 
 /// Loads the object with maps of the wanted sizes, and its programs into the kernel.
 pub(crate) fn load(sizes: &FabricSizes) -> Result<Ebpf, FabricError> {
-    let mut object = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    loader
         .map_max_entries("tracks", sizes.tracked_flows)
-        .map_max_entries("flows", sizes.flow_records)
-        .load(OBJECT)?;
+        .map_max_entries("flows", sizes.flow_records);
+    load_with(&mut loader)
+}
+
+/// Loads the object with maps that are pinned, by their names.
+pub(crate) fn load_on(pins: &[(String, PathBuf)]) -> Result<Ebpf, FabricError> {
+    let mut loader = EbpfLoader::new();
+    for (name, path) in pins {
+        loader.map_pin_path(name, path.as_path());
+    }
+    load_with(&mut loader)
+}
+
+fn load_with(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, FabricError> {
+    let mut object = loader.load(OBJECT)?;
     for name in [ProgramName::FromEni, ProgramName::FromServices] {
         program(&mut object, name)?
             .load()

@@ -30,7 +30,7 @@ const ADDRESSES: [Ipv4Addr; 3] = [
 ];
 /// Next hop of all answers; nobody has it.
 const FABRIC: Ipv4Addr = Ipv4Addr::new(169, 254, 0, 1);
-const DEVICE: &str = "services";
+pub(crate) const DEVICE: &str = "services";
 const MAC: Mac = Mac([0x02, 0, 0, 0, 0xa9, 0xfe]);
 const FABRIC_MAC: Mac = Mac([0x02, 0, 0, 0, 0xa9, 0x01]);
 

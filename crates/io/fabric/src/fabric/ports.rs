@@ -18,16 +18,17 @@ const RETIRED: u32 = 0x0fab;
 
 #[derive(Debug)]
 pub(crate) struct PortState {
-    config: PortConfig,
-    number: u32,
-    place: Place,
-    pair: Pair,
+    pub(super) config: PortConfig,
+    pub(super) number: u32,
+    pub(super) place: Place,
+    pub(super) pair: Pair,
 }
 
 impl Fabric {
     /// Gives an ENI a device in the namespace `netns`: down, without address, with the ENI's
     /// Ethernet address and an MTU of 9001, named `eth<device_index>` or the next free name, with
-    /// the ENI's id as a further name. Answers its name.
+    /// the ENI's id as a further name. Answers its name. One that was found there while resuming
+    /// is taken over as it is.
     ///
     /// # Errors
     /// When the ENI is a port already, its subnet is unknown, it has too many groups, or the
@@ -43,11 +44,17 @@ impl Fabric {
         }
         check_groups(&config)?;
         self.subnet_of(&config)?;
-        let number = self.enis.of(&config.eni);
         let place = Place {
             netns: netns.to_owned(),
             device_index,
         };
+        if let Some(name) = self.adopt(&config, &place)? {
+            return Ok(name);
+        }
+        let number = self.enis.of(&config.eni);
+        if let Some(ledger) = &self.ledger {
+            ledger.note_port(&config.eni, &place);
+        }
         let pair = self.connect(number, &config, &place)?;
         let name = pair.far_name.clone();
         let eni = config.eni.clone();
@@ -96,6 +103,9 @@ impl Fabric {
         let mut requests = Vec::new();
         for eni in enis {
             if let Some(state) = self.ports.remove(eni) {
+                if let Some(ledger) = &self.ledger {
+                    ledger.note_gone(eni);
+                }
                 let withdrawn = self.unpublish(&state);
                 outcome = outcome.and(withdrawn);
                 if let Ok(near) = link::by_name(&mut self.socket, &state.pair.near_name) {
@@ -184,7 +194,11 @@ impl Fabric {
 
     /// Tells the programs what the port is now. What it was `before` is taken back first where it
     /// is no more.
-    fn publish(&mut self, eni: &EniId, before: Option<&PortConfig>) -> Result<(), FabricError> {
+    pub(super) fn publish(
+        &mut self,
+        eni: &EniId,
+        before: Option<&PortConfig>,
+    ) -> Result<(), FabricError> {
         let state = self
             .ports
             .get(eni)

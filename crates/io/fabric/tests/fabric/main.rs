@@ -7,6 +7,7 @@ mod metadata;
 mod ports;
 mod reach;
 mod records;
+mod resume;
 mod routing;
 mod traffic;
 mod world;

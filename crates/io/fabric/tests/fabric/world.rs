@@ -10,8 +10,8 @@ use std::{
 
 use ipnet::IpNet;
 use underlay_fabric::{
-    Fabric, FabricNames, FabricSizes, GroupRules, LoadedPrograms, Peer, PortConfig, Protocol,
-    Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+    Fabric, FabricNames, FabricSizes, FabricStore, GroupRules, LoadedPrograms, Peer, PortConfig,
+    Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
 use underlay_netlink::{
     Socket,
@@ -81,6 +81,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(|programs| programs)
+    }
+
+    /// A world whose fabric is kept in `store`.
+    pub(crate) fn kept(store: &FabricStore) -> Self {
+        Self::with(|programs| store.keep(programs).unwrap())
+    }
+
+    fn with(keep: impl FnOnce(LoadedPrograms) -> LoadedPrograms) -> Self {
         let serial = WORLDS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("fabtest-{}-{serial}", std::process::id());
         let names = FabricNames {
@@ -91,7 +100,39 @@ impl World {
             tracked_flows: 4096,
             flow_records: 4096,
         };
-        let mut fabric = Fabric::create(LoadedPrograms::load(&sizes).unwrap(), names).unwrap();
+        let programs = keep(LoadedPrograms::load(&sizes).unwrap());
+        let fabric = Fabric::create(programs, names).unwrap();
+        let mut world = Self {
+            instances: BTreeMap::new(),
+            fabric,
+            prefix,
+            serial: 0,
+        };
+        world.say();
+        world
+    }
+
+    /// Another process's fabric in the place of this one, which is told everything but the
+    /// instances in `without`.
+    pub(crate) fn resume(&mut self, store: &FabricStore, without: &[&str]) {
+        let names = FabricNames {
+            fabric: format!("{}-fabric", self.prefix),
+            services: format!("{}-services", self.prefix),
+        };
+        let fabric = Fabric::resume(store.load().unwrap(), names).unwrap();
+        std::mem::replace(&mut self.fabric, fabric).leave();
+        self.say();
+        for (name, instance) in &self.instances {
+            if !without.contains(name) {
+                let (port, path) = (instance.port.clone(), instance.path());
+                self.fabric.add_port(port, &path, 0).unwrap();
+            }
+        }
+        self.fabric.finish_resume().unwrap();
+    }
+
+    /// Sets subnets, routes and a group.
+    fn say(&mut self) {
         for (id, cidr) in [(A, "10.0.1.0/24"), (B, "10.0.2.0/24")] {
             let vpc: VpcId = "vpc-00000001".parse().unwrap();
             let subnet = Subnet {
@@ -99,20 +140,13 @@ impl World {
                 blocks: vec![block(cidr)],
                 route_table: route_table(),
             };
-            fabric
+            self.fabric
                 .set_subnet(&id.parse::<SubnetId>().unwrap(), subnet)
                 .unwrap();
         }
-        let mut world = Self {
-            instances: BTreeMap::new(),
-            fabric,
-            prefix,
-            serial: 0,
-        };
-        world.routes(&[]);
+        self.routes(&[]);
         let all = vec![allow(Protocol::Any, anywhere())];
-        world.rules(OPEN, all.clone(), all);
-        world
+        self.rules(OPEN, all.clone(), all);
     }
 
     /// Sets the routes beside `local`.
