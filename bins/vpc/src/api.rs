@@ -27,8 +27,10 @@ mod request;
 mod route_tables;
 mod rules;
 mod sts;
+mod subnet_cidrs;
 mod subnets;
 mod tags;
+mod vpc_cidrs;
 mod vpcs;
 mod xml;
 

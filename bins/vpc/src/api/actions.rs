@@ -4,7 +4,7 @@ use underlay_vpc_model::Ec2Error;
 
 use super::{
     call::Call, catalogue, eni_request, enis, flow_logs, groups, images, instances, params::Params,
-    prefix_lists, route_tables, subnets, tags, vpcs,
+    prefix_lists, route_tables, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -34,6 +34,8 @@ pub(super) fn takes_token(action: &str) -> bool {
 const ACTIONS: &[(&str, Read)] = &[
     ("AssignPrivateIpAddresses", eni_request::assign),
     ("AssociateRouteTable", route_tables::associate),
+    ("AssociateSubnetCidrBlock", subnet_cidrs::associate),
+    ("AssociateVpcCidrBlock", vpc_cidrs::associate),
     ("AttachNetworkInterface", enis::attach),
     ("AuthorizeSecurityGroupEgress", groups::authorize_egress),
     ("AuthorizeSecurityGroupIngress", groups::authorize_ingress),
@@ -79,6 +81,8 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeVpcs", |p| vpcs::DESCRIBE.call(p)),
     ("DetachNetworkInterface", enis::detach),
     ("DisassociateRouteTable", route_tables::disassociate),
+    ("DisassociateSubnetCidrBlock", subnet_cidrs::disassociate),
+    ("DisassociateVpcCidrBlock", vpc_cidrs::disassociate),
     (
         "GetManagedPrefixListAssociations",
         prefix_lists::associations,

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use underlay_types::{
     AttachmentId, EniId, FlowLogId, ImageId, InstanceId, PrefixListId, ResourceIdError,
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -33,7 +34,9 @@ wire_ids! {
     RouteTableId => InvalidRouteTableIdMalformed,
     SecurityGroupId => InvalidGroupIdMalformed,
     SecurityGroupRuleId => InvalidSecurityGroupRuleIdNotFound,
+    SubnetCidrAssociationId => InvalidSubnetCidrBlockAssociationIdNotFound,
     SubnetId => InvalidSubnetIdMalformed,
+    VpcCidrAssociationId => InvalidVpcCidrBlockAssociationIdNotFound,
     VpcId => InvalidVpcIdMalformed,
 }
 

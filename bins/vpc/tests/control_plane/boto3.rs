@@ -42,6 +42,11 @@ fn an_interface_with_five_addresses_and_a_prefix_reads_back() {
 }
 
 #[test]
+fn blocks_and_ipv6_read_back() {
+    run("vpc_dual_stack.py");
+}
+
+#[test]
 fn every_refusal_of_the_catalogue_has_its_code() {
     run("vpc_errors.py");
 }

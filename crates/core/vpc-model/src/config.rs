@@ -58,6 +58,10 @@ pub struct Limits {
     pub vpcs: usize,
     /// Subnets per VPC.
     pub subnets_per_vpc: usize,
+    /// IPv4 blocks per VPC, the primary one included.
+    pub v4_cidrs_per_vpc: usize,
+    /// IPv6 blocks per VPC.
+    pub v6_cidrs_per_vpc: usize,
     /// Interfaces per Region.
     pub enis: usize,
     /// Groups per Region.
@@ -85,6 +89,8 @@ impl Default for Limits {
         Self {
             vpcs: 5,
             subnets_per_vpc: 200,
+            v4_cidrs_per_vpc: 5,
+            v6_cidrs_per_vpc: 5,
             enis: 5_000,
             groups: 2_500,
             groups_per_eni: 5,

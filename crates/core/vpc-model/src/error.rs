@@ -61,6 +61,7 @@ error_codes! {
     AttachmentLimitExceeded "AttachmentLimitExceeded" 400,
     AuthFailure "AuthFailure" 401,
     CannotDelete "CannotDelete" 400,
+    CidrLimitExceeded "CidrLimitExceeded" 400,
     DependencyViolation "DependencyViolation" 400,
     DryRunOperation "DryRunOperation" 412,
     FilterLimitExceeded "FilterLimitExceeded" 400,
@@ -78,6 +79,7 @@ error_codes! {
     InvalidAmiIdNotFound "InvalidAMIID.NotFound" 400,
     InvalidAssociationIdNotFound "InvalidAssociationID.NotFound" 400,
     InvalidAttachmentIdNotFound "InvalidAttachmentID.NotFound" 400,
+    InvalidCidrBlockInUse "InvalidCidrBlock.InUse" 400,
     InvalidFlowLogIdNotFound "InvalidFlowLogId.NotFound" 400,
     InvalidGroupDuplicate "InvalidGroup.Duplicate" 400,
     InvalidGroupIdMalformed "InvalidGroupId.Malformed" 400,
@@ -103,11 +105,13 @@ error_codes! {
     InvalidRouteTableIdMalformed "InvalidRouteTableID.Malformed" 400,
     InvalidRouteTableIdNotFound "InvalidRouteTableID.NotFound" 400,
     InvalidSecurityGroupRuleIdNotFound "InvalidSecurityGroupRuleId.NotFound" 400,
+    InvalidSubnetCidrBlockAssociationIdNotFound "InvalidSubnetCidrBlockAssociationID.NotFound" 400,
     InvalidSubnetConflict "InvalidSubnet.Conflict" 400,
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400,
     InvalidSubnetIdNotFound "InvalidSubnetID.NotFound" 400,
     InvalidSubnetRange "InvalidSubnet.Range" 400,
     InvalidUserDataMalformed "InvalidUserData.Malformed" 400,
+    InvalidVpcCidrBlockAssociationIdNotFound "InvalidVpcCidrBlockAssociationID.NotFound" 400,
     InvalidVpcIdMalformed "InvalidVpcID.Malformed" 400,
     InvalidVpcIdNotFound "InvalidVpcID.NotFound" 400,
     InvalidVpcRange "InvalidVpc.Range" 400,
@@ -155,6 +159,7 @@ impl ErrorCode {
             }
             Self::AttachmentLimitExceeded
             | Self::DependencyViolation
+            | Self::InvalidCidrBlockInUse
             | Self::InsufficientCidrBlocks
             | Self::InsufficientFreeAddressesInSubnet
             | Self::InvalidIpAddressInUse

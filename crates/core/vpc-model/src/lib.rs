@@ -12,6 +12,7 @@
 mod address_pool;
 mod aws_prefix_lists;
 mod change;
+mod cidr_rules;
 mod clock;
 mod config;
 mod dns;
@@ -39,15 +40,16 @@ pub use imds::{
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
     Assigned, EniRequest, FlowLogRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
-    Model, PrefixListChange, PrefixListRequest, RuleSpec, TagEntry, V4Request, check_tags,
+    Model, PrefixListChange, PrefixListRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry,
+    V4Request, VpcAttribute, check_tags,
 };
 pub use objects::{
     AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState, Eni,
     EniAddresses, EniStatus, FlowLog, FlowLogResource, Image, Instance, InstanceState,
-    InterfaceType, MetadataOptions, PortRange, PrefixList, PrefixListEntry, PrefixListOwner,
-    PrefixListState, Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
-    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
-    TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+    InterfaceType, LaunchNames, MetadataOptions, PortRange, PrefixList, PrefixListEntry,
+    PrefixListOwner, PrefixListState, Route, RouteState, RouteTable, RouteTableAssociation,
+    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
+    SubnetCidrAssociation, TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;
 pub use throttle::{Budget, Throttle, call_latency};

@@ -14,9 +14,11 @@ mod lookup;
 mod prefix_lists;
 mod route_tables;
 mod service_enis;
+mod subnet_cidrs;
 mod subnets;
 mod tagging;
 mod terminate;
+mod vpc_cidrs;
 mod vpcs;
 
 #[cfg(test)]
@@ -40,7 +42,9 @@ pub use self::{
     groups::RuleSpec,
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
     prefix_lists::{PrefixListChange, PrefixListRequest},
+    subnets::{SubnetAttribute, SubnetRequest},
     tagging::{TagEntry, check_tags},
+    vpcs::VpcAttribute,
 };
 use self::{
     eni_table::EniTable,

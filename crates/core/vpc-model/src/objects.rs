@@ -17,7 +17,8 @@ pub use group::{PortRange, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityG
 pub use image::{BootMode, Image};
 pub use instance::{Instance, InstanceState, MetadataOptions};
 pub use network::{
-    CidrState, Subnet, SubnetCidrAssociation, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+    CidrState, LaunchNames, Subnet, SubnetCidrAssociation, Vpc, VpcCidrAssociation,
+    VpcIpv6CidrAssociation,
 };
 pub use prefix_list::{
     AddressFamily, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState,

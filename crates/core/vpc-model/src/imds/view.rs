@@ -152,7 +152,7 @@ impl InterfaceView {
             subnet: eni.subnet.clone(),
             subnet_cidr: subnet.cidr,
             vpc: eni.vpc.clone(),
-            vpc_cidrs: vpc.cidrs.iter().map(|block| block.cidr).collect(),
+            vpc_cidrs: vpc.v4_blocks().collect(),
         })
     }
 }

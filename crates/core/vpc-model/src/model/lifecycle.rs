@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use underlay_types::{AttachmentId, EniId, InstanceId, PrefixListId, Timestamp};
+use underlay_types::{
+    AttachmentId, EniId, InstanceId, PrefixListId, SubnetCidrAssociationId, SubnetId, Timestamp,
+    VpcCidrAssociationId, VpcId,
+};
 
-use crate::{InstanceState, Model, Preset};
+use crate::{CidrState, InstanceState, Model, Preset};
 
 /// How long a terminated instance is still shown.
 const SHOWN_AFTER_TERMINATION: Duration = Duration::from_secs(3_600);
@@ -16,6 +19,7 @@ pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timings {
     pub(crate) attach: (u32, u32),
+    pub(crate) cidr: (u32, u32),
     pub(crate) detach: (u32, u32),
     pub(crate) metadata: (u32, u32),
     pub(crate) launch: (u32, u32),
@@ -28,6 +32,7 @@ impl Timings {
         match preset {
             Preset::Instant => Self {
                 attach: (0, 0),
+                cidr: (0, 0),
                 detach: (0, 0),
                 metadata: (0, 0),
                 launch: (0, 0),
@@ -36,6 +41,7 @@ impl Timings {
             },
             Preset::Realistic => Self {
                 attach: (1_000, 3_000),
+                cidr: (1_000, 3_000),
                 detach: (1_000, 6_000),
                 metadata: (300, 1_500),
                 launch: (2_000, 6_000),
@@ -65,10 +71,14 @@ pub(crate) enum Timer {
     Metadata(EniId),
     /// What was asked of a prefix list is done.
     PrefixList(PrefixListId),
+    /// A subnet's block is no longer in the state that it was in.
+    SubnetCidr(SubnetId, SubnetCidrAssociationId, CidrState),
     /// An instance runs.
     Running(InstanceId),
     /// An instance is gone.
     Terminated(InstanceId),
+    /// A VPC's block is no longer in the state that it was in.
+    VpcCidr(VpcId, VpcCidrAssociationId, CidrState),
 }
 
 impl Model {
@@ -142,6 +152,12 @@ impl Model {
                 {
                     instance.state = InstanceState::Running;
                 }
+            }
+            Timer::SubnetCidr(subnet, association, from) => {
+                self.end_subnet_cidr_state(&subnet, &association, from);
+            }
+            Timer::VpcCidr(vpc, association, from) => {
+                self.end_vpc_cidr_state(&vpc, &association, from);
             }
             Timer::Terminated(instance) => {
                 self.finish_termination(&instance);

@@ -20,10 +20,10 @@ impl Model {
         vpc: &VpcId,
         tags: Tags,
     ) -> Result<RouteTableId, Ec2Error> {
-        let blocks = self.require_vpc(vpc)?.cidrs.iter();
+        let blocks = self.require_vpc(vpc)?.v4_blocks();
         let routes = blocks
             .map(|block| Route {
-                destination: block.cidr,
+                destination: block,
                 target: RouteTarget::Local,
             })
             .collect();
@@ -247,7 +247,7 @@ impl Model {
 
     fn is_vpc_block(&self, table: &RouteTable, destination: Ipv4Net) -> bool {
         let vpc = self.vpcs.get(&table.vpc);
-        vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|block| block.cidr == destination))
+        vpc.is_some_and(|vpc| vpc.v4_blocks().any(|block| block == destination))
     }
 
     fn require_route(table: &RouteTable, destination: Ipv4Net) -> Result<(), Ec2Error> {
@@ -283,9 +283,8 @@ impl Model {
             return invalid(format!("The destination CIDR block {wanted} is reserved."));
         }
         let inside = self.vpcs.get(&table.vpc).is_some_and(|vpc| {
-            vpc.cidrs
-                .iter()
-                .any(|block| block.cidr != wanted && block.cidr.contains(&wanted))
+            vpc.v4_blocks()
+                .any(|block| block != wanted && block.contains(&wanted))
         });
         let whole = self
             .subnets

@@ -1,5 +1,6 @@
 //! The model's rules, one by one.
 
+mod blocks;
 mod dns;
 mod groups;
 mod invariants;

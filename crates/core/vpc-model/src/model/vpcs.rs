@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 use underlay_types::{
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, Timestamp,
     VpcCidrAssociationId, VpcId,
 };
 
@@ -19,15 +19,31 @@ impl Model {
     /// `InvalidVpc.Range` unless the block is a /16 to /28 of addresses that hosts may have;
     /// `VpcLimitExceeded`.
     pub fn create_vpc(&mut self, cidr: Ipv4Net, tags: Tags) -> Result<VpcId, Ec2Error> {
-        if !(16..=28).contains(&cidr.prefix_len()) || is_reserved(cidr) {
-            let text = format!("The CIDR '{cidr}' is invalid.");
-            return Err(Ec2Error::new(ErrorCode::InvalidVpcRange, text));
+        self.check_new_vpc(cidr)?;
+        Ok(self.add_vpc(cidr.trunc(), tags))
+    }
+
+    /// CreateVpc with an IPv6 block that Amazon provides.
+    ///
+    /// # Errors
+    /// As [`Self::create_vpc`]; `CidrLimitExceeded` when the quota of IPv6 blocks is 0.
+    pub fn create_dual_stack_vpc(
+        &mut self,
+        cidr: Ipv4Net,
+        tags: Tags,
+        now: Timestamp,
+    ) -> Result<VpcId, Ec2Error> {
+        self.check_new_vpc(cidr)?;
+        if self.config.limits.v6_cidrs_per_vpc == 0 {
+            let text = "This network has met its maximum number of allowed CIDRs: 0";
+            return Err(Ec2Error::new(ErrorCode::CidrLimitExceeded, text));
         }
-        if self.vpcs.len() >= self.config.limits.vpcs {
-            let text = "The maximum number of VPCs has been reached.";
-            return Err(Ec2Error::new(ErrorCode::VpcLimitExceeded, text));
-        }
-        let cidr = cidr.trunc();
+        let id = self.add_vpc(cidr.trunc(), tags);
+        self.associate_vpc_v6(&id, now)?;
+        Ok(id)
+    }
+
+    fn add_vpc(&mut self, cidr: Ipv4Net, tags: Tags) -> VpcId {
         let id = VpcId::from_serial(self.rng.next());
         let main_route_table = self.add_main_route_table(&id, cidr);
         let default_group = self.add_default_group(&id);
@@ -44,11 +60,21 @@ impl Model {
             default_group,
             dns_support: true,
             dns_hostnames: false,
+            address_usage_metrics: false,
             tags,
         };
         self.vpcs.insert(id.clone(), vpc);
         self.changes.push(Change::VpcChanged(id.clone()));
-        Ok(id)
+        id
+    }
+
+    fn check_new_vpc(&self, cidr: Ipv4Net) -> Result<(), Ec2Error> {
+        check_block(cidr)?;
+        if self.vpcs.len() >= self.config.limits.vpcs {
+            let text = "The maximum number of VPCs has been reached.";
+            return Err(Ec2Error::new(ErrorCode::VpcLimitExceeded, text));
+        }
+        Ok(())
     }
 
     fn add_main_route_table(&mut self, vpc: &VpcId, cidr: Ipv4Net) -> RouteTableId {
@@ -138,23 +164,50 @@ impl Model {
         Ok(())
     }
 
-    /// ModifyVpcAttribute: `enableDnsSupport` and `enableDnsHostnames`, where given.
+    /// ModifyVpcAttribute.
     ///
     /// # Errors
-    /// `InvalidVpcID.NotFound`.
-    pub fn modify_vpc_dns(
+    /// `InvalidVpcID.NotFound`; `InvalidParameterValue` for DNS host names without DNS support.
+    pub fn set_vpc_attribute(
         &mut self,
         id: &VpcId,
-        support: Option<bool>,
-        hostnames: Option<bool>,
+        attribute: VpcAttribute,
     ) -> Result<(), Ec2Error> {
-        self.require_vpc(id)?;
+        let vpc = self.require_vpc(id)?;
+        if attribute == VpcAttribute::DnsHostnames(true) && !vpc.dns_support {
+            let text = format!("DNS host names need DNS support, which is off in VPC '{id}'.");
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        }
         if let Some(vpc) = self.vpcs.get_mut(id) {
-            vpc.dns_support = support.unwrap_or(vpc.dns_support);
-            vpc.dns_hostnames = hostnames.unwrap_or(vpc.dns_hostnames);
+            match attribute {
+                VpcAttribute::AddressUsageMetrics(on) => vpc.address_usage_metrics = on,
+                VpcAttribute::DnsHostnames(on) => vpc.dns_hostnames = on,
+                VpcAttribute::DnsSupport(on) => vpc.dns_support = on,
+            }
+            self.changes.push(Change::VpcChanged(id.clone()));
         }
         Ok(())
     }
+}
+
+/// An attribute of a VPC, with its new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VpcAttribute {
+    /// `enableNetworkAddressUsageMetrics`.
+    AddressUsageMetrics(bool),
+    /// `enableDnsHostnames`.
+    DnsHostnames(bool),
+    /// `enableDnsSupport`.
+    DnsSupport(bool),
+}
+
+/// Whether a VPC may have this block at all.
+pub(super) fn check_block(cidr: Ipv4Net) -> Result<(), Ec2Error> {
+    if (16..=28).contains(&cidr.prefix_len()) && !is_reserved(cidr) {
+        return Ok(());
+    }
+    let text = format!("The CIDR '{cidr}' is invalid.");
+    Err(Ec2Error::new(ErrorCode::InvalidVpcRange, text))
 }
 
 /// Whether a block of a /16 or less is in 0/8, 127/8, 169.254/16, or 224/4 and above.

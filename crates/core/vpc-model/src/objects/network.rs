@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use underlay_types::{
     RouteTableId, SecurityGroupId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
@@ -27,6 +27,8 @@ pub struct Vpc {
     pub dns_support: bool,
     /// Attribute `enableDnsHostnames`.
     pub dns_hostnames: bool,
+    /// Attribute `enableNetworkAddressUsageMetrics`: stored, without effect.
+    pub address_usage_metrics: bool,
     /// Its tags.
     pub tags: Tags,
 }
@@ -35,13 +37,26 @@ impl Vpc {
     /// Whether `address` lies in one of the VPC's blocks.
     #[must_use]
     pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
-        match address.into() {
-            IpAddr::V4(address) => self.cidrs.iter().any(|block| block.cidr.contains(&address)),
-            IpAddr::V6(address) => {
-                let mut blocks = self.v6_cidrs.iter();
-                blocks.any(|block| block.cidr.contains(&address))
-            }
-        }
+        let address = address.into();
+        self.blocks().any(|block| block.contains(&address))
+    }
+
+    /// The blocks of both families, the primary first, without those that are going away.
+    pub fn blocks(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.v4_blocks().map(IpNet::V4);
+        v4.chain(self.v6_blocks().map(IpNet::V6))
+    }
+
+    /// The IPv4 blocks, the primary first, without those that are going away.
+    pub fn v4_blocks(&self) -> impl Iterator<Item = Ipv4Net> {
+        let live = self.cidrs.iter().filter(|block| block.state.is_live());
+        live.map(|block| block.cidr)
+    }
+
+    /// The IPv6 blocks without those that are going away.
+    pub fn v6_blocks(&self) -> impl Iterator<Item = Ipv6Net> {
+        let live = self.v6_cidrs.iter().filter(|block| block.state.is_live());
+        live.map(|block| block.cidr)
     }
 }
 
@@ -79,6 +94,12 @@ pub enum CidrState {
 }
 
 impl CidrState {
+    /// Whether the block can be used.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Associating | Self::Associated)
+    }
+
     /// As EC2 writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -107,8 +128,23 @@ pub struct Subnet {
     pub map_public_ip_on_launch: bool,
     /// Attribute `assignIpv6AddressOnCreation`: a new interface gets an IPv6 address.
     pub assign_v6_on_creation: bool,
+    /// Attribute `enableDns64`: stored, without effect.
+    pub dns64: bool,
+    /// How instances that are launched here are named.
+    pub launch_names: LaunchNames,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// How instances that are launched in a subnet are named: stored, without effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LaunchNames {
+    /// By the instance's id rather than its primary address.
+    pub by_instance: bool,
+    /// Whether the name by the id has an A record.
+    pub a_record: bool,
+    /// Whether the name by the id has an AAAA record.
+    pub aaaa_record: bool,
 }
 
 /// The IPv6 block of a subnet.
@@ -133,7 +169,7 @@ impl Subnet {
     #[must_use]
     pub fn v6_cidr(&self) -> Option<Ipv6Net> {
         let held = self.v6.as_ref();
-        held.filter(|held| held.state != CidrState::Disassociating)
+        held.filter(|held| held.state.is_live())
             .map(|held| held.cidr)
     }
 
