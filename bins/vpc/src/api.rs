@@ -26,6 +26,7 @@ mod prefix_lists;
 mod request;
 mod route_tables;
 mod rules;
+mod shape;
 mod sts;
 mod subnet_cidrs;
 mod subnets;
@@ -35,14 +36,16 @@ mod vpcs;
 mod xml;
 
 use underlay_types::Timestamp;
-use underlay_vpc_model::{Ec2Error, ErrorCode, Model};
+use underlay_vpc_model::{CallFacts, Ec2Error, ErrorCode, Model};
 
 pub use credentials::{Credentials, KeyPair, RoleKey};
 pub use request::{ApiRequest, ApiResponse};
+pub(crate) use shape::halved;
 
 use self::{
     call::{Call, Context},
     params::Params,
+    shape::Shape,
     xml::Xml,
 };
 
@@ -64,6 +67,7 @@ pub struct Prepared {
     context: Context,
     namespace: &'static str,
     broad: bool,
+    shape: Shape,
 }
 
 impl Prepared {
@@ -78,9 +82,20 @@ impl Prepared {
         !reads.iter().any(|verb| self.action().starts_with(verb))
     }
 
-    /// Whether it describes everything: no id, no filter, no page.
-    pub const fn is_broad(&self) -> bool {
-        self.broad
+    /// What its admission goes by.
+    pub fn facts(&self) -> CallFacts<'_> {
+        CallFacts {
+            action: self.action(),
+            broad: self.broad,
+            resources: self.shape.resources,
+            names: &self.shape.names,
+            divisible: self.shape.divisible && self.may_change(),
+        }
+    }
+
+    /// Whether its refusal names only the first of several unknown ids.
+    pub(crate) const fn name_one_missing(&mut self, one: bool) {
+        self.context.one_missing = one;
     }
 
     /// Runs the call at `now`.
@@ -164,6 +179,7 @@ pub fn prepare(
         None
     };
     let broad = params.is_empty();
+    let shape = params.shape(&action);
     let call = read(&mut params)?;
     params.finish()?;
     if dry_run {
@@ -179,10 +195,24 @@ pub fn prepare(
             action,
             token,
             caller,
+            one_missing: true,
         },
         namespace,
         broad,
+        shape,
     })
+}
+
+/// The action that a request names, if the API has it.
+pub(crate) fn action_of(request: &ApiRequest) -> Option<String> {
+    let form = if request.body.is_empty() {
+        request.query.as_bytes()
+    } else {
+        &request.body
+    };
+    let (_, action) = form_urlencoded::parse(form).find(|(name, _)| name == "Action")?;
+    let known = sts::named(&action).is_some() || actions::named(&action).is_some();
+    known.then(|| action.into_owned())
 }
 
 /// The answer that says why a request is refused.

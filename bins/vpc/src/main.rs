@@ -11,7 +11,7 @@ use underlay_vpc::{
     full::{self, FullArgs, RunCommand},
     serve::{ApiServer, Clock, ModelOptions, random_seed},
 };
-use underlay_vpc_model::{Model, Speed};
+use underlay_vpc_model::{Budgets, Model, Speed};
 
 /// The VPC on one machine.
 #[derive(Debug, Parser)]
@@ -100,6 +100,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let server = ApiServer::new(
         Model::new(config),
         clock,
+        Budgets::default(),
         args.access_key,
         args.require_auth,
     );

@@ -1,9 +1,11 @@
 //! The EC2 API as a server: one model, any number of listeners, a clock, and a hook for whoever
 //! makes what the model says come true.
 
+mod call;
 mod clock;
 mod http;
 mod options;
+mod outage;
 mod undo;
 
 use std::{
@@ -15,17 +17,15 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::rand::{GetRandomFlags, getrandom};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use underlay_types::{InstanceId, Timestamp};
 use underlay_vpc_model::{
-    Change, Ec2Error, ErrorCode, InstanceView, Model, Preset, RoleCredentials, Speed, Throttle,
-    call_latency,
+    Admission, Budgets, Change, Ec2Error, InstanceView, Model, RoleCredentials, Speed,
 };
 
-use self::clock::wall_clock;
 use crate::{
-    api::{self, ApiRequest, ApiResponse, Credentials, KeyPair, Moment, Prepared},
+    api::{ApiResponse, Credentials, KeyPair, Prepared},
     imds::Metadata,
 };
 
@@ -56,11 +56,13 @@ pub struct HookError(pub String);
 pub struct ApiServer {
     model: Mutex<Model>,
     clock: Clock,
-    throttle: Mutex<Throttle>,
+    admission: Mutex<Admission>,
     credentials: Credentials,
     hook: OnceLock<Box<dyn ChangeHook>>,
     /// Told when a deadline may have come nearer.
     deadline: Notify,
+    /// Told when an outage may have begun or ended.
+    outages: watch::Sender<()>,
     require_auth: bool,
 }
 
@@ -73,17 +75,25 @@ impl fmt::Debug for ApiServer {
 }
 
 impl ApiServer {
-    /// A server for `model`, whose time `clock` shows. `own` is the account's key pair; `require_auth` has every signature
-    /// verified, by that key or one of a role.
+    /// A server for `model`, whose time `clock` shows; calls cost `budgets`. `own` is the account's
+    /// key pair; `require_auth` has every signature verified, by that key or one of a role.
     #[must_use]
-    pub fn new(model: Model, clock: Clock, own: Option<KeyPair>, require_auth: bool) -> Arc<Self> {
+    pub fn new(
+        model: Model,
+        clock: Clock,
+        budgets: Budgets,
+        own: Option<KeyPair>,
+        require_auth: bool,
+    ) -> Arc<Self> {
+        let admission = Admission::new(model.config(), budgets);
         Arc::new(Self {
             model: Mutex::new(model),
             clock,
-            throttle: Mutex::default(),
+            admission: Mutex::new(admission),
             credentials: Credentials::new(own),
             hook: OnceLock::new(),
             deadline: Notify::new(),
+            outages: watch::Sender::new(()),
             require_auth,
         })
     }
@@ -181,44 +191,6 @@ impl ApiServer {
         carried_out.map(|()| result)
     }
 
-    /// Answers a request, and says how long EC2 would have taken to.
-    pub fn answer(&self, request: &ApiRequest) -> (ApiResponse, Duration) {
-        let request_id = request_id();
-        match self.try_answer(request, &request_id) {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(code = %error.code, message = error.message, "refused");
-                (api::refusal(&error, &request_id), Duration::ZERO)
-            }
-        }
-    }
-
-    fn try_answer(
-        &self,
-        request: &ApiRequest,
-        request_id: &str,
-    ) -> Result<(ApiResponse, Duration), Ec2Error> {
-        let account = self.read(|model| model.config().account.clone());
-        let prepared = api::prepare(
-            request,
-            &self.credentials,
-            self.require_auth,
-            account.as_str(),
-            Moment {
-                vpc: self.now(),
-                wall: wall_clock(),
-            },
-        )?;
-        let latency = self.admit(&prepared)?;
-        tracing::debug!(action = prepared.action(), "call");
-        let outcome = self.run(prepared, request_id);
-        let response = outcome.map_err(|error| {
-            tracing::error!(%error, "a change was not carried out");
-            Ec2Error::new(ErrorCode::InternalError, error.to_string())
-        })??;
-        Ok((response, latency))
-    }
-
     /// Runs a call. When the hook cannot carry out what it did, the model is as it was before,
     /// and the hook is told; unless the call removed something, which stays removed.
     fn run(
@@ -248,19 +220,6 @@ impl ApiServer {
         drop(model);
         self.deadline.notify_one();
         carried_out.map(|()| result)
-    }
-
-    /// Takes a token and draws a latency, under `realistic`.
-    fn admit(&self, prepared: &Prepared) -> Result<Duration, Ec2Error> {
-        let preset = self.read(|model| model.config().preset);
-        if preset == Preset::Instant {
-            return Ok(Duration::ZERO);
-        }
-        self.throttle
-            .lock()
-            .admit(prepared.action(), prepared.is_broad(), self.now())?;
-        let [luck, ..] = random();
-        Ok(call_latency(prepared.action(), luck))
     }
 
     /// Whether calls may take long, since a hook carries out what they change.

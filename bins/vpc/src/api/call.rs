@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) token: Option<(String, String)>,
     /// Who calls, as STS names him.
     pub(super) caller: String,
+    /// Whether a refusal names only the first of several unknown ids.
+    pub(super) one_missing: bool,
 }
 
 impl Call {

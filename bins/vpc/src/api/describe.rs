@@ -47,9 +47,35 @@ impl<T, I: WireId + ToString + Send + Sync + 'static> Describe<T, I> {
             );
             return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
         }
-        Ok(Call::new(move |model, _| {
+        Ok(Call::new(move |model, context| {
+            self.require_all(model, &ids, context.one_missing)?;
             self.run(model, &ids, &filters, &page)
         }))
+    }
+
+    /// Refuses ids that are unknown: the first, as EC2 mostly does, or all of them.
+    fn require_all(&self, model: &Model, ids: &[I], one: bool) -> Result<(), Ec2Error> {
+        let refusal = |id| (self.require)(model, id).err().map(|error| (id, error));
+        let mut missing = ids.iter().filter_map(refusal);
+        let Some((first, error)) = missing.next() else {
+            return Ok(());
+        };
+        let others: Vec<_> = missing
+            .map(|(id, _)| format!(", {}", id.to_string()))
+            .collect();
+        if one || others.is_empty() {
+            return Err(error);
+        }
+        let text = error
+            .message
+            .replacen(" ID '", " IDs '", 1)
+            .replacen(
+                &first.to_string(),
+                &format!("{}{}", first.to_string(), others.concat()),
+                1,
+            )
+            .replacen("does not exist", "do not exist", 1);
+        Err(Ec2Error::new(error.code, text))
     }
 
     fn run(
@@ -59,9 +85,6 @@ impl<T, I: WireId + ToString + Send + Sync + 'static> Describe<T, I> {
         filters: &Filters,
         page: &Page,
     ) -> Result<Xml, Ec2Error> {
-        for id in ids {
-            (self.require)(model, id)?;
-        }
         let wanted = |each: &&T| {
             (ids.is_empty() || ids.contains((self.id)(each)))
                 && filters.pass(model, self.filters, each)

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use sha2::{Digest, Sha256};
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
+use super::shape::Shape;
+
 /// Parameters by name, and the path that leads to them.
 ///
 /// Reading takes a parameter away. [`Params::finish`] refuses what nobody read.
@@ -51,6 +53,11 @@ impl Params {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// What they look like from outside.
+    pub(super) fn shape(&self, action: &str) -> Shape {
+        Shape::of(action, &self.values)
     }
 
     /// The SHA-256 of all of them in hexadecimal, for comparing calls.

@@ -88,6 +88,13 @@ impl Clock {
         }
     }
 
+    /// Waits for a time of the VPC's.
+    pub(super) async fn wait(&self, time: Duration) {
+        if !time.is_zero() {
+            self.wait_until(self.now() + time).await;
+        }
+    }
+
     /// The machine's monotonic clock, from this clock's start.
     fn real(&self) -> Timestamp {
         Timestamp::ZERO + self.started.elapsed()

@@ -1,6 +1,6 @@
 //! Connections: HTTP/1.1 with keep-alive.
 
-use std::{convert::Infallible, net::TcpListener, sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +16,7 @@ use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
-use super::{ApiServer, request_id};
+use super::{ApiServer, outage, request_id};
 use crate::api::{self, ApiRequest, ApiResponse};
 
 /// The largest body that is read: some 10,000 parameters.
@@ -60,6 +60,12 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
+            () = server.outage_begins() => {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = outage::last(&server, &listener) => continue,
+                }
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -101,25 +107,35 @@ async fn connection(server: Arc<ApiServer>, stream: TcpStream, stop: Cancellatio
     }
 }
 
+/// A connection that is to be cut instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault cuts the connection")]
+struct Cut;
+
 async fn serve(
     server: Arc<ApiServer>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let answer = match read(request).await {
-        Ok(request) => {
-            let (answer, latency) = if server.may_block() {
-                tokio::task::block_in_place(|| server.answer(&request))
-            } else {
-                server.answer(&request)
-            };
-            if !latency.is_zero() {
-                tokio::time::sleep(latency).await;
-            }
-            answer
-        }
-        Err(error) => api::refusal(&error, &request_id()),
+) -> Result<Response<Full<Bytes>>, Cut> {
+    if server.outage().is_some() {
+        return Err(Cut);
+    }
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err(error) => return Ok(respond(api::refusal(&error, &request_id()))),
     };
-    Ok(respond(answer))
+    let call = match server.admit(&request) {
+        Ok(call) => call,
+        Err(refusal) => return Ok(respond(refusal)),
+    };
+    let (hold, latency) = (call.fate.hold, server.latency(&call.fate));
+    server.clock().wait(hold).await;
+    let answer = if server.may_block() {
+        tokio::task::block_in_place(|| server.perform(call))
+    } else {
+        server.perform(call)
+    };
+    server.clock().wait(latency).await;
+    answer.map(respond).ok_or(Cut)
 }
 
 async fn read(request: Request<Incoming>) -> Result<ApiRequest, Ec2Error> {

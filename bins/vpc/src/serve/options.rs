@@ -36,6 +36,8 @@ enum PresetOption {
     Instant,
     /// Transitions, calls and throttling as on EC2
     Realistic,
+    /// As realistic, slower, and with every sort of fault now and then
+    Hostile,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -60,20 +62,21 @@ impl ModelOptions {
     /// # Errors
     /// When the options make no VPC.
     pub fn config(&self, random: u64) -> Result<ModelConfig, OptionsError> {
+        let preset = match self.preset {
+            PresetOption::Instant => Preset::Instant,
+            PresetOption::Realistic => Preset::Realistic,
+            PresetOption::Hostile => Preset::Hostile,
+        };
         let mut config = ModelConfig {
             account: self.account.clone(),
             region: self.region.clone(),
             zones: zones(&self.region, self.zones)?,
-            preset: match self.preset {
-                PresetOption::Instant => Preset::Instant,
-                PresetOption::Realistic => Preset::Realistic,
-            },
             address_order: match self.address_order {
                 OrderOption::Random => AddressOrder::Random,
                 OrderOption::Sequential => AddressOrder::Sequential,
             },
             seed: self.seed.unwrap_or(random),
-            ..ModelConfig::default()
+            ..ModelConfig::of(preset)
         };
         config.limits.groups_per_eni = self.groups_per_eni.into();
         Ok(config)

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use underlay_types::AccountId;
 
+use crate::Timings;
+
 /// Everything that is fixed for the life of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelConfig {
@@ -12,8 +14,10 @@ pub struct ModelConfig {
     pub region: String,
     /// The Region's availability zones.
     pub zones: Vec<AvailabilityZone>,
-    /// How fast things happen.
+    /// What happens besides what is asked for.
     pub preset: Preset,
+    /// How long things take.
+    pub timings: Timings,
     /// Which free address of a subnet is taken when the caller names none.
     pub address_order: AddressOrder,
     /// Quotas.
@@ -40,6 +44,8 @@ pub enum Preset {
     Instant,
     /// Attach, detach and metadata take seconds, calls take their usual time, buckets throttle.
     Realistic,
+    /// As realistic, slower, and with every sort of fault now and then.
+    Hostile,
 }
 
 /// Which free address of a subnet is taken when the caller names none.
@@ -84,6 +90,18 @@ pub struct Limits {
     pub versions_per_prefix_list: usize,
 }
 
+impl ModelConfig {
+    /// Everything as usual, with the times and faults of `preset`.
+    #[must_use]
+    pub fn of(preset: Preset) -> Self {
+        Self {
+            preset,
+            timings: Timings::of(preset),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -119,6 +137,7 @@ impl Default for ModelConfig {
                 zone("us-east-1b", "use1-az2"),
             ],
             preset: Preset::Instant,
+            timings: Timings::of(Preset::Instant),
             address_order: AddressOrder::Sequential,
             limits: Limits::default(),
             seed: 1,

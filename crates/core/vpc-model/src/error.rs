@@ -72,6 +72,7 @@ error_codes! {
     IncompleteSignature "IncompleteSignature" 400,
     InstanceLimitExceeded "InstanceLimitExceeded" 400,
     InsufficientCidrBlocks "InsufficientCidrBlocks" 400,
+    InsufficientInstanceCapacity "InsufficientInstanceCapacity" 500,
     InsufficientFreeAddressesInSubnet "InsufficientFreeAddressesInSubnet" 400,
     InternalError "InternalError" 500,
     InvalidAction "InvalidAction" 400,
@@ -137,6 +138,7 @@ error_codes! {
     SignatureDoesNotMatch "SignatureDoesNotMatch" 403,
     SubnetLimitExceeded "SubnetLimitExceeded" 400,
     TagLimitExceeded "TagLimitExceeded" 400,
+    Unavailable "Unavailable" 503,
     UnknownParameter "UnknownParameter" 400,
     UnsupportedOperation "UnsupportedOperation" 400,
     VpcIdNotSpecified "VPCIdNotSpecified" 400,
@@ -153,6 +155,7 @@ impl ErrorCode {
         }
         match self {
             Self::RequestLimitExceeded => Class::Throttled { after: None },
+            Self::InsufficientInstanceCapacity | Self::Unavailable => Class::Retry,
             Self::InternalError => Class::Bug,
             Self::AuthFailure | Self::IncompleteSignature | Self::SignatureDoesNotMatch => {
                 Class::Denied

@@ -10,13 +10,16 @@
 #![forbid(unsafe_code)]
 
 mod address_pool;
+mod admission;
 mod aws_prefix_lists;
 mod change;
 mod cidr_rules;
 mod clock;
 mod config;
+mod delay;
 mod dns;
 mod error;
+mod faults;
 mod image_list;
 mod imds;
 mod instance_type;
@@ -26,13 +29,20 @@ mod pairs;
 mod rng;
 mod tags;
 mod throttle;
+mod timings;
 mod verdict;
 
+pub use admission::{Admission, CallCount, CallFacts, Fate, Treatment};
 pub use change::Change;
 pub use clock::{Speed, SpeedError, VirtualClock};
 pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
+pub use delay::{Delay, DelayError};
 pub use dns::Resolution;
 pub use error::{Ec2Error, ErrorCode};
+pub use faults::{
+    Fault, FaultError, FaultRequest, FaultSet, Hazard, HazardError, HazardScope, Probability,
+    ProbabilityError,
+};
 pub use imds::{
     Imds, ImdsRequest, ImdsResponse, InstanceView, InterfaceView, RoleCredentials,
     TOKEN_ENTROPY_BYTES,
@@ -52,5 +62,6 @@ pub use objects::{
     SubnetCidrAssociation, TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;
-pub use throttle::{Budget, Throttle, call_latency};
+pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};
+pub use timings::Timings;
 pub use verdict::{DropReason, Packet, Segment, Tracker, TrackerTimeouts, Transport, Verdict};

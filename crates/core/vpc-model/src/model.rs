@@ -46,11 +46,7 @@ pub use self::{
     tagging::{TagEntry, check_tags},
     vpcs::VpcAttribute,
 };
-use self::{
-    eni_table::EniTable,
-    idempotency::Remembered,
-    lifecycle::{Timer, Timings},
-};
+use self::{eni_table::EniTable, idempotency::Remembered, lifecycle::Timer};
 use crate::{
     Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, PrefixList, Route,
     RouteState, RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool,
@@ -83,7 +79,6 @@ pub struct Model {
     #[serde(with = "crate::pairs")]
     timers: BTreeMap<(Timestamp, u64), Timer>,
     timers_set: u64,
-    timings: Timings,
     tokens: BTreeMap<String, Remembered>,
     macs_given: u64,
     #[serde(skip)]
@@ -100,7 +95,6 @@ impl Model {
                 .into_iter()
                 .map(|list| (list.id.clone(), list))
                 .collect(),
-            timings: Timings::of(config.preset),
             config,
             now: Timestamp::ZERO,
             vpcs: BTreeMap::new(),

@@ -33,7 +33,7 @@ impl Model {
         let eni = self.require_eni(id)?;
         self.check_attach(eni, instance, device_index, network_card)?;
         let attachment = AttachmentId::from_serial(self.rng.next());
-        let delay = self.draw_delay(self.timings.attach);
+        let delay = self.draw_delay(self.config.timings.attach);
         self.put_attachment(
             id,
             Attachment {
@@ -134,7 +134,7 @@ impl Model {
         if let Some(held) = self.enis.attachment_mut(&id) {
             held.status = AttachmentStatus::Detaching;
         }
-        let delay = self.draw_delay(self.timings.detach);
+        let delay = self.draw_delay(self.config.timings.detach);
         let timer = Timer::Detached {
             eni: id,
             attachment: attachment.clone(),

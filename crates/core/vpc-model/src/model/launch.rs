@@ -276,7 +276,7 @@ impl Model {
         for (_, _, eni, attachment) in places {
             self.finish_attach(&eni, &attachment);
         }
-        let delay = self.draw_delay(self.timings.launch);
+        let delay = self.draw_delay(self.config.timings.launch);
         self.schedule(now, delay, Timer::Running(id));
     }
 

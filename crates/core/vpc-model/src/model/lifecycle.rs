@@ -8,49 +8,12 @@ use underlay_types::{
     VpcCidrAssociationId, VpcId,
 };
 
-use crate::{CidrState, InstanceState, Model, Preset};
+use crate::{CidrState, Delay, InstanceState, Model};
 
 /// How long a terminated instance is still shown.
 const SHOWN_AFTER_TERMINATION: Duration = Duration::from_secs(3_600);
 /// How long a client token is remembered.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
-
-/// From which range each delay is drawn, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Timings {
-    pub(crate) attach: (u32, u32),
-    pub(crate) cidr: (u32, u32),
-    pub(crate) detach: (u32, u32),
-    pub(crate) metadata: (u32, u32),
-    pub(crate) launch: (u32, u32),
-    pub(crate) terminate: (u32, u32),
-    pub(crate) prefix_list: (u32, u32),
-}
-
-impl Timings {
-    pub(crate) const fn of(preset: Preset) -> Self {
-        match preset {
-            Preset::Instant => Self {
-                attach: (0, 0),
-                cidr: (0, 0),
-                detach: (0, 0),
-                metadata: (0, 0),
-                launch: (0, 0),
-                terminate: (0, 0),
-                prefix_list: (0, 0),
-            },
-            Preset::Realistic => Self {
-                attach: (1_000, 3_000),
-                cidr: (1_000, 3_000),
-                detach: (1_000, 6_000),
-                metadata: (300, 1_500),
-                launch: (2_000, 6_000),
-                terminate: (3_000, 8_000),
-                prefix_list: (500, 3_000),
-            },
-        }
-    }
-}
 
 /// Something that ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,15 +75,12 @@ impl Model {
         }
     }
 
-    pub(crate) fn draw_delay(&mut self, (from, to): (u32, u32)) -> Duration {
-        if to == 0 {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(u64::from(from + self.rng.below(to - from + 1)))
+    pub(crate) fn draw_delay(&mut self, delay: Delay) -> Duration {
+        delay.draw(&mut self.rng)
     }
 
     pub(crate) fn refresh_metadata_later(&mut self, eni: &EniId, now: Timestamp) {
-        let delay = self.draw_delay(self.timings.metadata);
+        let delay = self.draw_delay(self.config.timings.metadata);
         self.schedule(now, delay, Timer::Metadata(eni.clone()));
     }
 

@@ -283,7 +283,7 @@ impl Model {
     }
 
     fn settle_later(&mut self, id: &PrefixListId, now: Timestamp) {
-        let delay = self.draw_delay(self.timings.prefix_list);
+        let delay = self.draw_delay(self.config.timings.prefix_list);
         self.schedule(now, delay, Timer::PrefixList(id.clone()));
     }
 

@@ -122,7 +122,7 @@ impl Model {
         held.state = state;
         let association = held.id.clone();
         self.changes.push(Change::SubnetChanged(id.clone()));
-        let delay = self.draw_delay(self.timings.cidr);
+        let delay = self.draw_delay(self.config.timings.cidr);
         let timer = Timer::SubnetCidr(id.clone(), association, state);
         self.schedule(now, delay, timer);
     }

@@ -28,7 +28,7 @@ impl Model {
                 InstanceState::Pending | InstanceState::Running
             ) {
                 instance.state = InstanceState::ShuttingDown;
-                let delay = self.draw_delay(self.timings.terminate);
+                let delay = self.draw_delay(self.config.timings.terminate);
                 self.schedule(now, delay, Timer::Terminated(id.clone()));
             }
         }

@@ -23,9 +23,8 @@ fn net(text: &str) -> Ipv4Net {
 
 fn model(preset: Preset, address_order: AddressOrder) -> Model {
     Model::new(ModelConfig {
-        preset,
         address_order,
-        ..ModelConfig::default()
+        ..ModelConfig::of(preset)
     })
 }
 

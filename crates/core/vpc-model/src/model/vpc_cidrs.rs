@@ -209,7 +209,7 @@ impl Model {
             *held = state;
         }
         self.changes.push(Change::VpcChanged(vpc.clone()));
-        let delay = self.draw_delay(self.timings.cidr);
+        let delay = self.draw_delay(self.config.timings.cidr);
         let timer = Timer::VpcCidr(vpc.clone(), association.clone(), state);
         self.schedule(now, delay, timer);
     }

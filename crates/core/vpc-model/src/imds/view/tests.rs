@@ -111,8 +111,7 @@ fn an_instance_that_is_gone_has_no_view() {
 #[test]
 fn an_interface_on_its_way_is_not_shown_yet() {
     let mut model = Model::new(ModelConfig {
-        preset: Preset::Realistic,
-        ..ModelConfig::default()
+        ..ModelConfig::of(Preset::Realistic)
     });
     let subnet = network(&mut model);
     let id = launch(&mut model, &subnet);
