@@ -103,12 +103,48 @@ def rules(ec2, vpc, mine):
     return group
 
 
+def tracking(ec2, subnet):
+    eni = local_vpc.create_eni(
+        ec2, subnet, ConnectionTrackingSpecification={"TcpEstablishedTimeout": 350}
+    )
+    assert eni["ConnectionTrackingConfiguration"] == {"TcpEstablishedTimeout": 350}
+    mine = eni["NetworkInterfaceId"]
+    with refused("InvalidParameterValue"):
+        ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=mine, ConnectionTrackingSpecification={"UdpTimeout": 61}
+        )
+    ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=mine,
+        ConnectionTrackingSpecification={"UdpTimeout": 60, "UdpStreamTimeout": 120},
+    )
+    (seen,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[mine])["NetworkInterfaces"]
+    assert seen["ConnectionTrackingConfiguration"] == {
+        "TcpEstablishedTimeout": 350, "UdpStreamTimeout": 120, "UdpTimeout": 60,
+    }, seen
+    instance = local_vpc.run_instance(
+        ec2,
+        subnet,
+        NetworkInterfaces=[
+            {
+                "DeviceIndex": 0,
+                "SubnetId": subnet,
+                "ConnectionTrackingSpecification": {"UdpTimeout": 45},
+            }
+        ],
+    )
+    (primary,) = ec2.describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [instance["InstanceId"]]}]
+    )["NetworkInterfaces"]
+    assert primary["ConnectionTrackingConfiguration"] == {"UdpTimeout": 45}
+
+
 def main():
     ec2 = local_vpc.client()
-    vpc, _ = local_vpc.network(ec2)
+    vpc, (subnet,) = local_vpc.network(ec2)
     mine = prefix_lists(ec2)
     lists_of_amazon(ec2)
     rules(ec2, vpc, mine)
+    tracking(ec2, subnet)
     print("groups: ok")
 
 

@@ -5,7 +5,8 @@ use std::{net::Ipv4Addr, ops::RangeInclusive};
 use ipnet::Ipv4Net;
 use underlay_types::{EniId, SecurityGroupId, SubnetId};
 use underlay_vpc_model::{
-    Ec2Error, EniRequest, ErrorCode, LaunchInterface, LaunchInterfaceSource, Tags, V4Request,
+    ConnectionTracking, Ec2Error, EniRequest, ErrorCode, LaunchInterface, LaunchInterfaceSource,
+    Tags, V4Request,
 };
 
 use super::{call::Call, params::Params, tags::take_specifications, xml::Xml};
@@ -88,8 +89,23 @@ fn take_rest(params: &mut Params, subnet: SubnetId) -> Result<EniRequest, Ec2Err
         primary,
         v4,
         groups,
+        tracking: take_tracking(params)?,
         description,
         tags: Tags::new(),
+    })
+}
+
+/// Takes `ConnectionTrackingSpecification`.
+///
+/// # Errors
+/// `InvalidParameterValue` for what is no number.
+pub(super) fn take_tracking(params: &mut Params) -> Result<ConnectionTracking, Ec2Error> {
+    params.structure("ConnectionTrackingSpecification", |p| {
+        Ok(ConnectionTracking {
+            tcp_established_secs: p.parsed("TcpEstablishedTimeout")?,
+            udp_stream_secs: p.parsed("UdpStreamTimeout")?,
+            udp_secs: p.parsed("UdpTimeout")?,
+        })
     })
 }
 

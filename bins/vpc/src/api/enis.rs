@@ -1,13 +1,15 @@
 //! Actions on network interfaces.
 
 use underlay_types::{AttachmentId, EniId, InstanceId, SecurityGroupId};
-use underlay_vpc_model::{Attachment, AttachmentHolder, Ec2Error, Eni, ErrorCode, Model};
+use underlay_vpc_model::{
+    Attachment, AttachmentHolder, ConnectionTracking, Ec2Error, Eni, ErrorCode, Model,
+};
 
 use super::{
     call::{Call, done},
     describe::Describe,
     eni_filters::FILTERS,
-    eni_request::take_eni_request,
+    eni_request::{take_eni_request, take_tracking},
     instant::iso8601,
     params::Params,
     tags::write_tags,
@@ -58,6 +60,7 @@ fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
     xml.optional("requesterId", eni.requester.as_ref());
     xml.leaf("status", eni.status().as_str());
     write_interface(xml, model, eni);
+    write_tracking(xml, eni.tracking);
     write_tags(xml, &eni.tags);
 }
 
@@ -91,6 +94,18 @@ pub(super) fn write_interface(xml: &mut Xml, model: &Model, eni: &Eni) {
         });
     }
     xml.items("ipv6AddressesSet", std::iter::empty::<()>(), |_, ()| {});
+}
+
+/// Writes what an interface was told of tracking, if it was.
+fn write_tracking(xml: &mut Xml, tracking: ConnectionTracking) {
+    if tracking == ConnectionTracking::default() {
+        return;
+    }
+    xml.tree("connectionTrackingConfiguration", |xml| {
+        xml.optional("tcpEstablishedTimeout", tracking.tcp_established_secs);
+        xml.optional("udpStreamTimeout", tracking.udp_stream_secs);
+        xml.optional("udpTimeout", tracking.udp_secs);
+    });
 }
 
 /// Writes a `groupSet`.
@@ -178,7 +193,9 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
             p.flag("DeleteOnTermination")?,
         ))
     })?;
+    let tracking = take_tracking(params)?;
     let named = [
+        tracking != ConnectionTracking::default(),
         description.is_some(),
         check.is_some(),
         !groups.is_empty(),
@@ -186,7 +203,7 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
     ];
     if named.iter().filter(|each| **each).count() != 1 {
         let text = "Exactly one attribute must be specified: Description, SourceDestCheck, \
-                    SecurityGroupId or Attachment";
+                    SecurityGroupId, ConnectionTrackingSpecification or Attachment";
         return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
     }
     if attachment.0.is_some() != attachment.1.is_some() {
@@ -199,6 +216,8 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
             model.set_source_dest_check(&id, check)?;
         } else if let (Some(attachment), Some(delete)) = &attachment {
             model.set_delete_on_termination(&id, attachment, *delete)?;
+        } else if tracking != ConnectionTracking::default() {
+            model.set_tracking(&id, tracking)?;
         } else {
             model.set_eni_groups(&id, &groups)?;
         }

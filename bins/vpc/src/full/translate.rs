@@ -7,8 +7,8 @@ use underlay_fabric::{
     GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
 };
 use underlay_vpc_model::{
-    self as model, Eni, InstanceType, Model, PrefixListEntry, RouteState, RouteTable,
-    RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
+    self as model, Eni, Model, PrefixListEntry, RouteState, RouteTable, RuleDirection, RulePeer,
+    RuleTraffic, SecurityGroup,
 };
 
 /// A port of an ENI, with the tracking of its instance's type.
@@ -36,13 +36,13 @@ pub(super) fn port(model: &Model, eni: &Eni) -> PortConfig {
 }
 
 fn timeouts(model: &Model, eni: &Eni) -> TrackingTimeouts {
-    let instance = eni.instance().and_then(|id| model.instance(id));
-    let kind = instance.and_then(|instance| InstanceType::named(&instance.instance_type));
-    let mut timeouts = TrackingTimeouts::default();
-    if let Some(kind) = kind {
-        timeouts.tcp_established = Duration::from_secs(kind.tcp_established_secs.into());
+    let own = model.tracking_timeouts(eni);
+    let secs = |secs: u32| Duration::from_secs(secs.into());
+    TrackingTimeouts {
+        tcp_established: secs(own.tcp_established_secs),
+        udp: secs(own.udp_secs),
+        udp_stream: secs(own.udp_stream_secs),
     }
-    timeouts
 }
 
 /// A subnet with its route table.

@@ -2,7 +2,7 @@
 //! neither answer nor care.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -84,9 +84,9 @@ impl Host {
         self.receiving = Some(receiving);
     }
 
-    pub(crate) fn send(&self, bytes: &[u8], destination: Ipv4Addr) {
+    pub(crate) fn send(&self, bytes: &[u8], destination: IpAddr) {
         let socket = self.sending.as_ref().unwrap();
-        let to = SocketAddrV4::new(destination, 0);
+        let to = SocketAddr::new(destination, 0);
         sendto(socket, bytes, SendFlags::empty(), &to).unwrap();
     }
 

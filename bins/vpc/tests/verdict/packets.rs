@@ -1,5 +1,7 @@
 //! Packets as bytes, and their answers.
 
+use std::net::IpAddr;
+
 use underlay_vpc_model::{Packet, Segment, Transport};
 
 /// The packet as IPv4, with `id` to know it again.
@@ -11,8 +13,12 @@ pub(crate) fn bytes(packet: &Packet, id: u16) -> Vec<u8> {
     bytes.extend(id.to_be_bytes());
     // No fragment; TTL 64; the kernel fills in the checksum.
     bytes.extend([0x40, 0, 64, protocol, 0, 0]);
-    bytes.extend(packet.source.octets());
-    bytes.extend(packet.destination.octets());
+    for address in [packet.source, packet.destination] {
+        match address {
+            IpAddr::V4(address) => bytes.extend(address.octets()),
+            IpAddr::V6(address) => bytes.extend(address.octets()),
+        }
+    }
     bytes.extend(payload);
     bytes
 }
@@ -28,6 +34,8 @@ fn transport(transport: Transport) -> (u8, Vec<u8>) {
             let [high, low] = id.to_be_bytes();
             (1, vec![kind, code, 0, 0, high, low, 0, 1])
         }
+        // Quotes nothing: no packet here is about another.
+        Transport::IcmpError { kind, code, .. } => (1, vec![kind, code, 0, 0, 0, 0, 0, 0]),
         Transport::Other(number) => (number, vec![0; 8]),
         Transport::Tcp {
             source,

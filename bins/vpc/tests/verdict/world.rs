@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -62,7 +62,7 @@ impl World {
         let mut world = Self {
             dice,
             model,
-            tracker: Tracker::default(),
+            tracker: Tracker::tracking_everything(),
             groups: Vec::new(),
             table: RouteTableId::from_serial(0),
             sent: Vec::new(),
@@ -342,7 +342,7 @@ impl World {
         (sender, packet)
     }
 
-    fn address_of(&mut self, eni: &Eni) -> Ipv4Addr {
+    fn address_of(&mut self, eni: &Eni) -> IpAddr {
         let own = &eni.addresses;
         let mut all = vec![own.primary];
         all.extend(&own.secondary);
@@ -351,7 +351,7 @@ impl World {
                 .iter()
                 .filter_map(|prefix| prefix.hosts().nth(5)),
         );
-        *self.dice.one_of(&all)
+        IpAddr::V4(*self.dice.one_of(&all))
     }
 
     fn transport(&mut self) -> Transport {
@@ -386,6 +386,8 @@ fn expected(verdict: &Verdict) -> &'static [&'static str] {
             DropReason::SourceCheck => &["drop-source-check", "drop-multicast"],
             DropReason::NoReceiver => &["drop-multicast", "drop-unknown-address"],
             DropReason::EgressGroups => &["drop-egress-groups"],
+            // The tracker has no bound.
+            DropReason::TrackingFull(_) => &[],
             DropReason::NoRoute => &["drop-no-route"],
             DropReason::Blackhole => &["drop-blackhole"],
             DropReason::UnknownAddress => &["drop-unknown-address"],

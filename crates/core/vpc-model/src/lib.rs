@@ -54,14 +54,18 @@ pub use model::{
     V4Request, VpcAttribute, check_tags,
 };
 pub use objects::{
-    AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState, Eni,
-    EniAddresses, EniStatus, FlowLog, FlowLogResource, Image, Instance, InstanceState,
-    InterfaceType, LaunchNames, MetadataOptions, PortRange, PrefixList, PrefixListEntry,
-    PrefixListOwner, PrefixListState, Route, RouteState, RouteTable, RouteTableAssociation,
-    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
-    SubnetCidrAssociation, TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+    AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState,
+    ConnectionTracking, Eni, EniAddresses, EniStatus, FlowLog, FlowLogResource, Image, Instance,
+    InstanceState, InterfaceType, LaunchNames, MetadataOptions, PortRange, PrefixList,
+    PrefixListEntry, PrefixListOwner, PrefixListState, Route, RouteState, RouteTable,
+    RouteTableAssociation, RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
+    Subnet, SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation,
+    VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};
 pub use timings::Timings;
-pub use verdict::{DropReason, Packet, Segment, Tracker, TrackerTimeouts, Transport, Verdict};
+pub use verdict::{
+    DropReason, Packet, Quoted, QuotedTransport, Segment, Tracker, TrackerTimeouts, Transport,
+    Verdict,
+};

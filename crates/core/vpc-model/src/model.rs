@@ -18,6 +18,7 @@ mod subnet_cidrs;
 mod subnets;
 mod tagging;
 mod terminate;
+mod tracking;
 mod vpc_cidrs;
 mod vpcs;
 

@@ -8,6 +8,7 @@ mod instance;
 mod network;
 mod prefix_list;
 mod route_table;
+mod tracking;
 
 pub use eni::{
     Attachment, AttachmentHolder, AttachmentStatus, Eni, EniAddresses, EniStatus, InterfaceType,
@@ -24,3 +25,4 @@ pub use prefix_list::{
     AddressFamily, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState,
 };
 pub use route_table::{Route, RouteState, RouteTable, RouteTableAssociation, RouteTarget};
+pub use tracking::{ConnectionTracking, TrackingTimeouts};

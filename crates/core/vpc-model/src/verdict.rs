@@ -3,18 +3,17 @@
 //! It is written from the documentation and shares nothing with any fabric: a fabric is checked
 //! against it.
 //!
-//! Ideal vs reality: EC2 does not track flows that rules for everyone allow both ways, so that
-//! removing such a rule cuts them at once; here every flow is tracked. ICMP errors about a tracked
-//! flow are judged by the rules alone. Link-local services, network ACLs and gateways are not
-//! looked at.
+//! Ideal vs reality: link-local services, network ACLs and gateways are not looked at.
 
 mod groups;
 mod tracker;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use underlay_types::{EniId, Timestamp};
 
+use self::tracker::Passage;
 pub use self::tracker::{Tracker, TrackerTimeouts};
 use crate::{Eni, Model, Route, RouteState, RouteTarget, RuleDirection};
 
@@ -22,9 +21,9 @@ use crate::{Eni, Model, Route, RouteState, RouteTarget, RuleDirection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Its source address.
-    pub source: Ipv4Addr,
-    /// Its destination address.
-    pub destination: Ipv4Addr,
+    pub source: IpAddr,
+    /// Its destination address, of the same family.
+    pub destination: IpAddr,
     /// What it carries.
     pub transport: Transport,
 }
@@ -32,7 +31,59 @@ pub struct Packet {
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// ICMP.
+    /// ICMP, or ICMPv6 where the addresses are of IPv6.
+    Icmp {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+        /// The identifier of an echo and its reply.
+        id: u16,
+    },
+    /// An ICMP or ICMPv6 message about a packet that could not be delivered.
+    IcmpError {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+        /// The packet it is about.
+        about: Quoted,
+    },
+    /// Anything else, by its IANA number.
+    Other(u8),
+    /// TCP.
+    Tcp {
+        /// From this port.
+        source: u16,
+        /// To this port.
+        destination: u16,
+        /// What it does to the connection.
+        segment: Segment,
+    },
+    /// UDP.
+    Udp {
+        /// From this port.
+        source: u16,
+        /// To this port.
+        destination: u16,
+    },
+}
+
+/// What an ICMP error quotes of the packet that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quoted {
+    /// Its source address.
+    pub source: IpAddr,
+    /// Its destination address.
+    pub destination: IpAddr,
+    /// What it carried.
+    pub transport: QuotedTransport,
+}
+
+/// What a quoted packet carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotedTransport {
+    /// An ICMP or ICMPv6 message.
     Icmp {
         /// The type.
         kind: u8,
@@ -49,8 +100,6 @@ pub enum Transport {
         source: u16,
         /// To this port.
         destination: u16,
-        /// What it does to the connection.
-        segment: Segment,
     },
     /// UDP.
     Udp {
@@ -94,6 +143,8 @@ pub enum DropReason {
     NoReceiver,
     /// No rule of the sender's groups allows it.
     EgressGroups,
+    /// It begins a flow, and an interface's instance tracks as many as it may.
+    TrackingFull(EniId),
     /// The sender's route table does not know the way.
     NoRoute,
     /// The route leads to an interface that cannot take packets.
@@ -139,39 +190,53 @@ impl Model {
             return Err(DropReason::NoReceiver);
         }
         let egress = groups::Question::new(self, sender, RuleDirection::Egress, packet);
-        if !tracker.passes(now, &egress) {
-            return Err(DropReason::EgressGroups);
+        match tracker.judge(now, &egress) {
+            Passage::Full => return Err(DropReason::TrackingFull(sender.id.clone())),
+            Passage::Refused => return Err(DropReason::EgressGroups),
+            Passage::Passes => {}
         }
         let receiver = self.next_hop(sender, packet.destination)?;
         if receiver.source_dest_check && !receiver.addresses.contains(packet.destination) {
             return Err(DropReason::DestinationCheck);
         }
         let ingress = groups::Question::new(self, receiver, RuleDirection::Ingress, packet);
-        if tracker.passes(now, &ingress) {
-            Ok(receiver.id.clone())
-        } else {
-            Err(DropReason::IngressGroups(receiver.id.clone()))
+        let id = receiver.id.clone();
+        match tracker.judge(now, &ingress) {
+            Passage::Full => Err(DropReason::TrackingFull(id)),
+            Passage::Refused => Err(DropReason::IngressGroups(id)),
+            Passage::Passes => Ok(id),
         }
     }
 
-    fn is_for_one(&self, sender: &Eni, destination: Ipv4Addr) -> bool {
+    fn is_for_one(&self, sender: &Eni, destination: IpAddr) -> bool {
         let subnet = self.subnet(&sender.subnet);
-        let is_reserved = subnet.is_some_and(|subnet| {
-            destination == subnet.router() || destination == subnet.cidr.broadcast()
-        });
-        let [first, ..] = destination.octets();
-        !is_reserved && first != 0 && first < 224
+        match destination {
+            IpAddr::V4(destination) => {
+                let is_reserved = subnet.is_some_and(|subnet| {
+                    destination == subnet.router() || destination == subnet.cidr.broadcast()
+                });
+                let [first, ..] = destination.octets();
+                !is_reserved && first != 0 && first < 224
+            }
+            IpAddr::V6(destination) => {
+                let router = subnet.and_then(|subnet| subnet.router_v6());
+                !destination.is_multicast()
+                    && !destination.is_unspecified()
+                    && !destination.is_unicast_link_local()
+                    && router != Some(destination)
+            }
+        }
     }
 
     /// The interface that the sender's route table and the VPC's mapping lead to.
-    fn next_hop(&self, sender: &Eni, destination: Ipv4Addr) -> Result<&Eni, DropReason> {
+    fn next_hop(&self, sender: &Eni, destination: IpAddr) -> Result<&Eni, DropReason> {
         let table = self
             .route_table_of(&sender.subnet)
             .ok_or(DropReason::NoRoute)?;
         let route = table
             .routes
             .iter()
-            .filter(|route| route.destination.contains(&destination))
+            .filter(|route| IpNet::V4(route.destination).contains(&destination))
             .max_by_key(|route| route.destination.prefix_len())
             .ok_or(DropReason::NoRoute)?;
         match &route.target {

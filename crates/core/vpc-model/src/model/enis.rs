@@ -7,8 +7,12 @@ use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId};
 use super::{
     address_plan::{AddressPlan, V4Request, check_sane},
     addresses::check_not_managed,
+    tracking::check_tracking,
 };
-use crate::{Change, Ec2Error, Eni, EniAddresses, ErrorCode, InterfaceType, Model, Tags, rng::Rng};
+use crate::{
+    Change, ConnectionTracking, Ec2Error, Eni, EniAddresses, ErrorCode, InterfaceType, Model, Tags,
+    rng::Rng,
+};
 
 /// An interface to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct EniRequest {
     pub v4: V4Request,
     /// Its groups; the VPC's default group without any.
     pub groups: Vec<SecurityGroupId>,
+    /// How long its flows are tracked while idle.
+    pub tracking: ConnectionTracking,
     /// What its creator writes about it.
     pub description: String,
     /// Its tags.
@@ -36,6 +42,11 @@ impl EniRequest {
             primary: None,
             v4: V4Request::Nothing,
             groups: Vec::new(),
+            tracking: ConnectionTracking {
+                tcp_established_secs: None,
+                udp_stream_secs: None,
+                udp_secs: None,
+            },
             description: String::new(),
             tags: Tags::new(),
         }
@@ -68,6 +79,7 @@ impl Model {
         let groups = self.require_eni_groups(&subnet.vpc, &request.groups)?;
         check_sane(&request.v4)?;
         check_description(&request.description)?;
+        check_tracking(request.tracking)?;
         if self.enis.len() + planned >= self.config.limits.enis {
             let text = "You have reached the maximum number of network interfaces.";
             return Err(Ec2Error::new(
@@ -106,6 +118,7 @@ impl Model {
             interface_type: InterfaceType::Interface,
             requester: None,
             source_dest_check: true,
+            tracking: request.tracking,
             metadata_addresses: addresses.clone(),
             addresses,
             attachment: None,
@@ -237,7 +250,7 @@ impl Model {
         Ok(())
     }
 
-    fn change_eni(&mut self, id: &EniId, change: impl FnOnce(&mut Eni)) {
+    pub(super) fn change_eni(&mut self, id: &EniId, change: impl FnOnce(&mut Eni)) {
         if let Some(mut eni) = self.enis.get_mut(id) {
             change(&mut eni);
             self.changes.push(Change::EniChanged(id.clone()));

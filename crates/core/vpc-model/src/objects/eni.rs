@@ -8,7 +8,7 @@ use underlay_types::{
     AttachmentId, EniId, InstanceId, Mac, SecurityGroupId, SubnetId, Timestamp, VpcId,
 };
 
-use crate::{AvailabilityZone, Tags};
+use crate::{AvailabilityZone, ConnectionTracking, Tags};
 
 /// An elastic network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Eni {
     pub requester: Option<String>,
     /// Whether it may only send and receive packets that are its own.
     pub source_dest_check: bool,
+    /// How long its flows are tracked while idle.
+    pub tracking: ConnectionTracking,
     /// Its addresses, as the VPC delivers them.
     pub addresses: EniAddresses,
     /// Its addresses, as instance metadata shows them: under `realistic`, somewhat older.

@@ -58,6 +58,17 @@ pub enum RuleDirection {
     Egress,
 }
 
+impl RuleDirection {
+    /// The other one.
+    #[must_use]
+    pub const fn reverse(self) -> Self {
+        match self {
+            Self::Ingress => Self::Egress,
+            Self::Egress => Self::Ingress,
+        }
+    }
+}
+
 /// With whom a rule allows traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RulePeer {

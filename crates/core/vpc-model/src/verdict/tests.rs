@@ -1,3 +1,5 @@
+mod tracking;
+
 use std::time::Duration;
 
 use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
@@ -25,7 +27,7 @@ struct Host {
     subnet: SubnetId,
     group: SecurityGroupId,
     eni: EniId,
-    address: Ipv4Addr,
+    address: IpAddr,
 }
 
 impl World {
@@ -118,11 +120,11 @@ fn host(model: &mut Model, vpc: &VpcId, cidr: &str, name: &str) -> Host {
         subnet,
         group,
         eni: eni.id.clone(),
-        address: eni.addresses.primary,
+        address: eni.addresses.primary.into(),
     }
 }
 
-fn tcp(from: Ipv4Addr, to: Ipv4Addr, source: u16, destination: u16, segment: Segment) -> Packet {
+fn tcp(from: IpAddr, to: IpAddr, source: u16, destination: u16, segment: Segment) -> Packet {
     Packet {
         source: from,
         destination: to,
@@ -235,7 +237,7 @@ fn udp_is_tracked_longer_once_it_is_a_stream() {
         dns,
         RulePeer::Ipv4("10.0.0.0/16".parse().unwrap()),
     );
-    let udp = |from: Ipv4Addr, to: Ipv4Addr, source, destination| Packet {
+    let udp = |from: IpAddr, to: IpAddr, source, destination| Packet {
         source: from,
         destination: to,
         transport: Transport::Udp {
@@ -394,7 +396,7 @@ fn addresses_of_a_prefix_are_the_interfaces_own() {
     world.allow(&db.group, POSTGRES, RulePeer::Group(web.group.clone()));
     let member = |model: &Model, host: &Host| {
         let prefixes = &model.eni(&host.eni).unwrap().addresses.prefixes;
-        prefixes[0].hosts().nth(3).unwrap()
+        prefixes[0].hosts().nth(3).unwrap().into()
     };
     let packet = tcp(
         member(&world.model, &web),

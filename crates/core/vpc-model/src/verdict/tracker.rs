@@ -1,69 +1,46 @@
 //! Tracked flows: what passes without asking the rules again.
 
-use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+mod key;
 
-use underlay_types::{EniId, Timestamp};
+use std::{collections::HashMap, time::Duration};
 
+use underlay_types::Timestamp;
+
+use self::key::Key;
 use super::{Segment, Transport, groups::Question};
-use crate::RuleDirection;
+use crate::{Eni, Model, RuleDirection};
 
 /// The flows that the interfaces of a VPC track.
 #[derive(Debug, Default)]
 pub struct Tracker {
     timeouts: TrackerTimeouts,
+    allowance: Option<usize>,
+    everything: bool,
     flows: HashMap<Key, Tracked>,
 }
 
-/// How long a flow is tracked while idle.
+/// How long a flow is tracked while idle, where that is no attribute of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackerTimeouts {
-    /// TCP, answered.
-    pub tcp_established: Duration,
     /// TCP, not answered yet.
     pub tcp_opening: Duration,
     /// TCP, ended.
     pub tcp_closing: Duration,
-    /// UDP, one request.
-    pub udp: Duration,
-    /// UDP, more than one request and answer.
-    pub udp_stream: Duration,
     /// ICMP.
     pub icmp: Duration,
     /// Other protocols.
     pub other: Duration,
 }
 
-/// One flow as one interface sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    eni: EniId,
-    local: Ipv4Addr,
-    remote: Ipv4Addr,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    /// An echo and its reply; which side asks is part of the flow.
-    Echo {
-        id: u16,
-        asked_outward: bool,
-    },
-    /// Other ICMP: no answer belongs to it.
-    Icmp {
-        kind: u8,
-        code: u8,
-        outward: bool,
-    },
-    Other(u8),
-    Tcp {
-        local: u16,
-        remote: u16,
-    },
-    Udp {
-        local: u16,
-        remote: u16,
-    },
+/// What becomes of a packet at an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// It would begin a flow, and as many are tracked as may be.
+    Full,
+    /// It passes.
+    Passes,
+    /// It belongs to no tracked flow, and no rule allows it.
+    Refused,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,15 +61,12 @@ enum Phase {
 }
 
 impl Default for TrackerTimeouts {
-    /// As documented, where documented (EC2 User Guide, "Security group connection tracking");
-    /// opening and closing TCP and ICMP are guesses.
+    /// The 600 s are documented (EC2 User Guide, "Amazon EC2 security group connection
+    /// tracking"), the others are not.
     fn default() -> Self {
         Self {
-            tcp_established: Duration::from_secs(432_000),
             tcp_opening: Duration::from_secs(60),
             tcp_closing: Duration::from_secs(10),
-            udp: Duration::from_secs(30),
-            udp_stream: Duration::from_secs(180),
             icmp: Duration::from_secs(30),
             other: Duration::from_secs(600),
         }
@@ -105,99 +79,100 @@ impl Tracker {
     pub fn new(timeouts: TrackerTimeouts) -> Self {
         Self {
             timeouts,
-            flows: HashMap::new(),
+            ..Self::default()
         }
     }
 
-    /// Whether the packet passes the interface: as part of a tracked flow, or as the first of a
-    /// flow that the rules allow, which is tracked from now on.
-    pub(super) fn passes(&mut self, now: Timestamp, question: &Question<'_>) -> bool {
+    /// A tracker that tracks every flow that the rules allow, from whatever packet on: for a
+    /// fabric that does not know untracked flows.
+    #[must_use]
+    pub fn tracking_everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// Tracks at most so many flows of an instance. EC2's maxima depend on the instance type and
+    /// are not published; without a number there is none.
+    #[must_use]
+    pub const fn with_allowance(mut self, flows: usize) -> Self {
+        self.allowance = Some(flows);
+        self
+    }
+
+    /// Whether the packet passes the interface: as part of a tracked flow or about one, or since
+    /// the rules allow it; it may begin a flow that is tracked from now on.
+    pub(super) fn judge(&mut self, now: Timestamp, question: &Question<'_>) -> Passage {
         let key = Key::of(question);
         let transport = question.packet.transport;
-        if let Some(tracked) = self.flows.get_mut(&key) {
-            let idle = now.saturating_since(tracked.last);
-            let lives = idle <= self.timeouts.of(transport, tracked.phase);
-            if lives && !tracked.begins_anew(transport) {
-                tracked.advance(now, question.direction, transport);
-                return true;
-            }
+        if let Some(tracked) = self.flows.get_mut(&key)
+            && tracked.lives(&self.timeouts, question, &key, now)
+            && !tracked.begins_anew(transport)
+        {
+            tracked.advance(now, question.direction, transport);
+            return Passage::Passes;
         }
         self.flows.remove(&key);
-        let allowed = question.is_allowed();
-        if allowed {
+        if self.is_about_tracked(now, question) {
+            return Passage::Passes;
+        }
+        if !question.is_allowed() {
+            return Passage::Refused;
+        }
+        if self.everything || question.begins_tracked_flow() {
+            if self.is_full(now, question) {
+                return Passage::Full;
+            }
             let fresh = Tracked::begun(now, question.direction, transport);
             self.flows.insert(key, fresh);
         }
-        allowed
+        Passage::Passes
+    }
+
+    /// Whether the packet is an ICMP error about a packet of a tracked flow that went the other
+    /// way. It does not keep the flow alive.
+    fn is_about_tracked(&self, now: Timestamp, question: &Question<'_>) -> bool {
+        let Transport::IcmpError { about, .. } = question.packet.transport else {
+            return false;
+        };
+        let key = Key::quoted(question, &about);
+        let tracked = self.flows.get(&key);
+        tracked.is_some_and(|tracked| tracked.lives(&self.timeouts, question, &key, now))
+    }
+
+    /// Whether the interface's instance tracks as many flows as it may.
+    fn is_full(&mut self, now: Timestamp, question: &Question<'_>) -> bool {
+        let Some(allowance) = self.allowance else {
+            return false;
+        };
+        let (model, timeouts) = (question.model, self.timeouts);
+        self.flows.retain(|key, tracked| {
+            let eni = model.eni(&key.eni);
+            eni.is_some_and(|eni| tracked.idle(now) <= timeouts.of(model, eni, key, tracked.phase))
+        });
+        let holder = question.eni.instance();
+        let shares = |key: &&Key| {
+            let eni = model.eni(&key.eni);
+            key.eni == question.eni.id
+                || (holder.is_some() && eni.and_then(Eni::instance) == holder)
+        };
+        self.flows.keys().filter(shares).count() >= allowance
     }
 }
 
 impl TrackerTimeouts {
-    const fn of(&self, transport: Transport, phase: Phase) -> Duration {
-        match (transport, phase) {
-            (Transport::Tcp { .. }, Phase::Opening) => self.tcp_opening,
-            (Transport::Tcp { .. }, Phase::Closed) => self.tcp_closing,
-            (Transport::Tcp { .. }, Phase::Answered | Phase::Stream) => self.tcp_established,
-            (Transport::Udp { .. }, Phase::Stream) => self.udp_stream,
-            (Transport::Udp { .. }, _) => self.udp,
-            (Transport::Icmp { .. }, _) => self.icmp,
-            (Transport::Other(_), _) => self.other,
-        }
-    }
-}
-
-impl Key {
-    fn of(question: &Question<'_>) -> Self {
-        let packet = question.packet;
-        let outward = question.direction == RuleDirection::Egress;
-        let sides = |source, destination| {
-            if outward {
-                (source, destination)
-            } else {
-                (destination, source)
-            }
-        };
-        let kind = match packet.transport {
-            Transport::Icmp { kind: 8, id, .. } => Kind::Echo {
-                id,
-                asked_outward: outward,
-            },
-            Transport::Icmp { kind: 0, id, .. } => Kind::Echo {
-                id,
-                asked_outward: !outward,
-            },
-            Transport::Icmp { kind, code, .. } => Kind::Icmp {
-                kind,
-                code,
-                outward,
-            },
-            Transport::Other(number) => Kind::Other(number),
-            Transport::Tcp {
-                source,
-                destination,
-                ..
-            } => {
-                let (local, remote) = sides(source, destination);
-                Kind::Tcp { local, remote }
-            }
-            Transport::Udp {
-                source,
-                destination,
-            } => {
-                let (local, remote) = sides(source, destination);
-                Kind::Udp { local, remote }
-            }
-        };
-        let (local, remote) = if outward {
-            (packet.source, packet.destination)
-        } else {
-            (packet.destination, packet.source)
-        };
-        Self {
-            eni: question.eni.id.clone(),
-            local,
-            remote,
-            kind,
+    fn of(&self, model: &Model, eni: &Eni, key: &Key, phase: Phase) -> Duration {
+        let own = model.tracking_timeouts(eni);
+        let secs = |secs: u32| Duration::from_secs(secs.into());
+        match (key.protocol(), phase) {
+            (key::TCP, Phase::Opening) => self.tcp_opening,
+            (key::TCP, Phase::Closed) => self.tcp_closing,
+            (key::TCP, Phase::Answered | Phase::Stream) => secs(own.tcp_established_secs),
+            (key::UDP, Phase::Stream) => secs(own.udp_stream_secs),
+            (key::UDP, _) => secs(own.udp_secs),
+            (key::ICMP, _) => self.icmp,
+            _ => self.other,
         }
     }
 }
@@ -219,6 +194,20 @@ impl Tracked {
             outward_ended: is_fin && direction == RuleDirection::Egress,
             inward_ended: is_fin && direction == RuleDirection::Ingress,
         }
+    }
+
+    const fn idle(&self, now: Timestamp) -> Duration {
+        now.saturating_since(self.last)
+    }
+
+    fn lives(
+        &self,
+        timeouts: &TrackerTimeouts,
+        question: &Question<'_>,
+        key: &Key,
+        now: Timestamp,
+    ) -> bool {
+        self.idle(now) <= timeouts.of(question.model, question.eni, key, self.phase)
     }
 
     /// A SYN after the end opens another connection: the rules are asked again.
