@@ -7,6 +7,7 @@
 mod groups;
 mod mistakes;
 mod sections;
+mod targets;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use std::{
 
 pub use groups::{AllowedGroups, AllowedTag};
 pub use mistakes::{ConfigError, Mistake};
+pub use targets::{Amount, Targets};
 use underlay_netplan::NodePort;
 
 /// Where the configuration is read from unless a flag says otherwise.
@@ -42,24 +44,21 @@ pub struct Config {
 /// `[addresses]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressConfig {
-    /// `warm_target`: free addresses of the default pool held ahead of need.
-    pub warm_target: u32,
-    /// `max_enis`: ENIs to use at most, the primary included; the instance type's limit if absent.
-    pub max_enis: Option<u32>,
+    /// How many addresses to hold, and of which kind.
+    pub targets: Targets,
     /// `cooldown`: how long a released address rests before it may be given out again.
     pub cooldown: Duration,
     /// `add_wait`: how long an ADD waits for growth that is under way; at most [`ADD_WAIT_MAX`].
     pub add_wait: Duration,
-    /// `idle_eni_after`: how long an ENI of an explicit set may stay without pods before it is
-    /// given back.
+    /// `idle_eni_after`: how long an ENI may stay without pods, and a surplus of free addresses
+    /// unused, before they are given back.
     pub idle_eni_after: Duration,
 }
 
 impl Default for AddressConfig {
     fn default() -> Self {
         Self {
-            warm_target: 8,
-            max_enis: None,
+            targets: Targets::default(),
             cooldown: Duration::from_secs(30),
             add_wait: Duration::from_secs(25),
             idle_eni_after: Duration::from_mins(10),

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use underlay_cloud::{
     CredentialSource, Ec2, Ec2Config,
     ec2::{
-        AttachmentStatus, GroupQuery, InterfaceQuery, InterfaceStatus, NewInterface, Plug, RulePeer,
+        AttachmentStatus, GroupQuery, InterfaceQuery, InterfaceStatus, Ipv4Grant, NewInterface,
+        Plug, RulePeer,
     },
 };
 use underlay_testkit::{ControlPlane, IngressRule, Source};
@@ -69,7 +70,7 @@ impl Place {
             description: "a test's ENI".to_owned(),
             tags: BTreeMap::from([("owner".to_owned(), "test".to_owned())]),
             client_token: token.to_owned(),
-            secondary_addresses,
+            ipv4: Ipv4Grant::Addresses(secondary_addresses),
         }
     }
 

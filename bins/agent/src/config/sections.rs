@@ -8,7 +8,7 @@ use underlay_types::SecurityGroupId;
 
 use super::{
     ADD_WAIT_MAX, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError, ConflistConfig,
-    FORMAT_VERSION, PathConfig, PodConfig, SecurityGroupConfig,
+    FORMAT_VERSION, PathConfig, PodConfig, SecurityGroupConfig, Targets,
     mistakes::{Section, boolean, duration, list_of, number, text},
 };
 
@@ -62,13 +62,10 @@ fn version(root: &mut Section<'_>) {
 }
 
 fn addresses(mut section: Section<'_>) -> AddressConfig {
-    let mut config = AddressConfig::default();
-    section.read("warm_target", &mut config.warm_target, |v| {
-        number(&v, 0, 10_000)
-    });
-    section.read("max_enis", &mut config.max_enis, |v| {
-        number(&v, 1, 1_000).map(Some)
-    });
+    let mut config = AddressConfig {
+        targets: Targets::read(&mut section),
+        ..AddressConfig::default()
+    };
     section.read("cooldown", &mut config.cooldown, |v| {
         duration(v, Duration::ZERO, DAY)
     });
@@ -78,13 +75,9 @@ fn addresses(mut section: Section<'_>) -> AddressConfig {
     section.read("idle_eni_after", &mut config.idle_eni_after, |v| {
         duration(v, Duration::ZERO, DAY)
     });
-    section.finish(&[
-        "warm_target",
-        "max_enis",
-        "cooldown",
-        "add_wait",
-        "idle_eni_after",
-    ]);
+    let mut known = vec!["add_wait", "cooldown", "idle_eni_after"];
+    known.extend(Targets::KEYS);
+    section.finish(&known);
     config
 }
 

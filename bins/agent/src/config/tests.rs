@@ -23,7 +23,6 @@ fn every_key_is_read() {
         r#"
         version = 1
         [addresses]
-        warm_target = 3
         max_enis = 4
         cooldown = "1m 30s"
         add_wait = "5s"
@@ -47,8 +46,10 @@ fn every_key_is_read() {
     .unwrap();
     let wanted = Config {
         addresses: AddressConfig {
-            warm_target: 3,
-            max_enis: Some(4),
+            targets: Targets {
+                max_enis: Some(4),
+                ..Targets::default()
+            },
             cooldown: Duration::from_secs(90),
             add_wait: Duration::from_secs(5),
             idle_eni_after: Duration::from_hours(1),

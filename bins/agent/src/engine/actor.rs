@@ -228,7 +228,10 @@ impl Actor {
 
     fn called(&mut self, op: OpId, token: Option<String>, result: Result<Answer, Ec2Failure>) {
         let outcome = match result {
-            Ok(Answer::Assigned(addresses)) => Ec2Outcome::Assigned(addresses),
+            Ok(Answer::Assigned(assigned)) => Ec2Outcome::Assigned {
+                addresses: assigned.addresses,
+                prefixes: assigned.prefixes,
+            },
             Ok(Answer::Attached(attachment)) => {
                 if let Some(Ec2Op::AttachEni { eni, .. }) = self.ipam.call(op)
                     && let Some(facts) = self.enis.get_mut(eni)
@@ -278,6 +281,7 @@ impl Actor {
                 Ec2Outcome::Created {
                     eni: observed.id,
                     addresses: observed.addresses,
+                    prefixes: observed.prefixes,
                 }
             }
             None => Ec2Outcome::Failed(Ec2Failure {

@@ -2,11 +2,12 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
+use ipnet::Ipv4Net;
 use tokio::time::{Instant, sleep};
 use underlay_cloud::{
     Ec2, Ec2Error,
-    ec2::{Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, NetworkInterface},
-    ec2::{NewInterface, Plug},
+    ec2::{Assigned, Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, Ipv4Grant},
+    ec2::{NetworkInterface, NewInterface, Plug},
 };
 use underlay_ipam::{Ec2Failure, Place};
 use underlay_types::{AttachmentId, Class, EniId};
@@ -21,7 +22,7 @@ const DETACH_DEADLINE: Duration = Duration::from_secs(60);
 pub(super) enum Call {
     Assign {
         eni: EniId,
-        count: u16,
+        grant: Ipv4Grant,
     },
     Attach {
         eni: EniId,
@@ -43,12 +44,16 @@ pub(super) enum Call {
         eni: EniId,
         addresses: Vec<Ipv4Addr>,
     },
+    UnassignPrefixes {
+        eni: EniId,
+        prefixes: Vec<Ipv4Net>,
+    },
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Assigned(Vec<Ipv4Addr>),
+    Assigned(Assigned),
     Attached(AttachmentId),
     Created(Box<NetworkInterface>),
     Done,
@@ -69,8 +74,8 @@ impl Caller {
     async fn try_run(&self, call: Call) -> Result<Answer, Ec2Error> {
         let ec2 = &self.ec2;
         match call {
-            Call::Assign { eni, count } => {
-                let assigned = ec2.assign_private_ip_addresses(&eni, count.into()).await?;
+            Call::Assign { eni, grant } => {
+                let assigned = ec2.assign_private_ip_addresses(&eni, grant).await?;
                 return Ok(Answer::Assigned(assigned));
             }
             Call::Attach { eni, place } => {
@@ -98,6 +103,9 @@ impl Caller {
             }
             Call::Unassign { eni, addresses } => {
                 ec2.unassign_private_ip_addresses(&eni, &addresses).await?;
+            }
+            Call::UnassignPrefixes { eni, prefixes } => {
+                ec2.unassign_ipv4_prefixes(&eni, &prefixes).await?;
             }
         }
         Ok(Answer::Done)

@@ -127,5 +127,6 @@ fn instance_limits(limits: &InstanceTypeLimits, max_enis: Option<u32>) -> Instan
             |max| usize::try_from(max.min(limits.interfaces)).ok(),
         ),
         ipv4_per_eni: u16::try_from(limits.ipv4_per_interface).unwrap_or(u16::MAX),
+        prefixes: limits.prefixes,
     }
 }

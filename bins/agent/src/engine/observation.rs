@@ -111,6 +111,7 @@ pub(super) fn read(
             .is_some_and(|attachment| attachment.delete_on_termination),
         groups,
         addresses: eni.secondary.clone(),
+        prefixes: eni.prefixes.clone(),
     };
     Some((observed, facts))
 }

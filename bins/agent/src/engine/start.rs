@@ -96,7 +96,7 @@ pub(super) fn start(
         );
     }
     let asked = boot_time();
-    let found = runtime.block_on(node::find(imds, connect, config.addresses.max_enis))?;
+    let found = runtime.block_on(node::find(imds, connect, config.addresses.targets.max_enis))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
     let (device, mtu) = primary_device(&found)?;
@@ -251,12 +251,19 @@ fn first_look(state: &State) -> Duration {
 
 fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Config {
     let addresses = &config.addresses;
-    underlay_ipam::Config {
-        warm_default: u16::try_from(addresses.warm_target).unwrap_or(u16::MAX),
+    let told = underlay_ipam::Config {
         cooldown: addresses.cooldown,
         idle_release: addresses.idle_eni_after,
-        ..underlay_ipam::Config::for_limits(found.node.limits.clone())
+        ..addresses.targets.on(found.node.limits.clone())
+    };
+    if told.delegation != addresses.targets.delegation {
+        let kind = &found.node.identity.instance_type;
+        warn!(
+            kind,
+            "this type takes no prefixes: its ENIs get single addresses"
+        );
     }
+    told
 }
 
 impl Actor {

@@ -2,10 +2,11 @@
 
 use std::{fmt, net::Ipv4Addr};
 
+use ipnet::Ipv4Net;
 use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet};
 
-use crate::{AllocError, Ec2Failure, Place};
+use crate::{ADDRESSES_PER_PREFIX, AllocError, Delegation, Ec2Failure, Place};
 
 /// Names a request for an address, from [`crate::PodAdd`] to its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,12 +49,12 @@ pub enum Action {
 /// A call to EC2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ec2Op {
-    /// Add secondary addresses to an ENI.
-    AssignAddresses {
+    /// Add secondary addresses or prefixes to an ENI.
+    Assign {
         /// The ENI.
         eni: EniId,
-        /// How many.
-        count: u16,
+        /// What.
+        grant: Grant,
     },
     /// Attach an ENI.
     AttachEni {
@@ -62,12 +63,12 @@ pub enum Ec2Op {
         /// Where.
         place: Place,
     },
-    /// Create an ENI with secondary addresses in the same call.
+    /// Create an ENI with secondary addresses or prefixes in the same call.
     CreateEni {
         /// The pool whose groups and subnet it gets.
         pool: PoolKey,
-        /// How many secondary addresses.
-        addresses: u16,
+        /// What it has from the start.
+        grant: Grant,
     },
     /// Delete a detached ENI.
     DeleteEni {
@@ -91,15 +92,68 @@ pub enum Ec2Op {
         /// Which ones.
         addresses: Vec<Ipv4Addr>,
     },
+    /// Take prefixes from an ENI.
+    UnassignPrefixes {
+        /// The ENI.
+        eni: EniId,
+        /// Which ones.
+        prefixes: Vec<Ipv4Net>,
+    },
+}
+
+/// What EC2 is asked to give an ENI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// That many secondary addresses.
+    Addresses(u16),
+    /// That many /28 prefixes.
+    Prefixes(u16),
+}
+
+impl Grant {
+    /// What takes `places` places of an ENI.
+    #[must_use]
+    pub(crate) const fn new(delegation: Delegation, places: u16) -> Self {
+        match delegation {
+            Delegation::Addresses => Self::Addresses(places),
+            Delegation::Prefixes => Self::Prefixes(places),
+        }
+    }
+
+    /// How many places of the ENI it takes.
+    #[must_use]
+    pub const fn places(self) -> u16 {
+        match self {
+            Self::Addresses(places) | Self::Prefixes(places) => places,
+        }
+    }
+
+    /// How many pods it serves.
+    #[must_use]
+    pub const fn addresses(self) -> u16 {
+        match self {
+            Self::Addresses(count) => count,
+            Self::Prefixes(count) => count.saturating_mul(ADDRESSES_PER_PREFIX),
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addresses(count) => write!(f, "{count} addresses"),
+            Self::Prefixes(count) => write!(f, "{count} prefixes"),
+        }
+    }
 }
 
 impl fmt::Display for Ec2Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AssignAddresses { eni, count } => write!(f, "assign {count} addresses to {eni}"),
+            Self::Assign { eni, grant } => write!(f, "assign {grant} to {eni}"),
             Self::AttachEni { eni, place } => write!(f, "attach {eni} at {place}"),
-            Self::CreateEni { pool, addresses } => {
-                write!(f, "create an ENI for {pool} with {addresses} addresses")
+            Self::CreateEni { pool, grant } => {
+                write!(f, "create an ENI for {pool} with {grant}")
             }
             Self::DeleteEni { eni } => write!(f, "delete {eni}"),
             Self::DetachEni { eni } => write!(f, "detach {eni}"),
@@ -108,6 +162,9 @@ impl fmt::Display for Ec2Op {
             }
             Self::UnassignAddresses { eni, addresses } => {
                 write!(f, "unassign {} addresses of {eni}", addresses.len())
+            }
+            Self::UnassignPrefixes { eni, prefixes } => {
+                write!(f, "unassign {} prefixes of {eni}", prefixes.len())
             }
         }
     }

@@ -36,12 +36,14 @@ pub struct InstanceLimits {
     pub enis: Option<usize>,
     /// IPv4 addresses of one ENI, its primary one included.
     pub ipv4_per_eni: u16,
+    /// Whether ENIs may have prefixes; on Xen types they may not.
+    pub prefixes: bool,
 }
 
 impl InstanceLimits {
-    /// Addresses of one ENI that pods may get: all but its primary one.
+    /// Places of one ENI for secondary addresses and prefixes: all but its primary address's.
     #[must_use]
-    pub const fn pod_addresses_per_eni(&self) -> u16 {
+    pub const fn places_per_eni(&self) -> u16 {
         self.ipv4_per_eni.saturating_sub(1)
     }
 
@@ -68,11 +70,44 @@ impl InstanceLimits {
     }
 }
 
+/// How long a delegated IPv4 prefix is, in bits (Amazon EC2 User Guide, "Prefix delegation").
+pub const PREFIX_LENGTH: u8 = 28;
+/// The addresses of one; pods may get all of them.
+pub const ADDRESSES_PER_PREFIX: u16 = 1 << (32 - PREFIX_LENGTH);
+
+/// What one of an ENI's places holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Delegation {
+    /// One secondary address.
+    #[default]
+    Addresses,
+    /// A /28 prefix: 16 addresses.
+    Prefixes,
+}
+
+impl Delegation {
+    /// Addresses for pods that one place gives.
+    #[must_use]
+    pub const fn per_place(self) -> u16 {
+        match self {
+            Self::Addresses => 1,
+            Self::Prefixes => ADDRESSES_PER_PREFIX,
+        }
+    }
+}
+
 /// What the allocator is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Limits of the instance type.
     pub limits: InstanceLimits,
+    /// What EC2 is asked for: addresses where the type takes no prefixes. What an ENI has already,
+    /// of either kind, is used too.
+    pub delegation: Delegation,
+    /// Addresses to hold at least in the default pool, used or not.
+    pub minimum: u16,
+    /// Addresses to hold at most, in all pools together; none for what the ENIs carry.
+    pub maximum: Option<u16>,
     /// Free addresses to keep in the default pool. Refilled to this when fewer than half are left.
     pub warm_default: u16,
     /// Free addresses to keep in a pool of an explicit set that has pods. Never a reason to attach
@@ -80,7 +115,8 @@ pub struct Config {
     pub warm_explicit: u16,
     /// How long a released address stays unavailable.
     pub cooldown: Duration,
-    /// How long an ENI stays attached without pods before it is given back, if not needed sooner.
+    /// How long an ENI stays attached without pods before it is given back, if not needed sooner,
+    /// and how long a pool may hold more free addresses than it should.
     pub idle_release: Duration,
     /// The first operation id to use; must be above every id of an earlier run.
     pub first_op: u64,
@@ -92,6 +128,9 @@ impl Config {
     pub const fn for_limits(limits: InstanceLimits) -> Self {
         Self {
             limits,
+            delegation: Delegation::Addresses,
+            minimum: 0,
+            maximum: None,
             warm_default: 5,
             warm_explicit: 2,
             cooldown: Duration::from_secs(30),

@@ -5,8 +5,8 @@ mod addresses;
 use serde::Serialize;
 use underlay_types::{EniId, PoolKey, Timestamp};
 
-use crate::{OpId, Place, backoff::Backoff};
-pub(crate) use addresses::{Addresses, Slot};
+use crate::{Grant, OpId, Place, backoff::Backoff};
+pub(crate) use addresses::{Addresses, Slot, Unused};
 
 /// How far an ENI is on its way in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,8 +41,8 @@ pub(crate) struct Eni {
     pub(crate) awaited: bool,
     /// The one EC2 call under way for it.
     pub(crate) op: Option<OpId>,
-    /// Addresses that call will bring.
-    pub(crate) expecting: u16,
+    /// What that call will bring.
+    pub(crate) expecting: Option<Grant>,
     pub(crate) backoff: Backoff,
     /// Since when it has neither leases nor cooling addresses.
     pub(crate) idle_since: Option<Timestamp>,
@@ -64,12 +64,17 @@ impl Eni {
             dropped_to: Stage::Detaching,
             awaited: false,
             op: None,
-            expecting: 0,
+            expecting: None,
             backoff: Backoff::default(),
             idle_since: None,
             changed: now,
             missed: 0,
         }
+    }
+
+    /// Addresses that the call under way will bring.
+    pub(crate) fn expected_addresses(&self) -> usize {
+        self.expecting.map_or(0, |grant| grant.addresses().into())
     }
 
     /// Neither pods nor cooling addresses keep it.

@@ -68,6 +68,13 @@ pub enum Reason {
     },
     /// The node is being drained.
     Draining,
+    /// The node holds as many addresses as it may.
+    Maximum {
+        /// How many it holds, or has asked for.
+        held: usize,
+        /// How many it may.
+        maximum: u16,
+    },
     /// EC2 refused to let it grow.
     Refused(Ec2Failure),
     /// Every ENI the instance can have is attached and in use, and the pool's are full.
@@ -89,6 +96,9 @@ impl fmt::Display for Reason {
                 write!(f, "not filled within {seconds:.1} s: {waited_for}")
             }
             Self::Draining => f.write_str("the node is being drained"),
+            Self::Maximum { held, maximum } => {
+                write!(f, "and the node holds {held} addresses, {maximum} at most")
+            }
             Self::Refused(failure) => {
                 write!(
                     f,
@@ -112,7 +122,10 @@ impl AllocError {
     pub const fn class(&self) -> Class {
         match &self.reason {
             Reason::OtherPool(_) | Reason::AlreadyWaiting => Class::Conflict,
-            Reason::Deadline { .. } | Reason::Draining | Reason::NoSlot { .. } => Class::Retry,
+            Reason::Deadline { .. }
+            | Reason::Draining
+            | Reason::Maximum { .. }
+            | Reason::NoSlot { .. } => Class::Retry,
             Reason::Refused(failure) => failure.class,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::Serialize;
 use underlay_types::{Class, EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
 
@@ -130,6 +131,8 @@ pub struct ObservedEni {
     pub groups: SecurityGroupSet,
     /// Its secondary addresses.
     pub addresses: Vec<Ipv4Addr>,
+    /// The prefixes delegated to it.
+    pub prefixes: Vec<Ipv4Net>,
 }
 
 /// How an EC2 call ended.
@@ -141,9 +144,16 @@ pub enum Ec2Outcome {
         eni: EniId,
         /// Its secondary addresses.
         addresses: Vec<Ipv4Addr>,
+        /// Its prefixes.
+        prefixes: Vec<Ipv4Net>,
     },
-    /// `AssignAddresses`: the addresses that were added.
-    Assigned(Vec<Ipv4Addr>),
+    /// `Assign`: what was added.
+    Assigned {
+        /// Secondary addresses.
+        addresses: Vec<Ipv4Addr>,
+        /// Prefixes.
+        prefixes: Vec<Ipv4Net>,
+    },
     /// Any other call: done.
     Done,
     /// Refused, or failed on the way.

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
 
 use crate::{
-    Action, Config, Ec2Failure, Ec2Op, Input, Notice, Numbers, OpId, Place, RequestId,
+    Action, Config, Ec2Failure, Ec2Op, Grant, Input, Notice, Numbers, OpId, Place, RequestId,
     backoff::Backoff,
     eni::{Eni, Slot, Stage},
 };
@@ -35,6 +35,10 @@ pub struct Ipam {
     next_op: u64,
     /// Why and until when each pool does not grow.
     pub(crate) backoffs: BTreeMap<PoolKey, Backoff>,
+    /// Until when each pool asks for single addresses, as its subnet had no prefix left.
+    pub(crate) fragmented: BTreeMap<PoolKey, Timestamp>,
+    /// Since when each pool has more free addresses than it should.
+    pub(crate) surplus_since: BTreeMap<PoolKey, Timestamp>,
     /// EC2 asked for fewer calls of any kind.
     throttle: Backoff,
     /// Until EC2 has been asked once, nobody knows what there is: nothing is changed.
@@ -72,6 +76,8 @@ impl Ipam {
             ops: BTreeMap::new(),
             draining: false,
             backoffs: BTreeMap::new(),
+            fragmented: BTreeMap::new(),
+            surplus_since: BTreeMap::new(),
             throttle: Backoff::default(),
             observed: false,
             primary_groups: None,
@@ -126,8 +132,11 @@ impl Ipam {
                 .chain(idle)
                 .chain([eni.backoff.until()])
         });
+        let surplus = self.surplus_since.values();
+        let surplus = surplus.map(|since| *since + self.config.idle_release);
         waiters
             .chain(backoffs)
+            .chain(surplus)
             .chain(enis)
             .chain([self.throttle.until()])
             .filter(|deadline| *deadline > self.now)
@@ -221,12 +230,24 @@ impl Ipam {
             .saturating_sub(self.slots_taken())
     }
 
-    /// The `CreateEni` calls under way: pool and number of addresses.
-    fn creating(&self) -> impl Iterator<Item = (&PoolKey, u16)> {
+    /// The `CreateEni` calls under way.
+    fn creating(&self) -> impl Iterator<Item = (&PoolKey, Grant)> {
         self.ops.values().filter_map(|op| match op {
-            Ec2Op::CreateEni { pool, addresses } => Some((pool, *addresses)),
+            Ec2Op::CreateEni { pool, grant } => Some((pool, *grant)),
             _ => None,
         })
+    }
+
+    /// Every pool: those with waiters first, by the oldest request.
+    fn pools(&self) -> Vec<PoolKey> {
+        let mut pools: Vec<PoolKey> = Vec::new();
+        let waiting = self.waiting.iter().map(|waiter| &waiter.pool);
+        for pool in waiting.chain(self.enis.values().map(|eni| &eni.pool)) {
+            if !pools.contains(pool) {
+                pools.push(pool.clone());
+            }
+        }
+        pools
     }
 
     fn waiters(&self, pool: &PoolKey) -> usize {
@@ -276,12 +297,13 @@ impl Ipam {
 /// The existing ENI an operation works on.
 const fn eni_of(op: &Ec2Op) -> Option<&EniId> {
     match op {
-        Ec2Op::AssignAddresses { eni, .. }
+        Ec2Op::Assign { eni, .. }
         | Ec2Op::AttachEni { eni, .. }
         | Ec2Op::DeleteEni { eni }
         | Ec2Op::DetachEni { eni }
         | Ec2Op::SetDeleteOnTermination { eni }
-        | Ec2Op::UnassignAddresses { eni, .. } => Some(eni),
+        | Ec2Op::UnassignAddresses { eni, .. }
+        | Ec2Op::UnassignPrefixes { eni, .. } => Some(eni),
         Ec2Op::CreateEni { .. } => None,
     }
 }

@@ -18,8 +18,8 @@ mod input;
 mod ipam;
 mod report;
 
-pub use action::{Action, Ec2Op, Lease, Notice, OpId, RequestId};
-pub use config::{Config, InstanceLimits, Place};
+pub use action::{Action, Ec2Op, Grant, Lease, Notice, OpId, RequestId};
+pub use config::{ADDRESSES_PER_PREFIX, Config, Delegation, InstanceLimits, PREFIX_LENGTH, Place};
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
     Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Input, ObservedEni, PodAdd,

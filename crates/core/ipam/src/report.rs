@@ -43,7 +43,9 @@ pub struct EniReport {
     stage: Stage,
     /// Whether its groups differ from its pool's, so that no address of it is handed out.
     pub suspended: bool,
-    /// Addresses for pods.
+    /// Prefixes delegated to it.
+    pub prefixes: usize,
+    /// Addresses for pods, those of its prefixes included.
     pub total: usize,
     /// Of these: free.
     pub free: usize,
@@ -126,6 +128,7 @@ impl Ipam {
                 place: eni.place,
                 stage: eni.stage,
                 suspended: eni.suspended,
+                prefixes: eni.slots.prefixes().len(),
                 total: eni.slots.len(),
                 free: eni.slots.free(),
                 leased: eni.slots.leased(),

@@ -17,9 +17,9 @@ pub use self::{
     counters::{ActionCounters, CallCounters},
     error::{Ec2Error, Ec2Failure, Refusal},
     model::{
-        Attachment, AttachmentStatus, CardLimits, GroupQuery, InstanceTypeLimits, InterfaceQuery,
-        InterfaceStatus, NetworkInterface, NewInterface, Plug, RulePeer, SecurityGroup,
-        SecurityGroupRule, Subnet, Tags,
+        Assigned, Attachment, AttachmentStatus, CardLimits, GroupQuery, InstanceTypeLimits,
+        InterfaceQuery, InterfaceStatus, Ipv4Grant, NetworkInterface, NewInterface, Plug, RulePeer,
+        SecurityGroup, SecurityGroupRule, Subnet, Tags,
     },
 };
 use self::{counters::Counters, transport::Transport};

@@ -41,6 +41,8 @@ pub struct Interface {
     pub primary: Ipv4Addr,
     /// The other addresses, in the API's order.
     pub secondaries: Vec<Ipv4Addr>,
+    /// The /28 prefixes delegated to it, in the API's order.
+    pub prefixes: Vec<Ipv4Net>,
     /// Its groups, in the API's order.
     pub groups: Vec<SecurityGroupId>,
     /// Its subnet.
@@ -313,6 +315,8 @@ fn read_interface(element: &Element) -> anyhow::Result<Interface> {
         .map(|item| parse(item, "privateIpAddress"));
     let addresses: Vec<Ipv4Addr> = addresses.collect::<Result<_, _>>()?;
     let groups = element.items("groupSet").map(|item| parse(item, "groupId"));
+    let prefixes = element.items("ipv4PrefixSet");
+    let prefixes = prefixes.map(|item| parse(item, "ipv4Prefix"));
     Ok(Interface {
         id: parse(element, "networkInterfaceId")?,
         instance: instance
@@ -329,6 +333,7 @@ fn read_interface(element: &Element) -> anyhow::Result<Interface> {
             .into_iter()
             .filter(|address| *address != primary)
             .collect(),
+        prefixes: prefixes.collect::<Result<_, _>>()?,
         groups: groups.collect::<Result<_, _>>()?,
         subnet: parse(element, "subnetId")?,
     })

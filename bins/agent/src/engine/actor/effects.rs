@@ -7,8 +7,8 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
-use underlay_cloud::ec2::NewInterface;
-use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Input, OpId};
+use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
+use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
 use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
 use underlay_types::{AttachmentId, Class, EniId, PoolKey, SecurityGroupSet};
@@ -36,14 +36,17 @@ impl Actor {
         debug!(op = op.0, "{call}");
         let mut token = None;
         let call = match call {
-            Ec2Op::AssignAddresses { eni, count } => Call::Assign { eni, count },
+            Ec2Op::Assign { eni, grant } => Call::Assign {
+                eni,
+                grant: in_ec2s_words(grant),
+            },
             Ec2Op::AttachEni { eni, place } => {
                 if let Some(facts) = self.enis.get_mut(&eni) {
                     facts.place = Some(place);
                 }
                 Call::Attach { eni, place }
             }
-            Ec2Op::CreateEni { pool, addresses } => match self.creation(op, &pool, addresses) {
+            Ec2Op::CreateEni { pool, grant } => match self.creation(op, &pool, grant) {
                 Ok(new) => {
                     token = Some(new.client_token.clone());
                     Call::Create(Box::new(new))
@@ -65,6 +68,7 @@ impl Actor {
                 Call::SetDeleteOnTermination { eni, attachment }
             }
             Ec2Op::UnassignAddresses { eni, addresses } => Call::Unassign { eni, addresses },
+            Ec2Op::UnassignPrefixes { eni, prefixes } => Call::UnassignPrefixes { eni, prefixes },
         };
         let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
         self.runtime.spawn(async move {
@@ -84,7 +88,7 @@ impl Actor {
         &mut self,
         op: OpId,
         pool: &PoolKey,
-        addresses: u16,
+        grant: Grant,
     ) -> Result<NewInterface, Ec2Failure> {
         let failed = |code: &str, message: String| Ec2Failure {
             code: code.to_owned(),
@@ -103,12 +107,12 @@ impl Actor {
             description: format!("underlay pods on {}", node.identity.instance_id),
             tags: observation::tags(&node.identity.instance_id, pool),
             client_token: token.clone(),
-            secondary_addresses: addresses.into(),
+            ipv4: in_ec2s_words(grant),
         };
         let intent = Creation {
             token,
             pool: pool.clone(),
-            addresses,
+            addresses: grant.addresses(),
         };
         self.journal
             .record(Change::Creating(intent))
@@ -213,6 +217,13 @@ impl Actor {
             let result = seen.map_err(|error| failure(&error));
             drop(inbox.send(Message::Observed { asked, result }));
         });
+    }
+}
+
+fn in_ec2s_words(grant: Grant) -> Ipv4Grant {
+    match grant {
+        Grant::Addresses(count) => Ipv4Grant::Addresses(count.into()),
+        Grant::Prefixes(count) => Ipv4Grant::Prefixes(count.into()),
     }
 }
 

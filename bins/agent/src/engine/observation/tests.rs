@@ -94,6 +94,7 @@ fn the_primary_eni_is_known_by_its_address() {
                 delete_on_termination: true,
                 groups,
                 addresses: vec![[10, 0, 0, 5].into()],
+                prefixes: Vec::new(),
             },
             EniFacts {
                 mac: PRIMARY,

@@ -1,8 +1,14 @@
 //! The addresses of one ENI, counted by state: every input looks at the counts of every ENI.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
+use ipnet::Ipv4Net;
 use underlay_types::{LeaseKey, Timestamp};
+
+use crate::PREFIX_LENGTH;
 
 /// The state of one address. There is no other place that holds addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +37,25 @@ impl Slot {
     pub(crate) fn has_cooled(&self, now: Timestamp) -> bool {
         matches!(self, Self::Cooling { until, device: None, .. } if *until <= now)
     }
+
+    /// Whether the address can leave the ENI now: no pod has it, and no device that still exists.
+    pub(crate) const fn is_unused(&self) -> bool {
+        matches!(self, Self::Free { .. } | Self::Cooling { device: None, .. })
+    }
+
+    const fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Leased { missing: true, .. } | Self::Cooling { missing: true, .. }
+        )
+    }
 }
 
+/// Addresses, one by one, and the delegated prefixes that some of them belong to.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     slots: BTreeMap<Ipv4Addr, Slot>,
+    prefixes: BTreeSet<Ipv4Net>,
     free: usize,
     leased: usize,
     cooling: usize,
@@ -63,12 +83,35 @@ impl Addresses {
         self.slots.is_empty()
     }
 
+    /// How many of the ENI's places they take: an address one, a prefix one.
+    pub(crate) fn places(&self) -> usize {
+        let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
+            !slot.is_missing() && self.prefix_of(**address).is_none()
+        };
+        self.prefixes.len() + self.slots.iter().filter(single).count()
+    }
+
     pub(crate) fn get(&self, address: Ipv4Addr) -> Option<&Slot> {
         self.slots.get(&address)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &Slot> {
         self.slots.values()
+    }
+
+    pub(crate) fn prefixes(&self) -> &BTreeSet<Ipv4Net> {
+        &self.prefixes
+    }
+
+    /// Notes that these prefixes are delegated, besides those known. Says nothing of their
+    /// addresses.
+    pub(crate) fn add_prefixes(&mut self, prefixes: impl IntoIterator<Item = Ipv4Net>) {
+        self.prefixes.extend(prefixes);
+    }
+
+    /// Forgets the prefixes that `keep` refuses. Says nothing of their addresses.
+    pub(crate) fn retain_prefixes(&mut self, keep: impl FnMut(&Ipv4Net) -> bool) {
+        self.prefixes.retain(keep);
     }
 
     pub(crate) fn set(&mut self, address: Ipv4Addr, slot: Slot) {
@@ -94,6 +137,7 @@ impl Addresses {
 
     /// EC2 has none of them any more: what pods and cooldowns hold is missing, the rest forgotten.
     pub(crate) fn lose(&mut self) {
+        self.prefixes.clear();
         self.update(|_, slot| {
             if let Slot::Leased { missing, .. } | Slot::Cooling { missing, .. } = slot {
                 *missing = true;
@@ -108,16 +152,40 @@ impl Addresses {
         self.recount();
     }
 
-    /// The address that has been free longest.
-    pub(crate) fn oldest_free(&self) -> Option<Ipv4Addr> {
-        self.slots
+    /// The address that a pod gets next: of the fullest prefix, so that others empty and can be
+    /// given back, then of the single ones; there the one that has been free longest.
+    pub(crate) fn next_free(&self) -> Option<Ipv4Addr> {
+        let fullest = self
+            .prefixes
             .iter()
-            .filter_map(|(address, slot)| match slot {
-                Slot::Free { since } => Some((*since, *address)),
-                Slot::Leased { .. } | Slot::Cooling { .. } | Slot::Releasing => None,
-            })
-            .min()
-            .map(|(_, address)| address)
+            .map(|prefix| (self.free_of(prefix).count(), prefix))
+            .filter(|(free, _)| *free > 0)
+            .min();
+        match fullest {
+            Some((_, prefix)) => self.free_of(prefix).min(),
+            None => free_slots(&self.slots).min(),
+        }
+        .map(|(_, address)| address)
+    }
+
+    /// What `allows` lets go: whole prefixes, and single addresses.
+    pub(crate) fn unused(&self, allows: fn(&Slot) -> bool) -> Unused {
+        let whole = |prefix: &&Ipv4Net| {
+            let mut within = self.within(prefix);
+            within.all(|(_, slot)| allows(slot)) && self.within(prefix).next().is_some()
+        };
+        let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
+            allows(slot) && !slot.is_missing() && self.prefix_of(**address).is_none()
+        };
+        Unused {
+            addresses: self
+                .slots
+                .iter()
+                .filter(single)
+                .map(|(address, _)| *address)
+                .collect(),
+            prefixes: self.prefixes.iter().filter(whole).copied().collect(),
+        }
     }
 
     /// When each cooldown ends at the earliest.
@@ -146,6 +214,20 @@ impl Addresses {
         })
     }
 
+    /// The delegated prefix that an address belongs to.
+    fn prefix_of(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
+        let prefix = Ipv4Net::new(address, PREFIX_LENGTH).ok()?.trunc();
+        self.prefixes.contains(&prefix).then_some(prefix)
+    }
+
+    fn within(&self, prefix: &Ipv4Net) -> impl Iterator<Item = (&Ipv4Addr, &Slot)> {
+        self.slots.range(prefix.network()..=prefix.broadcast())
+    }
+
+    fn free_of(&self, prefix: &Ipv4Net) -> impl Iterator<Item = (Timestamp, Ipv4Addr)> {
+        free_slots(self.within(prefix))
+    }
+
     fn recount(&mut self) {
         let count =
             |matches: fn(&Slot) -> bool| self.slots.values().filter(|slot| matches(slot)).count();
@@ -165,4 +247,26 @@ impl Addresses {
             Slot::Releasing => &mut self.releasing,
         }
     }
+}
+
+/// What an ENI can give back at once.
+#[derive(Debug, Default)]
+pub(crate) struct Unused {
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) prefixes: Vec<Ipv4Net>,
+}
+
+impl Unused {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.prefixes.is_empty()
+    }
+}
+
+fn free_slots<'a>(
+    slots: impl IntoIterator<Item = (&'a Ipv4Addr, &'a Slot)>,
+) -> impl Iterator<Item = (Timestamp, Ipv4Addr)> {
+    slots.into_iter().filter_map(|(address, slot)| match slot {
+        Slot::Free { since } => Some((*since, *address)),
+        Slot::Leased { .. } | Slot::Cooling { .. } | Slot::Releasing => None,
+    })
 }

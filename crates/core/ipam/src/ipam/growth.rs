@@ -4,8 +4,8 @@ use underlay_types::{EniId, PoolGroups, PoolKey};
 
 use super::Ipam;
 use crate::{
-    Action, Ec2Op,
-    eni::{Stage, packing_order},
+    Action, Delegation, Ec2Op, Grant,
+    eni::{Eni, Stage, packing_order},
 };
 
 /// What a pool lacks.
@@ -27,14 +27,7 @@ impl Ipam {
     /// Pools with waiters first, by the oldest request: they compete for slots.
     pub(super) fn grow_all(&mut self, out: &mut Vec<Action>) {
         self.prepare_attached(out);
-        let mut pools: Vec<PoolKey> = Vec::new();
-        let waiting = self.waiting.iter().map(|waiter| &waiter.pool);
-        for pool in waiting.chain(self.enis.values().map(|eni| &eni.pool)) {
-            if !pools.contains(pool) {
-                pools.push(pool.clone());
-            }
-        }
-        for pool in pools {
+        for pool in self.pools() {
             if let Some(lack) = self.lack(&pool).filter(|_| self.may_grow(&pool)) {
                 self.grow(&pool, lack, out);
             }
@@ -48,16 +41,71 @@ impl Ipam {
         self.claim_idle(pool, &lack, out);
     }
 
-    /// What a pool lacks, if that is enough to act on: a pod waits, or half the warm target is used.
+    /// What a pool lacks, if that is enough to act on: a pod waits, half the warm target is used,
+    /// or the pool is below its minimum; and no more than the node may still hold.
     fn lack(&self, pool: &PoolKey) -> Option<Lack> {
         let waiters = self.waiters(pool);
         let warm = self.warm_target(pool);
         let supply = self.supply(pool);
-        let trigger = waiters + warm.div_ceil(2);
-        (supply < trigger).then(|| Lack {
-            all: (waiters + warm).saturating_sub(supply),
-            waited_for: waiters.saturating_sub(supply),
-        })
+        let trigger = waiters + warm.div_ceil(2).max(self.below_minimum(pool));
+        let most = self.headroom();
+        let lack = (supply < trigger).then(|| Lack {
+            all: (waiters + self.free_target(pool))
+                .saturating_sub(supply)
+                .min(most),
+            waited_for: waiters.saturating_sub(supply).min(most),
+        });
+        lack.filter(|lack| lack.all > 0)
+    }
+
+    /// Free addresses that a pool should hold.
+    pub(super) fn free_target(&self, pool: &PoolKey) -> usize {
+        self.warm_target(pool).max(self.below_minimum(pool))
+    }
+
+    /// Free addresses without which the pool holds less than its minimum.
+    fn below_minimum(&self, pool: &PoolKey) -> usize {
+        if pool.groups != PoolGroups::Default {
+            return 0;
+        }
+        let numbers = self.numbers(pool);
+        usize::from(self.config.minimum).saturating_sub(numbers.leased + numbers.cooling)
+    }
+
+    /// Addresses that EC2 may still be asked for.
+    pub(super) fn headroom(&self) -> usize {
+        let Some(maximum) = self.config.maximum else {
+            return usize::MAX;
+        };
+        usize::from(maximum).saturating_sub(self.held())
+    }
+
+    /// Addresses on ENIs of ours, or asked for.
+    pub(super) fn held(&self) -> usize {
+        let there = |eni: &Eni| eni.slots.len() + eni.expected_addresses();
+        let enis: usize = self.enis.values().map(there).sum();
+        let created = self.creating().map(|(_, grant)| grant.addresses());
+        enis + created.map(usize::from).sum::<usize>()
+    }
+
+    /// What a pool asks EC2 for.
+    pub(super) fn delegation(&self, pool: &PoolKey) -> Delegation {
+        let fragmented = self.fragmented.get(pool);
+        let fragmented = fragmented.is_some_and(|until| *until > self.now);
+        if fragmented || !self.config.limits.prefixes {
+            Delegation::Addresses
+        } else {
+            self.config.delegation
+        }
+    }
+
+    /// What to ask for `addresses` on an ENI with `places` left; `None` when nothing fits.
+    fn grant(&self, pool: &PoolKey, addresses: usize, places: usize) -> Option<Grant> {
+        let delegation = self.delegation(pool);
+        let unit = usize::from(delegation.per_place());
+        let wanted = addresses.div_ceil(unit).min(self.headroom() / unit);
+        let count = u16::try_from(wanted.min(places)).unwrap_or(u16::MAX);
+        (count > 0).then(|| Grant::new(delegation, count))
     }
 
     /// Whether an unattached ENI of this pool is worth keeping.
@@ -91,18 +139,24 @@ impl Ipam {
             .values()
             .filter(|eni| eni.pool == *pool && eni.supplies());
         let attached: usize = enis
-            .map(|eni| eni.slots.free() + usize::from(eni.expecting))
+            .map(|eni| eni.slots.free() + eni.expected_addresses())
             .sum();
         let created: usize = self
             .creating()
             .filter(|(creating, _)| *creating == pool)
-            .map(|(_, addresses)| usize::from(addresses))
+            .map(|(_, grant)| usize::from(grant.addresses()))
             .sum();
         attached + created
     }
 
-    fn capacity(&self, free_of: usize) -> usize {
-        usize::from(self.config.limits.pod_addresses_per_eni()).saturating_sub(free_of)
+    /// Places of an ENI that are left when `taken` are.
+    pub(super) fn places_left(&self, taken: usize) -> usize {
+        usize::from(self.config.limits.places_per_eni()).saturating_sub(taken)
+    }
+
+    /// Addresses of this pool that fit where `taken` places are.
+    fn capacity(&self, pool: &PoolKey, taken: usize) -> usize {
+        self.places_left(taken) * usize::from(self.delegation(pool).per_place())
     }
 
     fn assign_to_attached(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
@@ -114,17 +168,17 @@ impl Ipam {
         candidates.sort_by(packing_order);
         let room: Vec<(EniId, usize)> = candidates
             .into_iter()
-            .map(|(id, eni)| (id.clone(), self.capacity(eni.slots.len())))
+            .map(|(id, eni)| (id.clone(), self.places_left(eni.slots.places())))
             .collect();
-        for (eni, room) in room {
-            let count = u16::try_from(room.min(lack.all)).unwrap_or(u16::MAX);
-            if count > 0 {
-                lack.met(usize::from(count));
-                if let Some(state) = self.enis.get_mut(&eni) {
-                    state.expecting = count;
-                }
-                self.start(Ec2Op::AssignAddresses { eni, count }, out);
+        for (eni, places) in room {
+            let Some(grant) = self.grant(pool, lack.all, places) else {
+                continue;
+            };
+            lack.met(grant.addresses().into());
+            if let Some(state) = self.enis.get_mut(&eni) {
+                state.expecting = Some(grant);
             }
+            self.start(Ec2Op::Assign { eni, grant }, out);
         }
     }
 
@@ -163,18 +217,15 @@ impl Ipam {
     /// warm target's addresses at least, as more pods tend to follow the one that made it needed.
     fn create(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
         lack.met(self.room_to_come(pool));
-        let most = self.capacity(0);
-        while most > 0 && self.may_take_slot(pool, lack) {
-            let wanted = lack.all.max(self.warm_target(pool)).min(most);
-            let addresses = u16::try_from(wanted).unwrap_or(u16::MAX);
+        let most = self.capacity(pool, 0);
+        while self.may_take_slot(pool, lack) {
+            let wanted = lack.all.max(self.warm_target(pool));
+            let Some(grant) = self.grant(pool, wanted, self.places_left(0)) else {
+                break;
+            };
             lack.met(most);
-            self.start(
-                Ec2Op::CreateEni {
-                    pool: pool.clone(),
-                    addresses,
-                },
-                out,
-            );
+            let pool = pool.clone();
+            self.start(Ec2Op::CreateEni { pool, grant }, out);
         }
     }
 
@@ -184,11 +235,14 @@ impl Ipam {
             .enis
             .values()
             .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some())
-            .map(|eni| self.capacity(eni.slots.len() + usize::from(eni.expecting)));
+            .map(|eni| {
+                let expected = eni.expecting.map_or(0, Grant::places);
+                self.capacity(pool, eni.slots.places() + usize::from(expected))
+            });
         let creating = self
             .creating()
             .filter(|(creating, _)| *creating == pool)
-            .map(|(_, addresses)| self.capacity(usize::from(addresses)));
+            .map(|(_, grant)| self.capacity(pool, grant.places().into()));
         busy.chain(creating).sum()
     }
 
@@ -205,7 +259,7 @@ impl Ipam {
 
     /// Sends idle ENIs of other pools away, as many as waiting pods of `pool` need slots.
     fn claim_idle(&mut self, pool: &PoolKey, lack: &Lack, out: &mut Vec<Action>) {
-        let needed = lack.waited_for.div_ceil(self.capacity(0).max(1));
+        let needed = lack.waited_for.div_ceil(self.capacity(pool, 0).max(1));
         let leaving = self.enis.values().filter(|eni| eni.leaves()).count();
         let missing = needed.saturating_sub(leaving + self.slots_free());
         let idle: Vec<EniId> = self

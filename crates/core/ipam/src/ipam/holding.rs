@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use underlay_types::EniId;
 
 use super::Ipam;
@@ -14,19 +15,32 @@ impl Ipam {
     pub(super) fn add_given(
         &mut self,
         id: &EniId,
-        addresses: Vec<Ipv4Addr>,
+        addresses: &[Ipv4Addr],
+        prefixes: &[Ipv4Net],
         out: &mut Vec<Action>,
     ) {
-        for address in &addresses {
-            self.lose_elsewhere(id, *address, out);
+        for address in all_addresses(addresses, prefixes) {
+            self.lose_elsewhere(id, address, out);
         }
-        self.add_observed(id, addresses);
+        for (_, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
+            eni.slots
+                .retain_prefixes(|prefix| !prefixes.contains(prefix));
+        }
+        self.add_observed(id, addresses, prefixes);
     }
 
     /// Adds the addresses that an ENI has, but for those that another one holds.
-    pub(super) fn add_observed(&mut self, id: &EniId, addresses: Vec<Ipv4Addr>) {
+    pub(super) fn add_observed(
+        &mut self,
+        id: &EniId,
+        addresses: &[Ipv4Addr],
+        prefixes: &[Ipv4Net],
+    ) {
         let now = self.now;
-        for address in addresses {
+        if let Some(eni) = self.enis.get_mut(id) {
+            eni.slots.add_prefixes(prefixes.iter().copied());
+        }
+        for address in all_addresses(addresses, prefixes) {
             let held = self
                 .enis
                 .values()
@@ -64,4 +78,17 @@ impl Ipam {
             eni.slots.set(address, lost);
         }
     }
+}
+
+/// What EC2 gave in addresses: single ones, and all of each prefix.
+pub(super) fn all_addresses(
+    addresses: &[Ipv4Addr],
+    prefixes: &[Ipv4Net],
+) -> impl Iterator<Item = Ipv4Addr> {
+    // `hosts` would leave out the first and the last, which pods may have.
+    let within = prefixes.iter().flat_map(|prefix| {
+        let (first, last) = (prefix.network(), prefix.broadcast());
+        (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from)
+    });
+    addresses.iter().copied().chain(within)
 }

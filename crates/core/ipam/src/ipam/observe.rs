@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use underlay_types::{EniId, PoolKey, Timestamp};
 
-use super::Ipam;
+use super::{Ipam, holding::all_addresses};
 use crate::{
     Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni,
     eni::{Eni, Slot, Stage},
@@ -80,13 +80,13 @@ impl Ipam {
                 }
             };
             if self.see(asked, &eni, &pool, primary, out) {
-                judged.push((eni.id, eni.addresses));
+                judged.push(eni);
             }
         }
         self.miss(asked, &seen, out);
         // Last: what moved between ENIs has left the old one by now.
-        for (id, addresses) in judged {
-            self.add_observed(&id, addresses);
+        for eni in judged {
+            self.add_observed(&eni.id, &eni.addresses, &eni.prefixes);
         }
     }
 
@@ -137,7 +137,9 @@ impl Ipam {
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
-        let there: BTreeSet<_> = seen.addresses.iter().copied().collect();
+        let there: BTreeSet<_> = all_addresses(&seen.addresses, &seen.prefixes).collect();
+        eni.slots
+            .retain_prefixes(|prefix| seen.prefixes.contains(prefix));
         eni.slots.update(|address, slot| {
             let gone = !there.contains(&address);
             match slot {

@@ -1,14 +1,19 @@
 //! What EC2 answered.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
+use ipnet::Ipv4Net;
 use underlay_types::{Class, EniId, PoolKey};
 
 use super::{Ipam, eni_of};
 use crate::{
-    Action, Ec2Failure, Ec2Op, Ec2Outcome, OpId,
+    Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, OpId,
     eni::{Eni, Slot, Stage},
 };
+
+/// How long single addresses are asked for after EC2 had no prefix: pods come and go, and so do
+/// the holes they leave.
+const FRAGMENTED_FOR: Duration = Duration::from_mins(2);
 
 impl Ipam {
     pub(super) fn ec2_ended(&mut self, op: OpId, outcome: Ec2Outcome, out: &mut Vec<Action>) {
@@ -17,7 +22,7 @@ impl Ipam {
         };
         if let Some(eni) = eni_of(&call).and_then(|eni| self.enis.get_mut(eni)) {
             eni.op = None;
-            eni.expecting = 0;
+            eni.expecting = None;
             eni.changed = self.now;
         }
         if matches!(call, Ec2Op::CreateEni { .. }) {
@@ -25,8 +30,15 @@ impl Ipam {
         }
         match outcome {
             Ec2Outcome::Failed(failure) => self.failed(call, failure, out),
-            Ec2Outcome::Created { eni, addresses } => self.created(&call, eni, addresses, out),
-            Ec2Outcome::Assigned(addresses) => self.assigned(&call, addresses, out),
+            Ec2Outcome::Created {
+                eni,
+                addresses,
+                prefixes,
+            } => self.created(&call, eni, &addresses, &prefixes, out),
+            Ec2Outcome::Assigned {
+                addresses,
+                prefixes,
+            } => self.assigned(&call, &addresses, &prefixes, out),
             Ec2Outcome::Done => self.done(call, out),
         }
     }
@@ -35,7 +47,8 @@ impl Ipam {
         &mut self,
         call: &Ec2Op,
         id: EniId,
-        addresses: Vec<Ipv4Addr>,
+        addresses: &[Ipv4Addr],
+        prefixes: &[Ipv4Net],
         out: &mut Vec<Action>,
     ) {
         let Ec2Op::CreateEni { pool, .. } = call else {
@@ -44,18 +57,24 @@ impl Ipam {
         self.growth_succeeded(pool);
         let eni = Eni::new(pool.clone(), Stage::Detached, self.now);
         self.enis.insert(id.clone(), eni);
-        self.add_given(&id, addresses, out);
+        self.add_given(&id, addresses, prefixes, out);
         if !self.draining && self.slots_free() > 0 {
             self.attach(id, out);
         }
     }
 
-    fn assigned(&mut self, call: &Ec2Op, addresses: Vec<Ipv4Addr>, out: &mut Vec<Action>) {
+    fn assigned(
+        &mut self,
+        call: &Ec2Op,
+        addresses: &[Ipv4Addr],
+        prefixes: &[Ipv4Net],
+        out: &mut Vec<Action>,
+    ) {
         let Some(id) = eni_of(call) else {
             return;
         };
         if let Some(pool) = self.enis.get(id).map(|eni| eni.pool.clone()) {
-            self.add_given(id, addresses, out);
+            self.add_given(id, addresses, prefixes, out);
             self.growth_succeeded(&pool);
         }
     }
@@ -90,7 +109,15 @@ impl Ipam {
                     !(*slot == Slot::Releasing && addresses.contains(&address))
                 });
             }
-            Ec2Op::AssignAddresses { .. }
+            Ec2Op::UnassignPrefixes { prefixes, .. } => {
+                eni.slots.retain(|address, slot| {
+                    let within = prefixes.iter().any(|prefix| prefix.contains(&address));
+                    !(*slot == Slot::Releasing && within)
+                });
+                eni.slots
+                    .retain_prefixes(|prefix| !prefixes.contains(prefix));
+            }
+            Ec2Op::Assign { .. }
             | Ec2Op::CreateEni { .. }
             | Ec2Op::SetDeleteOnTermination { .. } => {}
         }
@@ -107,23 +134,17 @@ impl Ipam {
             out.push(Action::Observe);
         }
         if let Ec2Op::CreateEni { pool, .. } = &call {
-            self.backoffs
-                .entry(pool.clone())
-                .or_default()
-                .failed(now, failure.clone());
+            self.growth_failed(pool.clone(), &call, &failure);
         }
         if let Some((id, eni)) = eni_of(&call).and_then(|id| Some((id, self.enis.get_mut(id)?))) {
             match &call {
-                Ec2Op::AssignAddresses { .. } | Ec2Op::AttachEni { .. } => {
+                Ec2Op::Assign { .. } | Ec2Op::AttachEni { .. } => {
                     let pool = eni.pool.clone();
                     if matches!(call, Ec2Op::AttachEni { .. }) {
                         eni.stage = Stage::Detached;
                         eni.place = None;
                     }
-                    self.backoffs
-                        .entry(pool)
-                        .or_default()
-                        .failed(now, failure.clone());
+                    self.growth_failed(pool, &call, &failure);
                 }
                 Ec2Op::DeleteEni { .. } if gone => {
                     self.enis.remove(id);
@@ -132,7 +153,7 @@ impl Ipam {
                     eni.stage = Stage::Detached;
                     eni.backoff.failed(now, failure.clone());
                 }
-                Ec2Op::UnassignAddresses { .. } => {
+                Ec2Op::UnassignAddresses { .. } | Ec2Op::UnassignPrefixes { .. } => {
                     eni.slots.update(|_, slot| {
                         if *slot == Slot::Releasing {
                             *slot = Slot::Free { since: now };
@@ -149,4 +170,33 @@ impl Ipam {
         }
         Self::report_failure(call.to_string(), failure, out);
     }
+
+    /// A subnet without a whole prefix may have single addresses: those are asked for meanwhile.
+    fn growth_failed(&mut self, pool: PoolKey, call: &Ec2Op, failure: &Ec2Failure) {
+        let for_prefixes = matches!(
+            call,
+            Ec2Op::Assign {
+                grant: Grant::Prefixes(_),
+                ..
+            } | Ec2Op::CreateEni {
+                grant: Grant::Prefixes(_),
+                ..
+            }
+        );
+        if for_prefixes && is_fragmentation(failure) {
+            self.fragmented.insert(pool, self.now + FRAGMENTED_FOR);
+        } else {
+            let backoff = self.backoffs.entry(pool).or_default();
+            backoff.failed(self.now, failure.clone());
+        }
+    }
+}
+
+/// How EC2 says that no aligned block of addresses is free: assigning and creating differ.
+fn is_fragmentation(failure: &Ec2Failure) -> bool {
+    failure.code == "InsufficientCidrBlocks"
+        || failure.code == "InvalidParameterValue"
+            && failure
+                .message
+                .contains("sufficient free Ipv4 addresses or prefixes")
 }

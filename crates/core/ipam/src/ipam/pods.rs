@@ -99,14 +99,14 @@ impl Ipam {
         }
     }
 
-    /// Leases the longest-free address of the fullest ENI, so that the emptiest drain.
+    /// Leases an address of the fullest ENI, so that the emptiest drain.
     fn take(&mut self, key: &LeaseKey, pool: &PoolKey) -> Option<Lease> {
         let (id, address) = self
             .enis
             .iter()
             .filter(|(_, eni)| eni.serves(pool) && eni.slots.free() > 0)
             .min_by(packing_order)
-            .and_then(|(id, eni)| Some((id.clone(), eni.slots.oldest_free()?)))?;
+            .and_then(|(id, eni)| Some((id.clone(), eni.slots.next_free()?)))?;
         let eni = self.enis.get_mut(&id)?;
         eni.slots.set(
             address,

@@ -1,12 +1,15 @@
 //! Giving ENIs and addresses back.
 
-use underlay_types::{EniId, PoolGroups, Timestamp};
+use underlay_types::{EniId, PoolGroups, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
-    Action, Ec2Op,
-    eni::{Eni, Slot, Stage},
+    ADDRESSES_PER_PREFIX, Action, Delegation, Ec2Op,
+    eni::{Eni, Slot, Stage, Unused, packing_order},
 };
+
+/// Single free addresses beyond the target that are not worth a call.
+const TOLERATED_SURPLUS: u16 = 2;
 
 impl Ipam {
     pub(super) fn release(&mut self, out: &mut Vec<Action>) {
@@ -21,6 +24,8 @@ impl Ipam {
         }
         if self.draining {
             self.empty_primary(out);
+        } else {
+            self.give_back_surplus(out);
         }
         self.detach_dropped(out);
     }
@@ -42,13 +47,13 @@ impl Ipam {
         idled && self.waiters(&eni.pool) == 0 && self.spares(eni)
     }
 
-    /// Whether the pool's warm target holds without this ENI.
+    /// Whether the pool has what it should without this ENI.
     fn spares(&self, eni: &Eni) -> bool {
         let free = self.numbers(&eni.pool).free;
         match eni.pool.groups {
             PoolGroups::Exactly(_) => true,
             PoolGroups::Default => {
-                free.saturating_sub(eni.slots.free()) >= usize::from(self.config.warm_default)
+                free.saturating_sub(eni.slots.free()) >= self.free_target(&eni.pool)
             }
         }
     }
@@ -118,17 +123,89 @@ impl Ipam {
                     }
                 )
             });
-            let mut addresses = Vec::new();
-            eni.slots.update(|address, slot| {
-                if matches!(slot, Slot::Free { .. } | Slot::Cooling { device: None, .. }) {
-                    *slot = Slot::Releasing;
-                    addresses.push(address);
-                }
-            });
-            if !addresses.is_empty() {
-                self.start(Ec2Op::UnassignAddresses { eni: id, addresses }, out);
+            let unused = eni.slots.unused(Slot::is_unused);
+            self.unassign(id, unused, out);
+        }
+    }
+
+    /// Gives back what a pool has held beyond its target for `idle_release`, of its emptiest ENIs.
+    fn give_back_surplus(&mut self, out: &mut Vec<Action>) {
+        let pools = self.pools();
+        self.surplus_since.retain(|pool, _| pools.contains(pool));
+        for pool in pools {
+            let spare = self.spare(&pool);
+            if spare.is_empty() {
+                self.surplus_since.remove(&pool);
+                continue;
+            }
+            let since = *self.surplus_since.entry(pool).or_insert(self.now);
+            if since + self.config.idle_release > self.now || self.is_throttled() {
+                continue;
+            }
+            for (id, unused) in spare {
+                self.unassign(id, unused, out);
             }
         }
+    }
+
+    /// What of each ENI a pool can do without: whole prefixes, and single addresses if it holds
+    /// more than a few too many.
+    fn spare(&self, pool: &PoolKey) -> Vec<(EniId, Unused)> {
+        let free = self.numbers(pool).free;
+        let mut surplus = free.saturating_sub(self.free_target(pool));
+        let tolerated = match self.config.delegation {
+            Delegation::Addresses => TOLERATED_SURPLUS,
+            Delegation::Prefixes => ADDRESSES_PER_PREFIX - 1,
+        };
+        if surplus <= tolerated.into() || self.waiters(pool) > 0 {
+            return Vec::new();
+        }
+        let serving = self.enis.iter().filter(|(_, eni)| eni.serves(pool));
+        let mut enis: Vec<_> = serving.collect();
+        enis.sort_by(packing_order);
+        let mut spare = Vec::new();
+        for (id, eni) in enis.into_iter().rev() {
+            if !eni.is_settled() || eni.backoff.pauses(self.now) {
+                continue;
+            }
+            let mut unused = eni.slots.unused(|slot| matches!(slot, Slot::Free { .. }));
+            let prefix = usize::from(ADDRESSES_PER_PREFIX);
+            unused.prefixes.truncate(surplus / prefix);
+            surplus -= unused.prefixes.len() * prefix;
+            unused.addresses.truncate(surplus);
+            surplus -= unused.addresses.len();
+            if !unused.is_empty() {
+                spare.push((id.clone(), unused));
+            }
+        }
+        spare
+    }
+
+    /// Takes prefixes from an ENI or, once it has none to give, addresses: one call at a time.
+    fn unassign(&mut self, id: EniId, unused: Unused, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(&id) else {
+            return;
+        };
+        let Unused {
+            addresses,
+            prefixes,
+        } = unused;
+        let op = if !prefixes.is_empty() {
+            eni.slots.update(|address, slot| {
+                if prefixes.iter().any(|prefix| prefix.contains(&address)) {
+                    *slot = Slot::Releasing;
+                }
+            });
+            Ec2Op::UnassignPrefixes { eni: id, prefixes }
+        } else if !addresses.is_empty() {
+            for address in &addresses {
+                eni.slots.set(*address, Slot::Releasing);
+            }
+            Ec2Op::UnassignAddresses { eni: id, addresses }
+        } else {
+            return;
+        };
+        self.start(op, out);
     }
 
     pub(super) fn ids(&self, matches: impl Fn(&Eni) -> bool) -> Vec<EniId> {

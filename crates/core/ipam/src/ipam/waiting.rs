@@ -85,16 +85,24 @@ impl Ipam {
     }
 
     fn has_room(&self, pool: &PoolKey) -> bool {
-        let capacity = usize::from(self.config.limits.pod_addresses_per_eni());
+        let has_places = |eni: &Eni| {
+            let left = self.places_left(eni.slots.places());
+            eni.pool == *pool && eni.is_attached() && left > 0
+        };
+        if self.is_at_maximum(pool) {
+            return false;
+        }
         self.slots_free() > 0
-            || self
-                .enis
-                .values()
-                .any(|eni| eni.pool == *pool && eni.is_attached() && eni.slots.len() < capacity)
+            || self.enis.values().any(has_places)
             || self
                 .enis
                 .values()
                 .any(|eni| !eni.primary && eni.pool != *pool && eni.is_idle())
+    }
+
+    /// Whether not even one place more may be filled.
+    fn is_at_maximum(&self, pool: &PoolKey) -> bool {
+        self.headroom() < self.delegation(pool).per_place().into()
     }
 
     fn why_not(&self, pool: &PoolKey, since: Timestamp, deadline: Timestamp) -> Reason {
@@ -112,6 +120,11 @@ impl Ipam {
             Reason::Deadline {
                 waited,
                 waited_for: self.under_way(pool),
+            }
+        } else if let Some(maximum) = self.config.maximum.filter(|_| self.is_at_maximum(pool)) {
+            Reason::Maximum {
+                held: self.held(),
+                maximum,
             }
         } else {
             Reason::NoSlot {

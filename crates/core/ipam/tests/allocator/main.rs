@@ -4,8 +4,10 @@
 
 mod model;
 mod outside;
+mod prefixes;
 mod properties;
 mod scenarios;
+mod targets;
 
 use underlay_types::{LeaseKey, PoolKey};
 

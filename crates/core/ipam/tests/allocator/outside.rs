@@ -44,10 +44,7 @@ fn totals(node: &Node, eni: &EniId) -> (Option<usize>, Option<usize>) {
     let report = node.ipam.report();
     let known = report.enis.iter().find(|known| known.eni == *eni);
     let there = node.cloud.enis.get(eni);
-    (
-        known.map(|eni| eni.total),
-        there.map(|eni| eni.addresses.len()),
-    )
+    (known.map(|eni| eni.total), there.map(|eni| eni.all().len()))
 }
 
 #[track_caller]

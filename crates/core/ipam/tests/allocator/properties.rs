@@ -3,12 +3,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
-use underlay_ipam::Input;
+use underlay_ipam::{Config, Delegation, Input};
 use underlay_types::Class;
 
 use crate::{
     key,
-    model::{node::Node, outside::Change},
+    model::{
+        node::{Node, config},
+        outside::Change,
+    },
     pool,
 };
 
@@ -54,6 +57,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0u8..40).prop_map(|secs| Step::Pass { secs }),
         1 => Just(Step::Restart),
     ]
+}
+
+pub(crate) fn delegation() -> impl Strategy<Value = Delegation> {
+    prop_oneof![Just(Delegation::Addresses), Just(Delegation::Prefixes)]
 }
 
 /// As [`step`], and somebody else changes EC2.
@@ -129,10 +136,14 @@ fn assert_nothing_lost(node: &Node) {
 proptest! {
     #[test]
     fn addresses_are_given_once_kept_cool_and_never_lost(
-        subnet in 4u8..30,
+        subnet in 4u8..70,
+        delegation in delegation(),
+        maximum in prop::option::of(0u16..80),
+        minimum in 0u16..20,
         steps in prop::collection::vec(disturbed_step(), 1..120),
     ) {
-        let mut node = Node::start(subnet);
+        let config = Config { delegation, minimum, maximum, ..config() };
+        let mut node = Node::start_with(subnet, config);
         for step in &steps {
             take(&mut node, step);
         }
@@ -153,8 +164,9 @@ proptest! {
     #[test]
     fn without_faults_no_call_is_refused_for_a_limit(
         steps in prop::collection::vec(step(), 1..80),
+        delegation in delegation(),
     ) {
-        let mut node = Node::start(200);
+        let mut node = Node::start_with(200, Config { delegation, ..config() });
         for step in steps {
             match step {
                 Step::RunOp { which, .. } => node.run_op(usize::from(which), None, false),

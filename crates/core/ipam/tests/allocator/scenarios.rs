@@ -294,6 +294,7 @@ fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
         delete_on_termination: false,
         groups: "sg-00000001".parse().unwrap(),
         addresses: vec!["10.9.9.9".parse().unwrap()],
+        prefixes: Vec::new(),
     };
     seen.push(foreign);
     node.pass(Duration::from_secs(1));

@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use underlay_types::{AttachmentId, EniId, SecurityGroupId, SubnetId};
 
 use super::{
-    Ec2, Ec2Error, GroupQuery, InstanceTypeLimits, InterfaceQuery, NetworkInterface, NewInterface,
-    Plug, SecurityGroup, SecurityGroupRule, Subnet, parse,
+    Assigned, Ec2, Ec2Error, GroupQuery, InstanceTypeLimits, InterfaceQuery, Ipv4Grant,
+    NetworkInterface, NewInterface, Plug, SecurityGroup, SecurityGroupRule, Subnet, parse,
     request::{Replay, Request},
 };
 
@@ -31,9 +32,7 @@ impl Ec2 {
             .with("Description", &new.description)
             .with("ClientToken", &new.client_token)
             .with_list("SecurityGroupId", &new.groups);
-        if new.secondary_addresses > 0 {
-            request = request.with("SecondaryPrivateIpAddressCount", new.secondary_addresses);
-        }
+        request = with_grant(request, new.ipv4);
         request = request.with_tags("network-interface", &new.tags);
         self.send(&request, |reply| {
             parse::network_interface(reply.child("networkInterface")?)
@@ -117,20 +116,20 @@ impl Ec2 {
         self.send(&request, parse::done).await
     }
 
-    /// Assigns `count` secondary addresses that EC2 chooses and returns them: all or none.
+    /// Assigns secondary addresses or prefixes that EC2 chooses and returns them: all or none.
     ///
     /// # Errors
-    /// `Conflict` when the subnet or the ENI is full. When [`Ec2Error::may_have_been_applied`],
+    /// `Conflict` when the subnet or the ENI is full, or no whole prefix is free. When [`Ec2Error::may_have_been_applied`],
     /// describe the ENI before another try: this action is not idempotent.
     pub async fn assign_private_ip_addresses(
         &self,
         eni: &EniId,
-        count: u32,
-    ) -> Result<Vec<Ipv4Addr>, Ec2Error> {
+        grant: Ipv4Grant,
+    ) -> Result<Assigned, Ec2Error> {
         let request = Request::new("AssignPrivateIpAddresses", eni, Replay::Harmful)
-            .with("NetworkInterfaceId", eni)
-            .with("SecondaryPrivateIpAddressCount", count);
-        self.send(&request, parse::assigned_addresses).await
+            .with("NetworkInterfaceId", eni);
+        self.send(&with_grant(request, grant), parse::assigned)
+            .await
     }
 
     /// Takes secondary addresses away from an ENI.
@@ -145,6 +144,21 @@ impl Ec2 {
         let request = Request::new("UnassignPrivateIpAddresses", eni, Replay::Harmless)
             .with("NetworkInterfaceId", eni)
             .with_list("PrivateIpAddress", addresses);
+        self.send(&request, parse::done).await
+    }
+
+    /// Takes prefixes away from an ENI.
+    ///
+    /// # Errors
+    /// `Invalid` when one is not a prefix of this ENI; nothing changes then.
+    pub async fn unassign_ipv4_prefixes(
+        &self,
+        eni: &EniId,
+        prefixes: &[Ipv4Net],
+    ) -> Result<(), Ec2Error> {
+        let request = Request::new("UnassignPrivateIpAddresses", eni, Replay::Harmless)
+            .with("NetworkInterfaceId", eni)
+            .with_list("Ipv4Prefix", prefixes);
         self.send(&request, parse::done).await
     }
 }
@@ -232,6 +246,14 @@ impl Ec2 {
             );
         }
         Ok(rules)
+    }
+}
+
+fn with_grant(request: Request, grant: Ipv4Grant) -> Request {
+    match grant {
+        Ipv4Grant::Addresses(0) | Ipv4Grant::Prefixes(0) => request,
+        Ipv4Grant::Addresses(count) => request.with("SecondaryPrivateIpAddressCount", count),
+        Ipv4Grant::Prefixes(count) => request.with("Ipv4PrefixCount", count),
     }
 }
 

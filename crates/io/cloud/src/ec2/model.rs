@@ -24,8 +24,26 @@ pub struct NewInterface {
     pub tags: Tags,
     /// A repeated request with this token answers the same ENI; 1 to 64 ASCII characters.
     pub client_token: String,
-    /// Secondary IPv4 addresses to assign at once, besides the primary one.
-    pub secondary_addresses: u32,
+    /// IPv4 addresses to assign at once, besides the primary one.
+    pub ipv4: Ipv4Grant,
+}
+
+/// IPv4 addresses for an ENI, chosen by EC2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv4Grant {
+    /// That many secondary addresses.
+    Addresses(u32),
+    /// That many /28 prefixes.
+    Prefixes(u32),
+}
+
+/// What EC2 assigned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// Secondary addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// /28 prefixes.
+    pub prefixes: Vec<Ipv4Net>,
 }
 
 /// Where an ENI is to be plugged in.
@@ -140,6 +158,8 @@ pub struct InstanceTypeLimits {
     pub ipv4_per_interface: u32,
     /// Network cards in order of their index; never empty.
     pub cards: Vec<CardLimits>,
+    /// Whether ENIs may have prefixes: Nitro and bare metal types only.
+    pub prefixes: bool,
 }
 
 /// What one network card can carry.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::model::{
-    Attachment, AttachmentStatus, CardLimits, InstanceTypeLimits, InterfaceStatus,
+    Assigned, Attachment, AttachmentStatus, CardLimits, InstanceTypeLimits, InterfaceStatus,
     NetworkInterface, RulePeer, SecurityGroup, SecurityGroupRule, Subnet, Tags,
 };
 use crate::xml::{Element, XmlError};
@@ -116,12 +116,20 @@ fn tags(item: &Element) -> Result<Tags, XmlError> {
 }
 
 /// The addresses that this call added, and only these.
-pub(super) fn assigned_addresses(reply: &Element) -> Result<Vec<Ipv4Addr>, XmlError> {
-    reply
-        .child("assignedPrivateIpAddressesSet")
-        .map(|_set| reply.items("assignedPrivateIpAddressesSet"))?
-        .map(|entry| entry.parse_child("privateIpAddress"))
-        .collect()
+pub(super) fn assigned(reply: &Element) -> Result<Assigned, XmlError> {
+    if reply.optional("assignedIpv4PrefixSet").is_none() {
+        reply.child("assignedPrivateIpAddressesSet")?;
+    }
+    let addresses = reply
+        .items("assignedPrivateIpAddressesSet")
+        .map(|entry| entry.parse_child("privateIpAddress"));
+    let prefixes = reply
+        .items("assignedIpv4PrefixSet")
+        .map(|entry| entry.parse_child("ipv4Prefix"));
+    Ok(Assigned {
+        addresses: addresses.collect::<Result<_, _>>()?,
+        prefixes: prefixes.collect::<Result<_, _>>()?,
+    })
 }
 
 pub(super) fn one_instance_type(reply: &Element) -> Result<InstanceTypeLimits, XmlError> {
@@ -150,6 +158,12 @@ pub(super) fn one_instance_type(reply: &Element) -> Result<InstanceTypeLimits, X
         interfaces,
         ipv4_per_interface: network.parse_child("ipv4AddressesPerInterface")?,
         cards,
+        prefixes: item
+            .optional("bareMetal")
+            .is_some_and(|bare| bare.text == "true")
+            || item
+                .optional("hypervisor")
+                .is_some_and(|kind| kind.text == "nitro"),
     })
 }
 

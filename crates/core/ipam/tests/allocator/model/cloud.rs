@@ -5,7 +5,10 @@ use std::{
     net::Ipv4Addr,
 };
 
-use underlay_ipam::{Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, ObservedEni, Place};
+use ipnet::Ipv4Net;
+use underlay_ipam::{
+    Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, ObservedEni, PREFIX_LENGTH, Place,
+};
 use underlay_types::{Class, EniId, PoolGroups, PoolKey, SecurityGroupSet};
 
 pub(crate) const MAX_ENIS: u8 = 3;
@@ -17,6 +20,25 @@ pub(crate) struct CloudEni {
     pub(crate) place: Option<Place>,
     pub(crate) delete_on_termination: bool,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    pub(crate) prefixes: BTreeSet<Ipv4Net>,
+}
+
+impl CloudEni {
+    /// Every address that packets may come from, but the primary one.
+    pub(crate) fn all(&self) -> BTreeSet<Ipv4Addr> {
+        let within = self.prefixes.iter().flat_map(|prefix| members(*prefix));
+        self.addresses.iter().copied().chain(within).collect()
+    }
+
+    fn places(&self) -> usize {
+        self.addresses.len() + self.prefixes.len()
+    }
+}
+
+/// The 16 addresses of a prefix.
+pub(crate) fn members(prefix: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
+    let first = u32::from(prefix.network());
+    (first..first + 16).map(Ipv4Addr::from)
 }
 
 #[derive(Debug)]
@@ -45,6 +67,7 @@ impl Cloud {
             place: Some(Place::PRIMARY),
             delete_on_termination: true,
             addresses: BTreeSet::new(),
+            prefixes: BTreeSet::new(),
         };
         Self {
             enis: BTreeMap::from([(primary(), eni)]),
@@ -55,13 +78,31 @@ impl Cloud {
         }
     }
 
-    fn take(&mut self, count: u16) -> Option<BTreeSet<Ipv4Addr>> {
-        let taken: BTreeSet<_> = self.free.iter().take(usize::from(count)).copied().collect();
-        if taken.len() < usize::from(count) {
+    /// All that was asked for, or nothing.
+    fn take(&mut self, grant: Grant) -> Option<(BTreeSet<Ipv4Addr>, BTreeSet<Ipv4Net>)> {
+        let mut addresses = BTreeSet::new();
+        let mut prefixes = BTreeSet::new();
+        let count = usize::from(grant.places());
+        match grant {
+            Grant::Addresses(_) => addresses = self.free.iter().take(count).copied().collect(),
+            Grant::Prefixes(_) => {
+                let blocks = self
+                    .free
+                    .iter()
+                    .map(|address| Ipv4Net::new(*address, PREFIX_LENGTH).unwrap().trunc());
+                let whole = |block: &Ipv4Net| members(*block).all(|each| self.free.contains(&each));
+                let blocks: BTreeSet<_> = blocks.filter(whole).collect();
+                prefixes = blocks.into_iter().take(count).collect();
+            }
+        }
+        if addresses.len() + prefixes.len() < count {
             return None;
         }
-        self.free.retain(|address| !taken.contains(address));
-        Some(taken)
+        let given = prefixes.iter().flat_map(|prefix| members(*prefix));
+        for address in addresses.iter().copied().chain(given) {
+            self.free.remove(&address);
+        }
+        Some((addresses, prefixes))
     }
 
     pub(crate) fn attached(&self) -> usize {
@@ -70,13 +111,13 @@ impl Cloud {
 
     pub(crate) fn run(&mut self, op: &Ec2Op) -> Ec2Outcome {
         match op {
-            Ec2Op::CreateEni { pool, addresses } => self.create(pool, *addresses),
-            Ec2Op::AssignAddresses { eni, count } => self.assign(eni, *count),
+            Ec2Op::CreateEni { pool, grant } => self.create(pool, *grant),
+            Ec2Op::Assign { eni, grant } => self.assign(eni, *grant),
             Ec2Op::AttachEni { eni, place } => self.attach(eni, *place),
             Ec2Op::DeleteEni { eni } => match self.enis.get(eni) {
                 Some(found) if found.place.is_none() => {
                     let gone = self.enis.remove(eni).unwrap();
-                    self.free.extend(gone.addresses);
+                    self.free.extend(gone.all());
                     Ec2Outcome::Done
                 }
                 Some(_) => failure("InvalidNetworkInterface.InUse", Class::Conflict),
@@ -107,15 +148,26 @@ impl Cloud {
                 }
                 Ec2Outcome::Done
             }
+            Ec2Op::UnassignPrefixes { eni, prefixes } => {
+                let Some(found) = self.enis.get_mut(eni) else {
+                    return not_found();
+                };
+                for prefix in prefixes {
+                    if found.prefixes.remove(prefix) {
+                        self.free.extend(members(*prefix));
+                    }
+                }
+                Ec2Outcome::Done
+            }
         }
     }
 
-    fn create(&mut self, pool: &PoolKey, count: u16) -> Ec2Outcome {
-        if count >= IPV4_PER_ENI {
+    fn create(&mut self, pool: &PoolKey, grant: Grant) -> Ec2Outcome {
+        if grant.places() >= IPV4_PER_ENI {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
-        let Some(addresses) = self.take(count) else {
-            return no_addresses();
+        let Some((addresses, prefixes)) = self.take(grant) else {
+            return exhausted(grant);
         };
         let eni = EniId::from_serial(self.next_eni);
         self.next_eni += 1;
@@ -124,27 +176,33 @@ impl Cloud {
             place: None,
             delete_on_termination: false,
             addresses: addresses.clone(),
+            prefixes: prefixes.clone(),
         };
         self.enis.insert(eni.clone(), created);
         Ec2Outcome::Created {
             eni,
             addresses: addresses.into_iter().collect(),
+            prefixes: prefixes.into_iter().collect(),
         }
     }
 
-    fn assign(&mut self, eni: &EniId, count: u16) -> Ec2Outcome {
+    fn assign(&mut self, eni: &EniId, grant: Grant) -> Ec2Outcome {
         let Some(found) = self.enis.get(eni) else {
             return not_found();
         };
-        if found.addresses.len() + usize::from(count) >= usize::from(IPV4_PER_ENI) {
+        if found.places() + usize::from(grant.places()) >= usize::from(IPV4_PER_ENI) {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
-        let Some(addresses) = self.take(count) else {
-            return no_addresses();
+        let Some((addresses, prefixes)) = self.take(grant) else {
+            return exhausted(grant);
         };
         let found = self.enis.get_mut(eni).unwrap();
         found.addresses.extend(&addresses);
-        Ec2Outcome::Assigned(addresses.into_iter().collect())
+        found.prefixes.extend(&prefixes);
+        Ec2Outcome::Assigned {
+            addresses: addresses.into_iter().collect(),
+            prefixes: prefixes.into_iter().collect(),
+        }
     }
 
     fn attach(&mut self, eni: &EniId, place: Place) -> Ec2Outcome {
@@ -164,21 +222,33 @@ impl Cloud {
         }
     }
 
-    /// Somebody else takes an address from its ENI.
+    /// Somebody else takes an address from its ENI, with its whole prefix if it is of one.
     pub(crate) fn unassign_outside(&mut self, address: Ipv4Addr) {
         for eni in self.enis.values_mut() {
             if eni.addresses.remove(&address) {
                 self.free.insert(address);
             }
+            if let Some(prefix) = prefix_of(eni, address) {
+                eni.prefixes.remove(&prefix);
+                self.free.extend(members(prefix));
+            }
         }
     }
 
-    /// Somebody else moves an address to another ENI, if that has room.
+    /// Somebody else moves an address to another ENI, if that has room; with its prefix.
     pub(crate) fn reassign_outside(&mut self, address: Ipv4Addr, to: &EniId) {
-        if self.enis[to].addresses.len() + 1 < usize::from(IPV4_PER_ENI) {
-            self.unassign_outside(address);
+        if self.enis[to].places() + 1 >= usize::from(IPV4_PER_ENI) {
+            return;
+        }
+        let prefix = self.enis.values().find_map(|eni| prefix_of(eni, address));
+        self.unassign_outside(address);
+        let to = self.enis.get_mut(to).unwrap();
+        if let Some(prefix) = prefix {
+            self.free.retain(|free| !prefix.contains(free));
+            to.prefixes.insert(prefix);
+        } else {
             self.free.remove(&address);
-            self.enis.get_mut(to).unwrap().addresses.insert(address);
+            to.addresses.insert(address);
         }
     }
 
@@ -189,7 +259,7 @@ impl Cloud {
 
     /// Somebody else detaches and deletes an ENI.
     pub(crate) fn delete_outside(&mut self, eni: &EniId) {
-        self.free.extend(self.enis.remove(eni).unwrap().addresses);
+        self.free.extend(self.enis.remove(eni).unwrap().all());
     }
 
     pub(crate) fn observe(&self) -> Vec<ObservedEni> {
@@ -206,6 +276,7 @@ impl Cloud {
             delete_on_termination: eni.delete_on_termination,
             groups: groups(&eni.pool),
             addresses: eni.addresses.iter().copied().collect(),
+            prefixes: eni.prefixes.iter().copied().collect(),
         };
         self.enis.iter().map(seen).collect()
     }
@@ -222,6 +293,15 @@ fn not_found() -> Ec2Outcome {
     failure("InvalidNetworkInterfaceID.NotFound", Class::NotFound)
 }
 
-fn no_addresses() -> Ec2Outcome {
-    failure("InsufficientFreeAddressesInSubnet", Class::Conflict)
+fn exhausted(grant: Grant) -> Ec2Outcome {
+    match grant {
+        Grant::Addresses(_) => failure("InsufficientFreeAddressesInSubnet", Class::Conflict),
+        Grant::Prefixes(_) => failure("InsufficientCidrBlocks", Class::Conflict),
+    }
+}
+
+/// The prefix of this ENI that an address is of.
+pub(crate) fn prefix_of(eni: &CloudEni, address: Ipv4Addr) -> Option<Ipv4Net> {
+    let mut prefixes = eni.prefixes.iter();
+    prefixes.find(|prefix| prefix.contains(&address)).copied()
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
 use underlay_ipam::{
     Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, PodAdd, RequestId,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Released {
 
 pub(crate) struct Node {
     pub(crate) ipam: Ipam,
+    config: Config,
     pub(crate) cloud: Cloud,
     pub(crate) now: Timestamp,
     pub(crate) ops: Vec<(OpId, Ec2Op)>,
@@ -48,8 +50,14 @@ pub(crate) struct Node {
 impl Node {
     /// A node right after its first look at the cloud.
     pub(crate) fn start(addresses: u8) -> Self {
+        Self::start_with(addresses, config())
+    }
+
+    /// As [`Self::start`], told otherwise.
+    pub(crate) fn start_with(addresses: u8, config: Config) -> Self {
         let mut node = Self {
-            ipam: Ipam::new(config(1)),
+            ipam: Ipam::new(config.clone()),
+            config,
             cloud: Cloud::new(addresses),
             now: Timestamp::from_secs(1000),
             ops: Vec::new(),
@@ -71,7 +79,10 @@ impl Node {
 
     /// Kill and start again: what was under way is forgotten, books and cloud stay.
     pub(crate) fn restart(&mut self) {
-        self.ipam = Ipam::new(config(self.last_op + 1));
+        self.ipam = Ipam::new(Config {
+            first_op: self.last_op + 1,
+            ..self.config.clone()
+        });
         self.ops.clear();
         self.to_use.clear();
         self.to_drop.clear();
@@ -191,6 +202,16 @@ impl Node {
         }
     }
 
+    /// Prefixes in EC2 that no pod has an address of.
+    pub(crate) fn free_prefixes(&self) -> usize {
+        let prefixes = self.cloud.enis.values().flat_map(|eni| &eni.prefixes);
+        let used = |prefix: &&Ipv4Net| {
+            let mut leases = self.leases.values();
+            leases.any(|lease| prefix.contains(&lease.address))
+        };
+        prefixes.filter(|prefix| !used(prefix)).count()
+    }
+
     pub(crate) fn feed(&mut self, input: Input) {
         let mut actions = Vec::new();
         self.ipam.handle(self.now, input, &mut actions);
@@ -201,6 +222,7 @@ impl Node {
                     assert!(id.0 > self.last_op, "operation ids grow");
                     self.last_op = id.0;
                     self.check_call(&op);
+                    self.check_maximum(&op);
                     self.calls.push(op.to_string());
                     self.ops.push((id, op));
                 }
@@ -254,7 +276,7 @@ impl Node {
         match self.cloud.enis.get(&lease.eni) {
             Some(eni) => {
                 assert_eq!(eni.pool, pool, "an address of another pool");
-                let there = eni.addresses.contains(&lease.address);
+                let there = eni.all().contains(&lease.address);
                 let moved = (lease.eni.clone(), lease.address);
                 assert!(there || self.outside.moved.contains(&moved), "{lease:?}");
             }
@@ -271,6 +293,21 @@ impl Node {
             }
             _ => {}
         }
+    }
+
+    /// Nothing is asked for beyond the maximum, whatever is under way.
+    fn check_maximum(&self, op: &Ec2Op) {
+        let asked = |op: &Ec2Op| match op {
+            Ec2Op::Assign { grant, .. } | Ec2Op::CreateEni { grant, .. } => grant.addresses(),
+            _ => 0,
+        };
+        let (Some(maximum), more @ 1..) = (self.config.maximum, asked(op)) else {
+            return;
+        };
+        let held: usize = self.ipam.report().enis.iter().map(|eni| eni.total).sum();
+        let under_way: u16 = self.ops.iter().map(|(_, op)| asked(op)).sum();
+        let all = held + usize::from(under_way) + usize::from(more);
+        assert!(all <= maximum.into(), "{op}: {all} of {maximum}");
     }
 
     fn check(&self) {
@@ -305,14 +342,15 @@ pub(crate) fn limits() -> InstanceLimits {
         enis_per_card: vec![MAX_ENIS],
         enis: None,
         ipv4_per_eni: IPV4_PER_ENI,
+        prefixes: true,
     }
 }
 
-fn config(first_op: u64) -> Config {
+/// Small targets, so that a few pods reach them.
+pub(crate) fn config() -> Config {
     Config {
         warm_default: 2,
         warm_explicit: 1,
-        first_op,
         ..Config::for_limits(limits())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use underlay_types::EniId;
 
 use super::{
-    cloud::{Cloud, primary},
+    cloud::{Cloud, members, prefix_of, primary},
     node::Node,
 };
 
@@ -33,8 +33,8 @@ impl Node {
         match change {
             Change::Unassign(address) => {
                 if let Some(held) = pick(&assigned(&self.cloud), address) {
+                    self.note_moved(&held);
                     self.cloud.unassign_outside(held.1);
-                    self.outside.moved.insert(held);
                 }
             }
             Change::Reassign { address, to } => {
@@ -42,8 +42,8 @@ impl Node {
                 if let (Some(held), Some(to)) =
                     (pick(&assigned(&self.cloud), address), pick(&enis, to))
                 {
+                    self.note_moved(&held);
                     self.cloud.reassign_outside(held.1, &to);
-                    self.outside.moved.insert(held);
                 }
             }
             Change::Detach(eni) => {
@@ -58,6 +58,14 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// What leaves an ENI with an address: the rest of its prefix too.
+    fn note_moved(&mut self, (id, address): &(EniId, Ipv4Addr)) {
+        let prefix = prefix_of(&self.cloud.enis[id], *address);
+        let moved = prefix.map_or_else(|| vec![*address], |prefix| members(prefix).collect());
+        let moved = moved.into_iter().map(|address| (id.clone(), address));
+        self.outside.moved.extend(moved);
     }
 
     /// An observation shows what changed on ENIs that nothing is under way for.
@@ -98,7 +106,7 @@ impl Node {
 fn assigned(cloud: &Cloud) -> Vec<(EniId, Ipv4Addr)> {
     let of = |(id, eni): (&EniId, &super::cloud::CloudEni)| {
         let id = id.clone();
-        let addresses = eni.addresses.clone();
+        let addresses = eni.all();
         addresses
             .into_iter()
             .map(move |address| (id.clone(), address))

@@ -225,11 +225,19 @@ fn an_assignment_answers_the_new_addresses_only() {
     let reply = "<R><networkInterfaceId>eni-01234567</networkInterfaceId>\
         <assignedPrivateIpAddressesSet><item><privateIpAddress>10.0.0.7</privateIpAddress></item>\
         </assignedPrivateIpAddressesSet></R>";
-    assert_eq!(
-        assigned_addresses(&element(reply)),
-        Ok(vec![[10, 0, 0, 7].into()])
-    );
-    assert!(assigned_addresses(&element("<R/>")).is_err());
+    let one = Assigned {
+        addresses: vec![[10, 0, 0, 7].into()],
+        prefixes: Vec::new(),
+    };
+    assert_eq!(assigned(&element(reply)), Ok(one));
+    let reply = "<R><assignedIpv4PrefixSet><item><ipv4Prefix>10.0.0.16/28</ipv4Prefix></item>\
+        </assignedIpv4PrefixSet></R>";
+    let prefix = Assigned {
+        addresses: Vec::new(),
+        prefixes: vec!["10.0.0.16/28".parse().unwrap()],
+    };
+    assert_eq!(assigned(&element(reply)), Ok(prefix));
+    assert!(assigned(&element("<R/>")).is_err());
     assert_eq!(done(&element("<R><return>true</return></R>")), Ok(()));
     assert!(done(&element("<R><return>false</return></R>")).is_err());
 }
@@ -249,7 +257,7 @@ proptest! {
             drop(security_group_rule(&item));
             drop(one_instance_type(&item));
             drop(subnet(&item));
-            drop(assigned_addresses(&item));
+            drop(assigned(&item));
         }
     }
 }

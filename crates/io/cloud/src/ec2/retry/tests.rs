@@ -6,10 +6,11 @@ use underlay_types::EniId;
 use super::*;
 use crate::{
     credentials::CredentialSource,
-    ec2::{Bucket, Ec2Config, InterfaceQuery},
+    ec2::{Assigned, Bucket, Ec2Config, InterfaceQuery, Ipv4Grant},
     scripted_server::{ScriptedServer, Step},
 };
 
+const ONE: Ipv4Grant = Ipv4Grant::Addresses(1);
 const DONE: &str = "<R><requestId>x</requestId><return>true</return></R>";
 const THROTTLED: &str = "<Response><Errors><Error><Code>RequestLimitExceeded</Code>\
     <Message>Request limit exceeded.</Message></Error></Errors><RequestID>r-9</RequestID></Response>";
@@ -58,10 +59,16 @@ async fn what_ec2_throttled_is_repeated_even_if_it_is_not_idempotent() {
     let script = [Step::Answer(503, THROTTLED), Step::Answer(200, ASSIGNED)];
     let server = ScriptedServer::start(script).await;
     let client = client(&server);
-    let assigned = client.assign_private_ip_addresses(&eni(), 1).await.unwrap();
+    let assigned = client
+        .assign_private_ip_addresses(&eni(), ONE)
+        .await
+        .unwrap();
     assert_eq!(
         assigned,
-        ["10.0.0.9".parse::<std::net::Ipv4Addr>().unwrap()]
+        Assigned {
+            addresses: vec![[10, 0, 0, 9].into()],
+            prefixes: Vec::new(),
+        }
     );
     assert_eq!(
         client.counters()["AssignPrivateIpAddresses"].results,
@@ -74,7 +81,7 @@ async fn an_assignment_of_unknown_outcome_is_not_repeated() {
     for step in [Step::Hangup, Step::Silence, Step::Answer(500, "oops")] {
         let server = ScriptedServer::start([step.clone(), Step::Answer(200, ASSIGNED)]).await;
         let error = client(&server)
-            .assign_private_ip_addresses(&eni(), 1)
+            .assign_private_ip_addresses(&eni(), ONE)
             .await
             .unwrap_err();
         assert!(error.may_have_been_applied(), "{step:?}: {error}");

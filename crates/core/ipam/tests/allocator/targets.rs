@@ -1,0 +1,149 @@
+//! How many addresses a node holds: at least, at most, and at rest.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use underlay_ipam::{ADDRESSES_PER_PREFIX, Config, Delegation};
+
+use crate::{
+    key,
+    model::node::{Node, config},
+    pool,
+    properties::delegation,
+    scenarios::{WAIT, settle},
+};
+
+fn node(config: Config) -> Node {
+    let mut node = Node::start_with(200, config);
+    settle(&mut node);
+    node
+}
+
+#[test]
+fn a_start_fills_up_to_the_minimum() {
+    let node = node(Config {
+        minimum: 6,
+        ..config()
+    });
+    assert_eq!(
+        node.calls,
+        [
+            "assign 3 addresses to eni-00000000000000001",
+            "create an ENI for default with 3 addresses",
+            "attach eni-00000000000000002 at index 1",
+            "set DeleteOnTermination of eni-00000000000000002",
+        ]
+    );
+    assert_eq!(node.ipam.numbers(&pool(0)).free, 6);
+}
+
+#[test]
+fn used_addresses_count_towards_the_minimum() {
+    let mut node = node(Config {
+        minimum: 3,
+        warm_default: 0,
+        ..config()
+    });
+    node.calls.clear();
+    for container in 0..3 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    assert!(node.calls.is_empty(), "{:?}", node.calls);
+}
+
+#[test]
+fn nothing_grows_beyond_the_maximum_and_the_pod_is_told() {
+    let mut node = node(Config {
+        maximum: Some(2),
+        ..config()
+    });
+    for container in 0..3 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    assert_eq!(
+        node.refusals,
+        ["pool default: 0 of 2 free on 1 ENI, and the node holds 2 addresses, 2 at most"]
+    );
+}
+
+#[test]
+fn a_surplus_of_two_is_kept_and_a_larger_one_given_back_after_its_time() {
+    let mut node = node(config());
+    for container in 0..5 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    settle(&mut node);
+    node.calls.clear();
+    for container in 0..5 {
+        node.del(key(container));
+        node.device_gone(key(container));
+    }
+    node.pass(Duration::from_secs(31));
+    assert_eq!(node.ipam.numbers(&pool(0)).free, 6);
+    assert!(node.calls.is_empty(), "{:?}", node.calls);
+    node.quiesce();
+    assert_eq!(node.ipam.numbers(&pool(0)).free, 3, "{:?}", node.calls);
+    assert_eq!(node.cloud.enis.len(), 1, "the second ENI has left");
+}
+
+#[test]
+fn a_surplus_that_is_used_in_time_stays() {
+    let mut node = node(config());
+    for container in 0..5 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    settle(&mut node);
+    for container in 0..5 {
+        node.del(key(container));
+        node.device_gone(key(container));
+    }
+    node.pass(Duration::from_secs(31));
+    node.pass(Duration::from_secs(500));
+    for container in 0..4 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    node.calls.clear();
+    node.pass(Duration::from_secs(500));
+    assert!(node.calls.is_empty(), "{:?}", node.calls);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_node_at_rest_holds_little_more_than_it_should(
+        delegation in delegation(),
+        warm_default in 0u16..10,
+        minimum in 0u16..40,
+        pods in 0u8..60,
+        stay in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let per_eni = 3 * delegation.per_place();
+        let mut node = node(Config { delegation, warm_default, minimum, ..config() });
+        let served = pods.min(u8::try_from(3 * per_eni).unwrap());
+        for container in 0..served {
+            node.add(key(container), pool(0), WAIT);
+        }
+        settle(&mut node);
+        for container in (0..served).filter(|container| !stay[usize::from(*container)]) {
+            node.del(key(container));
+            node.device_gone(key(container));
+        }
+        node.quiesce();
+        let calls = node.calls.len();
+        node.quiesce();
+        prop_assert_eq!(node.calls.len(), calls, "an idle node is quiet");
+        let numbers = node.ipam.numbers(&pool(0));
+        let target = usize::from(warm_default.max(minimum.saturating_sub(u16::try_from(numbers.leased).unwrap())));
+        let excess = numbers.free.saturating_sub(target);
+        match delegation {
+            Delegation::Addresses => prop_assert!(excess <= 2, "{:?}", node.ipam.report()),
+            Delegation::Prefixes => {
+                // Prefixes with pods cannot be given back: only whole free ones are waste.
+                let whole = node.free_prefixes();
+                let spare = whole.min(excess / usize::from(ADDRESSES_PER_PREFIX));
+                prop_assert_eq!(spare, 0, "{:?}", node.ipam.report());
+            }
+        }
+    }
+}
