@@ -120,9 +120,10 @@ async fn an_eni_is_created_filled_attached_emptied_and_deleted() {
         .await
         .unwrap();
     let assigned = client
-        .assign_private_ip_addresses(&created.id, 3)
+        .assign_private_ip_addresses(&created.id, Ipv4Grant::Addresses(3))
         .await
-        .unwrap();
+        .unwrap()
+        .addresses;
     assert_eq!(assigned.len(), 3);
     assert_eq!(place.attached().await, [(0, 0), (1, 5)]);
 
@@ -191,12 +192,12 @@ async fn refusals_have_their_class_and_change_nothing() {
         .unwrap()
         .id;
     let error = client
-        .assign_private_ip_addresses(&eni, 30)
+        .assign_private_ip_addresses(&eni, Ipv4Grant::Addresses(30))
         .await
         .unwrap_err();
     assert_eq!(error.class(), Class::Conflict, "{error}");
     let error = client
-        .assign_private_ip_addresses(&eni, 10)
+        .assign_private_ip_addresses(&eni, Ipv4Grant::Addresses(10))
         .await
         .unwrap_err();
     assert!(error.refusal().unwrap().is_subnet_exhausted(), "{error}");

@@ -6,16 +6,13 @@
 
 mod fixed_server;
 
-use std::{
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use underlay_cloud::{
     CredentialSource, Ec2, Ec2Config,
-    ec2::{Budgets, InterfaceQuery},
+    ec2::{Budgets, InterfaceQuery, Ipv4Grant},
 };
 use underlay_testkit::ControlPlane;
 use underlay_types::{EniId, InstanceId};
@@ -125,11 +122,12 @@ async fn call_until(ec2: Ec2, target: Target, end: Instant) -> anyhow::Result<us
     let query = InterfaceQuery::attached_to(&target.instance);
     let mut calls = 0;
     while Instant::now() < end {
-        let assigned: Vec<Ipv4Addr> = ec2.assign_private_ip_addresses(&target.eni, 1).await?;
+        let one = Ipv4Grant::Addresses(1);
+        let assigned = ec2.assign_private_ip_addresses(&target.eni, one).await?;
         for _ in 0..DESCRIBES {
             ec2.describe_network_interfaces(&query).await?;
         }
-        ec2.unassign_private_ip_addresses(&target.eni, &assigned)
+        ec2.unassign_private_ip_addresses(&target.eni, &assigned.addresses)
             .await?;
         calls += MIX;
     }
