@@ -353,7 +353,9 @@ def flow_logs(ec2, vpc):
     with refused("InvalidVpcID.NotFound"):
         create(ResourceIds=[GONE["vpc"]])
     with refused("UnsupportedOperation"):
-        create(LogDestinationType="cloud-watch-logs")
+        create(LogDestinationType="kinesis-data-firehose")
+    with refused("InvalidParameterValue"):
+        create(DestinationOptions={"FileFormat": "csv"})
     with refused("InvalidFlowLogId.NotFound"):
         ec2.delete_flow_logs(FlowLogIds=["fl-0123456789abcdef0"])
     ec2.delete_flow_logs(FlowLogIds=made["FlowLogIds"])

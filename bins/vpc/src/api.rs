@@ -12,6 +12,7 @@ mod eni_filters;
 mod eni_request;
 mod enis;
 mod filter;
+mod flow_log_destination;
 mod flow_logs;
 mod groups;
 mod ids;

@@ -1,15 +1,15 @@
 //! Flow log actions.
 
-use underlay_flowlog::Destination;
 use underlay_types::FlowLogId;
 use underlay_vpc_model::{
-    Ec2Error, ErrorCode, FlowLog, FlowLogRequest, FlowLogResource, Model, TrafficType,
+    Ec2Error, FlowLog, FlowLogDestination, FlowLogRequest, FlowLogResource, Model, TrafficType,
 };
 
 use super::{
     call::Call,
     describe::Describe,
     filter::FilterTable,
+    flow_log_destination::{take_destination, type_of},
     ids::parse_id,
     instant::iso8601,
     params::Params,
@@ -19,9 +19,17 @@ use super::{
 
 static FILTERS: FilterTable<FlowLog> = FilterTable {
     fields: &[
-        ("deliver-log-status", |_, _| vec!["SUCCESS".to_owned()]),
+        ("deliver-log-status", |_, log| {
+            vec![delivery_status(log).to_owned()]
+        }),
         ("flow-log-id", |_, log| vec![log.id.to_string()]),
-        ("log-destination-type", |_, _| vec!["s3".to_owned()]),
+        ("log-destination-type", |_, log| {
+            vec![type_of(&log.destination).to_owned()]
+        }),
+        ("log-group-name", |_, log| match &log.destination {
+            FlowLogDestination::CloudWatchLogs { group, .. } => vec![group.clone()],
+            FlowLogDestination::S3 { .. } => Vec::new(),
+        }),
         ("resource-id", |_, log| {
             vec![log.resource.as_str().to_owned()]
         }),
@@ -44,15 +52,23 @@ pub(super) static DESCRIBE: Describe<FlowLog, FlowLogId> = Describe {
     write,
 };
 
-fn write(xml: &mut Xml, _: &Model, log: &FlowLog) {
+fn delivery_status(log: &FlowLog) -> &'static str {
+    match log.delivery_error {
+        None => "SUCCESS",
+        Some(_) => "FAILED",
+    }
+}
+
+fn write(xml: &mut Xml, model: &Model, log: &FlowLog) {
     xml.leaf("flowLogId", &log.id);
     xml.leaf("flowLogStatus", "ACTIVE");
-    xml.leaf("deliverLogsStatus", "SUCCESS");
+    xml.leaf("deliverLogsStatus", delivery_status(log));
+    let error = log.delivery_error.map(|error| error.as_str());
+    xml.optional("deliverLogsErrorMessage", error);
     xml.leaf("creationTime", iso8601(log.creation_time));
     xml.leaf("resourceId", log.resource.as_str());
     xml.leaf("trafficType", log.traffic.as_str());
-    xml.leaf("logDestinationType", "s3");
-    xml.optional("logDestination", log.destination.as_ref());
+    write_destination(xml, model, &log.destination);
     let format: Vec<_> = log
         .fields
         .iter()
@@ -60,12 +76,34 @@ fn write(xml: &mut Xml, _: &Model, log: &FlowLog) {
         .collect();
     xml.leaf("logFormat", format.join(" "));
     xml.leaf("maxAggregationInterval", log.aggregation_secs);
-    xml.tree("destinationOptions", |xml| {
-        xml.leaf("fileFormat", "plain-text");
-        xml.leaf("hiveCompatiblePartitions", false);
-        xml.leaf("perHourPartition", false);
-    });
     write_tags(xml, &log.tags);
+}
+
+fn write_destination(xml: &mut Xml, model: &Model, destination: &FlowLogDestination) {
+    xml.leaf("logDestinationType", type_of(destination));
+    match destination {
+        FlowLogDestination::CloudWatchLogs { group, role } => {
+            let config = model.config();
+            let (region, account) = (&config.region, &config.account);
+            let arn = format!("arn:aws:logs:{region}:{account}:log-group:{group}");
+            xml.leaf("logDestination", arn);
+            xml.leaf("logGroupName", group);
+            xml.leaf("deliverLogsPermissionArn", role);
+        }
+        FlowLogDestination::S3 { arn, options } => {
+            xml.leaf("logDestination", arn);
+            xml.tree("destinationOptions", |xml| {
+                let format = if options.parquet {
+                    "parquet"
+                } else {
+                    "plain-text"
+                };
+                xml.leaf("fileFormat", format);
+                xml.leaf("hiveCompatiblePartitions", options.hive_compatible);
+                xml.leaf("perHourPartition", options.per_hour);
+            });
+        }
+    }
 }
 
 /// CreateFlowLogs.
@@ -86,7 +124,7 @@ pub(super) fn create(params: &mut Params) -> Result<Call, Ec2Error> {
         traffic,
         format,
         aggregation_secs: aggregation_secs.unwrap_or(600),
-        destination: Some(destination),
+        destination,
         tags,
     };
     Ok(Call::new(move |model, context| {
@@ -121,28 +159,6 @@ fn take_resources(params: &mut Params) -> Result<Vec<FlowLogResource>, Ec2Error>
             other => Err(params.invalid("ResourceType", other)),
         })
         .collect()
-}
-
-/// Records go to files, laid out as in a bucket: the destination has to be one.
-fn take_destination(params: &mut Params) -> Result<String, Ec2Error> {
-    match params.text("LogDestinationType").as_deref() {
-        Some("s3") => {}
-        None | Some("cloud-watch-logs" | "kinesis-data-firehose") => {
-            let text = "This VPC delivers flow logs to LogDestinationType s3 only.";
-            return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
-        }
-        Some(other) => return Err(params.invalid("LogDestinationType", other)),
-    }
-    let destination = params.required("LogDestination")?;
-    if destination.parse::<Destination>().is_err() {
-        return Err(params.invalid("LogDestination", destination));
-    }
-    params.structure("DestinationOptions", |p| {
-        super::vpcs::refuse_other_than(p, "FileFormat", "plain-text")?;
-        super::vpcs::refuse_other_than(p, "HiveCompatiblePartitions", "false")?;
-        super::vpcs::refuse_other_than(p, "PerHourPartition", "false")
-    })?;
-    Ok(destination)
 }
 
 /// DeleteFlowLogs.

@@ -6,7 +6,10 @@ use underlay_fabric::Drained;
 use underlay_flowlog::{Action, Direction, EniFacts, FlowKey, FlowRecord, TcpFlags, Windows};
 use underlay_types::{EniId, Timestamp};
 
-use super::{Delivery, DeliveryError, LogState, Writer};
+use super::{Aggregation, Delivery, DeliveryError, LogState, Writer};
+
+/// A long window is so many short ones: 600 seconds and 60.
+const SHORT_WINDOWS: u32 = 10;
 
 /// Keeps the open windows of all ENIs and writes them out when they close.
 ///
@@ -15,7 +18,10 @@ use super::{Delivery, DeliveryError, LogState, Writer};
 /// is lost.
 #[derive(Debug)]
 pub struct Recorder {
-    windows: Windows,
+    /// Of all ENIs.
+    short: Windows,
+    /// Of those that are not on a Nitro-based instance.
+    long: Windows,
     writer: Writer,
     /// The ENIs of this window, those that were deleted during it included.
     enis: BTreeMap<EniId, EniFacts>,
@@ -26,11 +32,13 @@ pub struct Recorder {
 impl Recorder {
     /// Opens the first window. Files go below `dir`, which need not exist yet.
     ///
-    /// `now` is on the wall clock, as are all times of records.
+    /// `now` is on the wall clock, as are all times of records. `window` stands for EC2's 60
+    /// seconds, and ten times as much for its 600.
     #[must_use]
     pub fn new(dir: PathBuf, now: Timestamp, window: Duration) -> Self {
         Self {
-            windows: Windows::new(now, window),
+            short: Windows::new(now, window),
+            long: Windows::new(now, window.saturating_mul(SHORT_WINDOWS)),
             writer: Writer::new(dir),
             enis: BTreeMap::new(),
             unknown: BTreeMap::new(),
@@ -45,13 +53,24 @@ impl Recorder {
         self.observe(enis);
         for record in &drained.records {
             match self.enis.get(&record.eni) {
-                Some(facts) => self.windows.absorb(facts, &flow_record(record)),
+                Some(facts) => {
+                    let record = flow_record(record);
+                    self.short.absorb(facts, &record);
+                    if !facts.nitro {
+                        self.long.absorb(facts, &record);
+                    }
+                }
                 None => *self.unknown.entry(record.eni.clone()).or_default() += record.packets,
             }
         }
         for (eni, packets) in &drained.losses {
             match self.enis.get(eni) {
-                Some(facts) => self.windows.skip(facts, *packets),
+                Some(facts) => {
+                    self.short.skip(facts, *packets);
+                    if !facts.nitro {
+                        self.long.skip(facts, *packets);
+                    }
+                }
                 None => *self.unknown.entry(eni.clone()).or_default() += packets,
             }
         }
@@ -69,15 +88,33 @@ impl Recorder {
     /// When to close the window.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
-        self.windows.next_deadline()
+        self.short.next_deadline()
     }
 
-    /// Closes the window, opens the next one, and writes what the flow logs want.
+    /// Closes the short window, and the long one if its time has come; opens the next ones, and
+    /// writes what the flow logs want.
     ///
     /// What could not be written is kept, reported, and tried again at the next close.
     pub fn close(&mut self, now: Timestamp, state: LogState) -> Delivery {
-        let closed = self.windows.close(now, &state.enis);
-        let mut delivery = self.writer.deliver(now, &closed, &state.subscriptions);
+        let ends_long = self.long.next_deadline() <= now;
+        self.deliver(now, state, ends_long)
+    }
+
+    /// Closes both windows, whatever their time.
+    pub fn close_all(&mut self, now: Timestamp, state: LogState) -> Delivery {
+        self.deliver(now, state, true)
+    }
+
+    fn deliver(&mut self, now: Timestamp, state: LogState, ends_long: bool) -> Delivery {
+        let logs = &state.subscriptions;
+        let closed = self.short.close(now, &state.enis);
+        let mut delivery = self.writer.deliver(now, Aggregation::Minute, &closed, logs);
+        if ends_long {
+            let slow = state.enis.iter().filter(|facts| !facts.nitro);
+            let closed = self.long.close(now, slow);
+            let length = Aggregation::TenMinutes;
+            delivery.absorb(self.writer.deliver(now, length, &closed, logs));
+        }
         let unusable = state.unusable.into_iter().map(Into::into);
         delivery.failed.extend(unusable);
         let unknown = std::mem::take(&mut self.unknown).into_iter();

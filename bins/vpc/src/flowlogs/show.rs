@@ -1,16 +1,17 @@
-//! `underlay-vpc logs`: the lines of all files, in the order of their time.
+//! `underlay-vpc logs`: the lines of all objects and streams, in the order of their time.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use underlay_flowlog::ObjectName;
+use underlay_types::Timestamp;
 
-use super::{LoggedLine, ReadError, read_object};
+use super::{LoggedLine, ReadError, Sieve, read_object, read_stream, writer::is_stream};
 
 /// How often `--follow` looks for new files.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,9 +25,9 @@ pub struct LogsArgs {
     /// Keep printing what is delivered from now on.
     #[arg(long)]
     pub follow: bool,
-    /// Print only lines that contain this text, such as an address, an ENI id or REJECT.
-    #[arg(long, value_name = "TEXT")]
-    pub filter: Option<String>,
+    /// Which lines
+    #[command(flatten)]
+    pub sieve: Sieve,
 }
 
 /// Why lines cannot be shown.
@@ -77,31 +78,39 @@ pub fn show(
 /// What was printed already.
 #[derive(Debug, Default)]
 struct Shown {
-    files: BTreeSet<PathBuf>,
+    /// How far each file was read.
+    files: BTreeMap<PathBuf, u64>,
     header: String,
 }
 
 impl Shown {
     fn print_new(&mut self, args: &LogsArgs, out: &mut impl Write) -> Result<(), ShowError> {
         let mut lines = Vec::new();
-        for path in objects_below(&args.dir, args.follow)? {
-            if self.files.contains(&path) {
-                continue;
-            }
-            lines.extend(read_object(&path)?);
-            self.files.insert(path);
+        for path in files_below(&args.dir, args.follow)? {
+            lines.extend(self.read_new(path)?);
         }
         // A stable sort: lines of one second keep the order of their files.
         lines.sort_by_key(|line| line.at_secs);
+        let now = wall_clock();
         lines
             .iter()
-            .filter(|line| {
-                let wanted = args.filter.as_ref();
-                wanted.is_none_or(|text| line.text.contains(text.as_str()))
-            })
+            .filter(|line| args.sieve.wants(line, now))
             .try_for_each(|line| self.print(line, out))
             .and_then(|()| out.flush())
             .map_err(ShowError::Output)
+    }
+
+    fn read_new(&mut self, path: PathBuf) -> Result<Vec<LoggedLine>, ReadError> {
+        let known = self.files.get(&path).copied();
+        let (lines, end) = if is_stream(&path) {
+            read_stream(&path, known.unwrap_or(0))?
+        } else if known.is_none() {
+            (read_object(&path)?, 0)
+        } else {
+            return Ok(Vec::new());
+        };
+        self.files.insert(path, end);
+        Ok(lines)
     }
 
     fn print(&mut self, line: &LoggedLine, out: &mut impl Write) -> io::Result<()> {
@@ -114,7 +123,7 @@ impl Shown {
 }
 
 /// Delivered files below a folder, by path. While following, a folder may come to be later.
-fn objects_below(dir: &Path, may_be_missing: bool) -> Result<Vec<PathBuf>, ShowError> {
+fn files_below(dir: &Path, may_be_missing: bool) -> Result<Vec<PathBuf>, ShowError> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -133,7 +142,7 @@ fn objects_below(dir: &Path, may_be_missing: bool) -> Result<Vec<PathBuf>, ShowE
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if is_object(&path) {
+            } else if is_object(&path) || is_stream(&path) {
                 found.push(path);
             }
         }
@@ -146,6 +155,11 @@ fn is_object(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| name.parse::<ObjectName>().is_ok())
+}
+
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::ZERO + since.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 use ipnet::IpNet;
 use underlay_flowlog::{
-    Destination, DestinationError, EniFacts, EniNetwork, Format, FormatError, Partitioning,
-    TrafficType,
+    Destination, DestinationError, EniFacts, EniNetwork, FileFormat, Format, FormatError, LogGroup,
+    LogGroupError, Partitioning, TrafficPath, TrafficType, Way,
 };
-use underlay_types::{EniId, FlowLogId, SubnetId, VpcId};
-use underlay_vpc_model::{Eni, FlowLog, FlowLogResource, Model, TrafficType as ModelTraffic};
+use underlay_types::{EniId, FlowLogId, InstanceId, SubnetId, VpcId};
+use underlay_vpc_model::{
+    Eni, FlowLog, FlowLogDestination, FlowLogResource, Hypervisor, InstanceType, Model,
+    RouteTarget, TrafficType as ModelTraffic,
+};
 
 /// One flow log: whose traffic it wants, how written, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +23,34 @@ pub struct Subscription {
     /// How a line is written.
     pub format: Format,
     /// Where lines go.
-    pub destination: Destination,
-    /// How objects are laid out there.
-    pub partitioning: Partitioning,
+    pub target: Target,
+    /// Which windows it takes of ENIs that are not on a Nitro-based instance.
+    pub aggregation: Aggregation,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Objects in a bucket.
+    Bucket {
+        /// The bucket and the prefix in it.
+        destination: Destination,
+        /// How objects are written.
+        file_format: FileFormat,
+        /// How they are laid out.
+        partitioning: Partitioning,
+    },
+    /// Events in a log group.
+    LogGroup(LogGroup),
+}
+
+/// The length of a window, as CreateFlowLogs names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregation {
+    /// 60 seconds: what ENIs of Nitro-based instances always have.
+    Minute,
+    /// 600 seconds.
+    TenMinutes,
 }
 
 /// Whose traffic a flow log records.
@@ -48,6 +76,15 @@ pub enum SubscriptionError {
         #[source]
         source: DestinationError,
     },
+    /// Its log group is not one.
+    #[error("flow log {flow_log} has no usable log group")]
+    LogGroup {
+        /// The flow log.
+        flow_log: FlowLogId,
+        /// What is wrong with it.
+        #[source]
+        source: LogGroupError,
+    },
     /// Its format is not one.
     #[error("flow log {flow_log} has no usable format")]
     Format {
@@ -70,23 +107,26 @@ impl Subscription {
         }
     }
 
+    /// Whether the flow log takes this ENI's windows of this length.
+    #[must_use]
+    pub fn takes(&self, windows: Aggregation, eni: &EniFacts) -> bool {
+        let own = if eni.nitro {
+            Aggregation::Minute
+        } else {
+            self.aggregation
+        };
+        own == windows && self.covers(eni)
+    }
+
     fn of(log: &FlowLog) -> Result<Self, SubscriptionError> {
-        let flow_log = || log.id.clone();
         let format = Format::from_header(&log.fields.join(" ")).map_err(|source| {
             SubscriptionError::Format {
-                flow_log: flow_log(),
+                flow_log: log.id.clone(),
                 source,
             }
         })?;
-        let destination = log.destination.as_deref().unwrap_or_default();
-        let destination = destination
-            .parse()
-            .map_err(|source| SubscriptionError::Destination {
-                flow_log: flow_log(),
-                source,
-            })?;
         Ok(Self {
-            flow_log: flow_log(),
+            flow_log: log.id.clone(),
             scope: match &log.resource {
                 FlowLogResource::Eni(id) => Scope::Eni(id.clone()),
                 FlowLogResource::Subnet(id) => Scope::Subnet(id.clone()),
@@ -98,9 +138,50 @@ impl Subscription {
                 ModelTraffic::Reject => TrafficType::Reject,
             },
             format,
-            destination,
-            partitioning: Partitioning::default(),
+            target: Target::of(log)?,
+            aggregation: if log.aggregation_secs == 60 {
+                Aggregation::Minute
+            } else {
+                Aggregation::TenMinutes
+            },
         })
+    }
+}
+
+impl Target {
+    fn of(log: &FlowLog) -> Result<Self, SubscriptionError> {
+        let flow_log = || log.id.clone();
+        match &log.destination {
+            FlowLogDestination::CloudWatchLogs { group, .. } => {
+                let group = group
+                    .parse()
+                    .map_err(|source| SubscriptionError::LogGroup {
+                        flow_log: flow_log(),
+                        source,
+                    })?;
+                Ok(Self::LogGroup(group))
+            }
+            FlowLogDestination::S3 { arn, options } => {
+                let destination = arn
+                    .parse()
+                    .map_err(|source| SubscriptionError::Destination {
+                        flow_log: flow_log(),
+                        source,
+                    })?;
+                Ok(Self::Bucket {
+                    destination,
+                    file_format: if options.parquet {
+                        FileFormat::Parquet
+                    } else {
+                        FileFormat::Text
+                    },
+                    partitioning: Partitioning {
+                        hive_compatible: options.hive_compatible,
+                        per_hour: options.per_hour,
+                    },
+                })
+            }
+        }
     }
 }
 
@@ -146,6 +227,7 @@ pub fn eni_facts(model: &Model, eni: &Eni) -> Option<EniFacts> {
         primary_v4: Some(eni.addresses.primary),
         primary_v6: None,
         instance: eni.instance().cloned(),
+        nitro: eni.instance().is_some_and(|id| is_nitro(model, id)),
         interface_type: eni.interface_type.as_str().to_owned(),
         network: EniNetwork {
             vpc: eni.vpc.clone(),
@@ -158,6 +240,35 @@ pub fn eni_facts(model: &Model, eni: &Eni) -> Option<EniFacts> {
             subnet_v4: Some(subnet.cidr),
             region: model.config().region.clone(),
             az_id: eni.zone.id.clone(),
+            ways: ways(model, &eni.subnet),
+            services: Vec::new(),
         },
     })
+}
+
+fn is_nitro(model: &Model, instance: &InstanceId) -> bool {
+    model
+        .instance(instance)
+        .and_then(|instance| InstanceType::named(&instance.instance_type))
+        .is_some_and(|kind| kind.hypervisor != Hypervisor::Xen)
+}
+
+/// The routes of a subnet, but for `local`.
+fn ways(model: &Model, subnet: &SubnetId) -> Vec<Way> {
+    let routes = model
+        .route_table_of(subnet)
+        .map_or_else(Default::default, |table| table.routes.as_slice());
+    routes
+        .iter()
+        .filter_map(|route| {
+            let through = match &route.target {
+                RouteTarget::Local => return None,
+                RouteTarget::Eni(_) => Some(TrafficPath::SameVpc),
+            };
+            Some(Way {
+                destination: IpNet::V4(route.destination),
+                through,
+            })
+        })
+        .collect()
 }

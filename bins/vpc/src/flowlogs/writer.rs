@@ -1,48 +1,84 @@
-//! Files of lines: one per flow log and window.
+//! Closed windows become files: objects of buckets and streams of log groups.
+
+mod events;
+mod object;
+mod parquet;
 
 use std::{
-    collections::VecDeque,
-    fs, io,
-    io::Write as _,
+    collections::{BTreeMap, VecDeque},
+    io,
     path::{Path, PathBuf},
 };
 
-use flate2::{Compression, write::GzEncoder};
-use underlay_flowlog::{EniWindow, ObjectName, content_hash};
+use underlay_flowlog::{
+    EniWindow, Field, FileFormat, Line, OBJECT_BYTES, ObjectName, Partitioning, chunks,
+    content_hash, log_stream,
+};
 use underlay_types::{EniId, FlowLogId, Timestamp};
 
-use super::{Subscription, SubscriptionError};
+pub(super) use self::events::{Event, is_stream};
+use self::{events::Events, object::Object};
+use super::{Aggregation, Subscription, SubscriptionError, Target};
 
-/// Compressed bytes kept for another try; beyond them the oldest object is given up.
+/// Bytes kept for another try; beyond them the oldest are given up.
 const PENDING_BYTES: usize = 64 << 20;
 
 /// Writes closed windows below a folder.
 #[derive(Debug)]
 pub struct Writer {
     dir: PathBuf,
-    pending: VecDeque<Object>,
+    /// Text of one object at most.
+    object_bytes: usize,
+    pending: VecDeque<Piece>,
+}
+
+/// What is written at once, or not at all.
+#[derive(Debug)]
+struct Piece {
+    flow_log: FlowLogId,
+    file: File,
 }
 
 #[derive(Debug)]
-struct Object {
-    /// Relative to the writer's folder.
-    folder: PathBuf,
-    name: ObjectName,
-    content: Vec<u8>,
+enum File {
+    Events(Events),
+    Object(Object),
 }
 
 /// What came of a delivery.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    /// Files that exist now.
+    /// Files that exist now, or have more in them.
     pub written: Vec<PathBuf>,
     /// What went wrong.
     pub failed: Vec<DeliveryError>,
+    /// The flow logs that something was written for, or should have been; and whether it was.
+    pub outcomes: BTreeMap<FlowLogId, LogOutcome>,
+}
+
+/// How the delivery of one flow log's lines went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOutcome {
+    /// The folder may not be written.
+    Denied,
+    /// The lines are there.
+    Done,
+    /// Something else is in the way.
+    Failed,
 }
 
 /// Why lines are not in a file.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
+    /// Lines could not be made into an object.
+    #[error("lines of flow log {flow_log} have no form as an object")]
+    Encode {
+        /// The flow log.
+        flow_log: FlowLogId,
+        /// What the encoder said.
+        #[source]
+        source: ::parquet::errors::ParquetError,
+    },
     /// A file could not be written. Its lines are kept for the next delivery.
     #[error("writing {path} of flow log {flow_log} failed; it is tried again after the next window", path = .path.display())]
     Write {
@@ -79,36 +115,60 @@ impl Writer {
     pub fn new(dir: PathBuf) -> Self {
         Self {
             dir,
+            object_bytes: OBJECT_BYTES,
             pending: VecDeque::new(),
         }
     }
 
-    /// Writes the lines of closed windows, one file per flow log that has any, and what an
-    /// earlier delivery could not write.
+    /// Writes the lines of closed windows of one length, and what an earlier delivery could not
+    /// write: one object per flow log of a bucket that has any line (more, if they are many), and
+    /// events to one stream per ENI and flow log of a log group.
     ///
     /// # Guarantees
-    /// A file is there with all its lines or not at all; no file is ever replaced by another.
+    /// An object is there with all its lines or not at all, and is never replaced by another. A
+    /// stream has all lines of a window or none.
     pub fn deliver(
         &mut self,
         now: Timestamp,
+        length: Aggregation,
         windows: &[EniWindow],
         subscriptions: &[Subscription],
     ) -> Delivery {
-        let objects = subscriptions
-            .iter()
-            .filter_map(|subscription| object(now, windows, subscription));
-        self.pending.extend(objects);
         let mut delivery = Delivery::default();
-        for object in std::mem::take(&mut self.pending) {
-            match object.write_below(&self.dir) {
-                Ok(path) => delivery.written.push(path),
+        for subscription in subscriptions {
+            let covered: Vec<_> = windows
+                .iter()
+                .filter(|window| subscription.takes(length, &window.facts))
+                .collect();
+            match self.files(now, subscription, &covered) {
+                Ok(files) => self.pending.extend(files.into_iter().map(|file| Piece {
+                    flow_log: subscription.flow_log.clone(),
+                    file,
+                })),
+                Err(error) => delivery.note(&subscription.flow_log, LogOutcome::Failed, error),
+            }
+        }
+        for piece in std::mem::take(&mut self.pending) {
+            match piece.file.write_below(&self.dir) {
+                Ok(path) => {
+                    delivery.written.push(path);
+                    let log = piece.flow_log;
+                    delivery.outcomes.entry(log).or_insert(LogOutcome::Done);
+                }
                 Err((path, source)) => {
-                    delivery.failed.push(DeliveryError::Write {
-                        flow_log: object.name.flow_log.clone(),
+                    let outcome = if source.kind() == io::ErrorKind::PermissionDenied {
+                        LogOutcome::Denied
+                    } else {
+                        LogOutcome::Failed
+                    };
+                    let flow_log = piece.flow_log.clone();
+                    let error = DeliveryError::Write {
+                        flow_log,
                         path,
                         source,
-                    });
-                    self.pending.push_back(object);
+                    };
+                    delivery.note(&piece.flow_log, outcome, error);
+                    self.pending.push_back(piece);
                 }
             }
         }
@@ -116,95 +176,145 @@ impl Writer {
         delivery
     }
 
+    fn files(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        covered: &[&EniWindow],
+    ) -> Result<Vec<File>, DeliveryError> {
+        match &subscription.target {
+            Target::LogGroup(group) => Ok(covered
+                .iter()
+                .filter_map(|window| {
+                    let stream = log_stream(&window.facts.id, subscription.traffic);
+                    let events = events(now, subscription, window);
+                    let path = events::stream_path(group, &stream);
+                    (!events.is_empty()).then(|| File::Events(Events::new(path, &events)))
+                })
+                .collect()),
+            Target::Bucket {
+                destination,
+                file_format,
+                partitioning,
+            } => {
+                let folder = destination.parts().collect();
+                self.objects(
+                    now,
+                    subscription,
+                    covered,
+                    (&folder, *file_format, *partitioning),
+                )
+            }
+        }
+    }
+
+    /// The objects of one flow log; none without any line. Its account and Region are those of
+    /// the ENIs: a flow log covers those of one VPC at most.
+    fn objects(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        covered: &[&EniWindow],
+        (prefix, file_format, partitioning): (&PathBuf, FileFormat, Partitioning),
+    ) -> Result<Vec<File>, DeliveryError> {
+        let Some(first) = covered.first() else {
+            return Ok(Vec::new());
+        };
+        let (facts, format) = (&first.facts, &subscription.format);
+        let lines: Vec<_> = covered
+            .iter()
+            .flat_map(|window| format.lines(window, subscription.traffic))
+            .collect();
+        let room = self.object_bytes.saturating_sub(format.header().len() + 1);
+        chunks(&lines, room)
+            .into_iter()
+            .map(|lines| {
+                let content = object::content(file_format, format, lines);
+                let content = content.map_err(|source| DeliveryError::Encode {
+                    flow_log: subscription.flow_log.clone(),
+                    source,
+                })?;
+                let name = ObjectName {
+                    account: facts.account.clone(),
+                    region: facts.network.region.clone(),
+                    flow_log: subscription.flow_log.clone(),
+                    delivered: now,
+                    hash: content_hash(&content),
+                    format: file_format,
+                };
+                Ok(File::Object(Object {
+                    folder: prefix.join(name.folder(partitioning)),
+                    name,
+                    content,
+                }))
+            })
+            .collect()
+    }
+
     fn give_up_the_oldest(&mut self, delivery: &mut Delivery) {
-        let mut bytes: usize = self.pending.iter().map(|object| object.content.len()).sum();
+        let mut bytes: usize = self.pending.iter().map(|piece| piece.file.len()).sum();
         while bytes > PENDING_BYTES
-            && let Some(object) = self.pending.pop_front()
+            && let Some(piece) = self.pending.pop_front()
         {
-            bytes = bytes.saturating_sub(object.content.len());
+            bytes = bytes.saturating_sub(piece.file.len());
             delivery.failed.push(DeliveryError::Lost {
-                flow_log: object.name.flow_log,
+                flow_log: piece.flow_log,
             });
         }
     }
 }
 
-/// The file of one flow log; `None` without any line. Its account and region are those of the
-/// ENIs: a flow log covers those of one VPC at most.
-fn object(now: Timestamp, windows: &[EniWindow], subscription: &Subscription) -> Option<Object> {
-    let covered: Vec<_> = windows
-        .iter()
-        .filter(|window| subscription.covers(&window.facts))
-        .collect();
-    let facts = &covered.first()?.facts;
+/// The events of one ENI's window. Their time is that of the flow's first packet.
+fn events(now: Timestamp, subscription: &Subscription, window: &EniWindow) -> Vec<Event> {
     let format = &subscription.format;
-    let lines: Vec<_> = covered
-        .iter()
-        .flat_map(|window| format.lines(window, subscription.traffic))
-        .collect();
-    if lines.is_empty() {
-        return None;
-    }
-    let text = format!("{}\n{}\n", format.header(), lines.join("\n"));
-    let name = ObjectName {
-        account: facts.account.clone(),
-        region: facts.network.region.clone(),
-        flow_log: subscription.flow_log.clone(),
-        delivered: now,
-        hash: content_hash(text.as_bytes()),
-    };
-    let folder = subscription
-        .destination
-        .parts()
-        .collect::<PathBuf>()
-        .join(name.folder(subscription.partitioning));
-    Some(Object {
-        folder,
-        name,
-        content: gzip(text.as_bytes()),
-    })
+    let fields = format.header();
+    let lines = format.lines(window, subscription.traffic);
+    lines
+        .into_iter()
+        .map(|message| {
+            let start = Line::parse(format, &message).map(|line| line.number(Field::Start));
+            let start = start.ok().flatten().unwrap_or(window.start.as_secs());
+            Event {
+                timestamp: start.saturating_mul(1000),
+                ingestion_time: now.as_secs().saturating_mul(1000),
+                fields: fields.clone(),
+                message,
+            }
+        })
+        .collect()
 }
 
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder
-        .write_all(text)
-        .and_then(|()| encoder.finish())
-        .expect("writing to a Vec cannot fail")
-}
-
-impl Object {
-    /// Writes the file under a name of its own, then links it to its place; a taken name leads to
-    /// the next hash.
+impl File {
     fn write_below(&self, dir: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
-        let folder = dir.join(&self.folder);
-        let mut name = self.name.clone();
-        let unfinished = folder.join(format!(".{name}.part"));
-        let path_of = |name: &ObjectName| folder.join(name.to_string());
-        let prepared =
-            fs::create_dir_all(&folder).and_then(|()| fs::write(&unfinished, &self.content));
-        if let Err(error) = prepared {
-            return Err((path_of(&name), error));
+        match self {
+            Self::Events(events) => events.append_below(dir),
+            Self::Object(object) => object.write_below(dir),
         }
-        let linked = loop {
-            let path = path_of(&name);
-            match fs::hard_link(&unfinished, &path) {
-                Ok(()) => break Ok(path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    name.hash = name.hash.wrapping_add(1);
-                }
-                Err(error) => break Err((path, error)),
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Events(events) => events.text.len(),
+            Self::Object(object) => object.content.len(),
+        }
+    }
+}
+
+impl Delivery {
+    fn note(&mut self, flow_log: &FlowLogId, outcome: LogOutcome, error: DeliveryError) {
+        self.outcomes.insert(flow_log.clone(), outcome);
+        self.failed.push(error);
+    }
+
+    /// Adds what another delivery came to.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.written.extend(other.written);
+        self.failed.extend(other.failed);
+        for (flow_log, outcome) in other.outcomes {
+            let known = self.outcomes.entry(flow_log).or_insert(outcome);
+            if outcome != LogOutcome::Done {
+                *known = outcome;
             }
-        };
-        let removed = fs::remove_file(&unfinished);
-        match (linked, removed) {
-            // The lines are in place; a left-over that cannot be removed is no reason to write
-            // them a second time.
-            (Ok(path), Err(error)) => {
-                tracing::warn!(path = %unfinished.display(), %error, "a left-over stays");
-                Ok(path)
-            }
-            (linked, _) => linked,
         }
     }
 }

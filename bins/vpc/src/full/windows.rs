@@ -8,9 +8,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use underlay_types::{Timestamp, chain};
+use underlay_vpc_model::DeliveryError as Shown;
 
 use super::vpc::FullVpc;
-use crate::flowlogs::{Delivery, LogState, Recorder};
+use crate::flowlogs::{Delivery, LogOutcome, LogState, Recorder};
 
 /// How often devices are looked for that died with a pod's namespace.
 const LOST_PORTS: Duration = Duration::from_millis(500);
@@ -32,8 +33,12 @@ impl FlowLogs {
 }
 
 impl FullVpc {
-    /// Closes the open window and writes what the flow logs want of it. Blocks.
+    /// Closes all open windows and writes what the flow logs want of them. Blocks.
     pub(super) fn flush_flow_logs(&self) -> Delivery {
+        self.close_windows(Recorder::close_all)
+    }
+
+    fn close_windows(&self, close: fn(&mut Recorder, Timestamp, LogState) -> Delivery) -> Delivery {
         let mut flow_logs = self.flow_logs.lock();
         let (drained, seen) = {
             let mut driver = self.driver.lock();
@@ -45,11 +50,33 @@ impl FullVpc {
             Ok(drained) => flow_logs.recorder.absorb(&drained, &state.enis),
             Err(error) => tracing::error!(error = chain(&error), "flow records were not read"),
         }
-        let delivery = flow_logs.recorder.close(now(), state);
+        let delivery = close(&mut flow_logs.recorder, now(), state);
+        drop(flow_logs);
         for error in &delivery.failed {
             tracing::error!(error = chain(error), "flow log");
         }
+        self.show_outcomes(&delivery);
         delivery
+    }
+
+    /// Has DescribeFlowLogs say how deliveries went.
+    fn show_outcomes(&self, delivery: &Delivery) {
+        let noted = self.api.change(|model, _| {
+            for (flow_log, outcome) in &delivery.outcomes {
+                let error = match outcome {
+                    LogOutcome::Denied => Some(Shown::AccessError),
+                    LogOutcome::Done => None,
+                    LogOutcome::Failed => Some(Shown::UnknownError),
+                };
+                model.note_flow_log_delivery(flow_log, error);
+            }
+        });
+        if let Err(error) = noted {
+            tracing::error!(
+                error = chain(&error),
+                "a change met while deliveries were noted"
+            );
+        }
     }
 
     fn next_window(&self) -> Duration {
@@ -85,7 +112,7 @@ pub(super) async fn run(vpc: Arc<FullVpc>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(vpc.next_window()) => {}
         }
-        tokio::task::block_in_place(|| drop(vpc.flush_flow_logs()));
+        tokio::task::block_in_place(|| drop(vpc.close_windows(Recorder::close)));
     }
 }
 

@@ -52,6 +52,11 @@ fn every_refusal_of_the_catalogue_has_its_code() {
 }
 
 #[test]
+fn flow_logs_take_every_documented_format_and_destination() {
+    run("vpc_flow_logs.py");
+}
+
+#[test]
 fn requests_say_what_ec2_lets_them_say() {
     run("vpc_requests.py");
 }

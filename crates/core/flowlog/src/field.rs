@@ -103,6 +103,47 @@ fields! {
     }
 }
 
+/// What a field is in a Parquet file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Column {
+    /// INT32.
+    Int32,
+    /// INT64.
+    Int64,
+    /// UTF-8 text.
+    Text,
+}
+
+impl Field {
+    /// What it is in a Parquet file (Amazon VPC User Guide, "Available fields").
+    #[must_use]
+    pub const fn column(self) -> Column {
+        match self {
+            Self::Version
+            | Self::SrcPort
+            | Self::DstPort
+            | Self::Protocol
+            | Self::TcpFlags
+            | Self::TrafficPath
+            | Self::EncryptionStatus => Column::Int32,
+            Self::Packets | Self::Bytes | Self::Start | Self::End => Column::Int64,
+            _ => Column::Text,
+        }
+    }
+
+    /// Its column's name in a Parquet file: that of the tables that Athena's guide makes of them.
+    #[must_use]
+    pub fn column_name(self) -> String {
+        self.name().replace('-', "_")
+    }
+
+    /// The field of a column.
+    #[must_use]
+    pub fn of_column(name: &str) -> Option<Self> {
+        name.replace('_', "-").parse().ok()
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -134,6 +175,7 @@ mod tests {
         assert!(Field::ALL.is_sorted_by_key(|field| field.version()));
         for field in Field::ALL {
             assert_eq!(field.to_string().parse(), Ok(*field));
+            assert_eq!(Field::of_column(&field.column_name()), Some(*field));
         }
     }
 }

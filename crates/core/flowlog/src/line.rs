@@ -10,10 +10,6 @@ use crate::{Direction, EniFacts, EniWindow, Field, FlowRecord, Format, Outcome, 
 /// What stands where a field does not apply.
 const NONE: &str = "-";
 
-/// Ways out of an ENI, as field `traffic-path` numbers them.
-const PATH_SAME_VPC: u8 = 1;
-const PATH_INTERNET_GATEWAY_NITRO: u8 = 8;
-
 /// What field `log-status` says of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -147,11 +143,12 @@ fn flow_value(
         Field::PktDstAddr => write!(out, "{}", key.dst),
         Field::Region => out.write_str(&eni.network.region),
         Field::AzId => out.write_str(&eni.network.az_id),
+        Field::PktSrcAwsService => or_none(out, eni.network.service_of(key.src)),
+        Field::PktDstAwsService => or_none(out, eni.network.service_of(key.dst)),
         Field::FlowDirection => write!(out, "{}", key.direction),
         Field::TrafficPath => or_none(out, traffic_path(eni, record)),
         Field::InterfaceType => out.write_str(&eni.interface_type),
-        // No Wavelength, Outpost or local zones here; no address of this VPC belongs to an AWS
-        // service; the later fields are explained at `Field`.
+        // No Wavelength, Outpost or local zones here; the later fields are explained at `Field`.
         _ => out.write_str(NONE),
     }
 }
@@ -164,12 +161,14 @@ fn own_if(eni: &EniFacts, is: Direction, own_side: Direction, real: IpAddr) -> I
     }
 }
 
-/// The only ways out of this VPC are another ENI of it and an internet gateway.
+/// Egress only: what the packet left through.
 fn traffic_path(eni: &EniFacts, record: &FlowRecord) -> Option<u8> {
     match record.key.direction {
         Direction::Ingress => None,
-        Direction::Egress if eni.network.is_in_vpc(record.key.dst) => Some(PATH_SAME_VPC),
-        Direction::Egress => Some(PATH_INTERNET_GATEWAY_NITRO),
+        Direction::Egress => {
+            let path = eni.network.path_to(record.key.dst)?;
+            Some(path.number(eni.nitro))
+        }
     }
 }
 

@@ -55,12 +55,12 @@ pub use model::{
 };
 pub use objects::{
     AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState,
-    ConnectionTracking, Eni, EniAddresses, EniStatus, FlowLog, FlowLogResource, Image, Instance,
-    InstanceState, InterfaceType, LaunchNames, MetadataOptions, PortRange, PrefixList,
-    PrefixListEntry, PrefixListOwner, PrefixListState, Route, RouteState, RouteTable,
-    RouteTableAssociation, RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
-    Subnet, SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation,
-    VpcIpv6CidrAssociation,
+    ConnectionTracking, DeliveryError, Eni, EniAddresses, EniStatus, FlowLog, FlowLogDestination,
+    FlowLogResource, Image, Instance, InstanceState, InterfaceType, LaunchNames, MetadataOptions,
+    ObjectOptions, PortRange, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState, Route,
+    RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule, RuleDirection, RulePeer,
+    RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc,
+    VpcCidrAssociation, VpcIpv6CidrAssociation,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

@@ -13,7 +13,9 @@ mod tracking;
 pub use eni::{
     Attachment, AttachmentHolder, AttachmentStatus, Eni, EniAddresses, EniStatus, InterfaceType,
 };
-pub use flow_log::{FlowLog, FlowLogResource, TrafficType};
+pub use flow_log::{
+    DeliveryError, FlowLog, FlowLogDestination, FlowLogResource, ObjectOptions, TrafficType,
+};
 pub use group::{PortRange, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup};
 pub use image::{BootMode, Image};
 pub use instance::{Instance, InstanceState, MetadataOptions};

@@ -93,3 +93,42 @@ fn drains_of_a_window_add_up_and_every_eni_says_something() {
     assert_eq!(lines, ["eni-00000000000000001 - - - NODATA"]);
     assert!(failures.is_empty());
 }
+
+#[test]
+fn ten_minutes_add_up_ten_windows_where_the_instance_is_not_nitro() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(
+        dir.path().to_owned(),
+        Timestamp::from_secs(0),
+        Duration::from_secs(60),
+    );
+    let long_state = || {
+        let mut state = state(&[1, 2]);
+        state.subscriptions[0].aggregation = Aggregation::TenMinutes;
+        state.enis[1].nitro = true;
+        state
+    };
+    let mut written = Vec::new();
+    for minute in 1..=10_u64 {
+        let at = minute * 60;
+        let drained = Drained {
+            records: vec![record(1, 1, 2, at - 1), record(2, 1, 1, at - 1)],
+            losses: vec![],
+        };
+        recorder.absorb(&drained, &long_state().enis);
+        let delivery = recorder.close(Timestamp::from_secs(at), long_state());
+        assert!(delivery.failed.is_empty());
+        for path in &delivery.written {
+            let lines = read_object(path).unwrap();
+            written.extend(lines.into_iter().map(|line| (minute, line.text)));
+        }
+    }
+    let mut expected: Vec<_> = (1..=10)
+        .map(|minute| (minute, "eni-00000000000000002 1 10.0.1.77 1 OK".to_owned()))
+        .collect();
+    expected.push((10, "eni-00000000000000001 1 10.0.1.77 20 OK".to_owned()));
+    assert_eq!(written, expected);
+    // A flush ends a long window before its time.
+    let delivery = recorder.close_all(Timestamp::from_secs(610), long_state());
+    assert_eq!(delivery.written.len(), 2);
+}

@@ -4,7 +4,7 @@ use underlay_types::Timestamp;
 
 use super::*;
 use crate::flowlogs::{
-    Scope, Subscription, Writer,
+    Aggregation, Scope, Subscription, Writer,
     writer::tests::{subscription, window},
 };
 
@@ -14,7 +14,12 @@ fn vpc_log(serial: u64) -> Subscription {
 
 fn deliver(dir: &Path, log: Subscription, start_secs: u64) {
     let now = Timestamp::from_secs(start_secs + 60);
-    let delivery = Writer::new(dir.to_owned()).deliver(now, &[window(1, 7, start_secs)], &[log]);
+    let delivery = Writer::new(dir.to_owned()).deliver(
+        now,
+        Aggregation::Minute,
+        &[window(1, 7, start_secs)],
+        &[log],
+    );
     assert!(delivery.failed.is_empty());
 }
 
@@ -22,7 +27,10 @@ fn shown(dir: &Path, filter: Option<&str>) -> String {
     let args = LogsArgs {
         dir: dir.to_owned(),
         follow: false,
-        filter: filter.map(str::to_owned),
+        sieve: Sieve {
+            filter: filter.map(str::to_owned),
+            ..Sieve::default()
+        },
     };
     let mut out = Vec::new();
     show(&args, &mut out, || false).unwrap();
@@ -67,7 +75,7 @@ fn following_prints_every_file_once() {
     let args = LogsArgs {
         dir: dir.path().join("not-there-yet"),
         follow: true,
-        filter: None,
+        sieve: Sieve::default(),
     };
     let looks = Cell::new(0);
     let stop = || {
@@ -95,7 +103,7 @@ fn a_missing_folder_and_a_damaged_file_are_named() {
     let mut args = LogsArgs {
         dir: dir.path().join("nowhere"),
         follow: false,
-        filter: None,
+        sieve: Sieve::default(),
     };
     let error = |args: &LogsArgs| {
         show(args, &mut Vec::new(), || true)

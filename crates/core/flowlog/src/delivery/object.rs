@@ -7,11 +7,11 @@ use underlay_types::{AccountId, FlowLogId, Timestamp};
 
 const STAMP: &[BorrowedFormatItem<'_>] =
     macros::format_description!("[year][month][day]T[hour][minute]Z");
-const SUFFIX: &str = ".log.gz";
 
-/// One object of a flow log: gzip of a header line and the lines of some windows.
+/// One object of a flow log: the records of some windows.
 ///
-/// Its file name is `<account>_vpcflowlogs_<region>_<flow log>_YYYYMMDDTHHmmZ_<hash>.log.gz`.
+/// Its file name is `<account>_vpcflowlogs_<region>_<flow log>_YYYYMMDDTHHmmZ_<hash>.log.gz`, or
+/// `.log.parquet` at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName {
     /// The account of the flow log.
@@ -24,6 +24,18 @@ pub struct ObjectName {
     pub delivered: Timestamp,
     /// Tells objects of one minute apart.
     pub hash: u32,
+    /// How the records are written.
+    pub format: FileFormat,
+}
+
+/// How the records of an object are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FileFormat {
+    /// Parquet, its pages compressed by gzip.
+    Parquet,
+    /// Gzip of a header line and the lines.
+    #[default]
+    Text,
 }
 
 /// How a flow log's objects are laid out in folders.
@@ -39,7 +51,7 @@ pub struct Partitioning {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not of the form \
-     <account>_vpcflowlogs_<region>_<flow log>_YYYYMMDDTHHmmZ_<hash>.log.gz"
+     <account>_vpcflowlogs_<region>_<flow log>_YYYYMMDDTHHmmZ_<hash>.log.gz or .log.parquet"
 )]
 pub struct ObjectNameError(pub String);
 
@@ -84,12 +96,23 @@ impl ObjectName {
     }
 }
 
+impl FileFormat {
+    const ALL: [Self; 2] = [Self::Parquet, Self::Text];
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Parquet => ".log.parquet",
+            Self::Text => ".log.gz",
+        }
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = date(self.delivered);
         write!(
             f,
-            "{}_vpcflowlogs_{}_{}_{:04}{:02}{:02}T{:02}{:02}Z_{:08x}{SUFFIX}",
+            "{}_vpcflowlogs_{}_{}_{:04}{:02}{:02}T{:02}{:02}Z_{:08x}{}",
             self.account,
             self.region,
             self.flow_log,
@@ -99,6 +122,7 @@ impl fmt::Display for ObjectName {
             at.hour(),
             at.minute(),
             self.hash,
+            self.format.suffix(),
         )
     }
 }
@@ -112,7 +136,10 @@ impl FromStr for ObjectName {
 }
 
 fn read(text: &str) -> Option<ObjectName> {
-    let mut parts = text.strip_suffix(SUFFIX)?.split('_');
+    let (stem, format) = FileFormat::ALL
+        .iter()
+        .find_map(|format| Some((text.strip_suffix(format.suffix())?, *format)))?;
+    let mut parts = stem.split('_');
     let mut next = || parts.next();
     let account = next()?.parse().ok()?;
     (next()? == "vpcflowlogs").then_some(())?;
@@ -130,6 +157,7 @@ fn read(text: &str) -> Option<ObjectName> {
         flow_log,
         delivered: Timestamp::from_secs(u64::try_from(delivered.unix_timestamp()).ok()?),
         hash: u32::from_str_radix(hash, 16).ok()?,
+        format,
     })
 }
 
@@ -154,6 +182,7 @@ mod tests {
             flow_log: "fl-1234abcd".parse().unwrap(),
             delivered: Timestamp::from_secs(secs),
             hash: 0xfe12_3456,
+            format: FileFormat::Text,
         }
     }
 
@@ -164,6 +193,15 @@ mod tests {
         assert_eq!(
             name.to_string(),
             "123456789012_vpcflowlogs_us-east-1_fl-1234abcd_20180620T1620Z_fe123456.log.gz"
+        );
+        let parquet = ObjectName {
+            format: FileFormat::Parquet,
+            ..name.clone()
+        };
+        assert!(
+            parquet
+                .to_string()
+                .ends_with("_20180620T1620Z_fe123456.log.parquet")
         );
         let folder = |hive_compatible, per_hour| {
             name.folder(Partitioning {
@@ -205,8 +243,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_round_trip(minutes in 0_u64..200_000_000, hash in any::<u32>()) {
-            let name = ObjectName { hash, ..name(minutes * 60) };
+        fn names_round_trip(minutes in 0_u64..200_000_000, hash in any::<u32>(), parquet in any::<bool>()) {
+            let format = if parquet { FileFormat::Parquet } else { FileFormat::Text };
+            let name = ObjectName { hash, format, ..name(minutes * 60) };
             prop_assert_eq!(name.to_string().parse(), Ok(name));
         }
     }

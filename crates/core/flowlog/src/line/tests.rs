@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use underlay_types::Timestamp;
 
 use super::*;
-use crate::{Action, EniNetwork, FlowKey, TcpFlags};
+use crate::{Action, EniNetwork, FlowKey, TcpFlags, TrafficPath, Way};
 
 /// An ENI with primary address 10.0.1.4 in subnet 10.0.1.0/24 of VPC 10.0.0.0/16.
 pub(crate) fn facts() -> EniFacts {
@@ -12,6 +12,7 @@ pub(crate) fn facts() -> EniFacts {
         primary_v4: Some("10.0.1.4".parse().unwrap()),
         primary_v6: None,
         instance: Some("i-0123456789abcdef0".parse().unwrap()),
+        nitro: true,
         interface_type: "interface".into(),
         network: EniNetwork {
             vpc: "vpc-0123456789abcdef0".parse().unwrap(),
@@ -20,6 +21,11 @@ pub(crate) fn facts() -> EniFacts {
             subnet_v4: Some("10.0.1.0/24".parse().unwrap()),
             region: "us-east-1".into(),
             az_id: "use1-az1".into(),
+            ways: vec![Way {
+                destination: "0.0.0.0/0".parse().unwrap(),
+                through: Some(TrafficPath::InternetGateway),
+            }],
+            services: vec![("8.8.8.0/24".parse().unwrap(), "AMAZON".into())],
         },
     }
 }
@@ -69,7 +75,7 @@ fn lines(format: &str, records: &[FlowKey]) -> Vec<String> {
 }
 
 const PODS: &str = "${version} ${interface-id} ${flow-direction} ${srcaddr} ${dstaddr} \
-    ${pkt-srcaddr} ${pkt-dstaddr} ${traffic-path}";
+    ${pkt-srcaddr} ${pkt-dstaddr} ${pkt-dst-aws-service} ${traffic-path}";
 
 #[test]
 fn the_default_line_carries_the_primary_address_on_the_enis_own_side() {
@@ -102,9 +108,9 @@ fn packet_addresses_are_the_pods_own() {
     assert_eq!(
         lines(PODS, &[out, back, away]),
         [
-            "5 eni-0123456789abcdef0 egress 10.0.1.4 10.0.2.9 10.0.1.77 10.0.2.9 1",
-            "5 eni-0123456789abcdef0 ingress 10.0.2.9 10.0.1.4 10.0.2.9 10.0.1.77 -",
-            "5 eni-0123456789abcdef0 egress 10.0.1.4 8.8.8.8 10.0.1.77 8.8.8.8 8",
+            "5 eni-0123456789abcdef0 egress 10.0.1.4 10.0.2.9 10.0.1.77 10.0.2.9 - 1",
+            "5 eni-0123456789abcdef0 ingress 10.0.2.9 10.0.1.4 10.0.2.9 10.0.1.77 - -",
+            "5 eni-0123456789abcdef0 egress 10.0.1.4 8.8.8.8 10.0.1.77 8.8.8.8 AMAZON 8",
         ]
     );
 }

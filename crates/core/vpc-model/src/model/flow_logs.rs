@@ -2,7 +2,10 @@
 
 use underlay_types::{FlowLogId, Timestamp};
 
-use crate::{Change, Ec2Error, ErrorCode, FlowLog, FlowLogResource, Model, Tags, TrafficType};
+use crate::{
+    Change, DeliveryError, Ec2Error, ErrorCode, FlowLog, FlowLogDestination, FlowLogResource,
+    Model, Tags, TrafficType,
+};
 
 /// The fields of the default format, in its order.
 const DEFAULT_FIELDS: [&str; 14] = [
@@ -52,12 +55,27 @@ const FURTHER_FIELDS: &[&str] = &[
     "reject-reason",
     "resource-id",
     "encryption-status",
+    "instance-tag",
+    "instance-tag-2",
+    "interface-tag",
+    "interface-tag-2",
+    "asg-tag",
+    "asg-tag-2",
+    "interface-type",
+    "next-hop-interface-id",
+    "next-hop-subnet-id",
+    "next-hop-az-id",
+    "next-hop-vpc-id",
+    "next-hop-interface-type",
 ];
+
+/// Resources of one call at most (API reference, CreateFlowLogs).
+const RESOURCES_PER_CALL: usize = 1000;
 
 /// What a flow log shall record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowLogRequest {
-    /// Whose traffic; one flow log each, 1 to 300.
+    /// Whose traffic; one flow log each, 1 to 1,000.
     pub resources: Vec<FlowLogResource>,
     /// Which verdicts.
     pub traffic: TrafficType,
@@ -65,8 +83,8 @@ pub struct FlowLogRequest {
     pub format: Option<String>,
     /// Seconds per window: 60 or 600.
     pub aggregation_secs: u32,
-    /// An S3 ARN.
-    pub destination: Option<String>,
+    /// Where records go.
+    pub destination: FlowLogDestination,
     /// Tags of each.
     pub tags: Tags,
 }
@@ -84,11 +102,11 @@ impl Model {
     ) -> Result<Vec<FlowLogId>, Ec2Error> {
         let fields = parse_format(request.format.as_deref())?;
         if ![60, 600].contains(&request.aggregation_secs) {
-            let text = "MaxAggregationInterval must be 60 or 600";
+            let text = "Invalid Flow Log Max Aggregation Interval";
             return Err(Ec2Error::new(ErrorCode::InvalidParameter, text));
         }
-        if !(1..=300).contains(&request.resources.len()) {
-            let text = "ResourceIds must name 1 to 300 resources";
+        if !(1..=RESOURCES_PER_CALL).contains(&request.resources.len()) {
+            let text = "ResourceIds must name 1 to 1000 resources";
             return Err(Ec2Error::new(ErrorCode::InvalidParameter, text));
         }
         for (index, resource) in request.resources.iter().enumerate() {
@@ -106,7 +124,8 @@ impl Model {
                 .take(index)
                 .any(|each| each == resource);
             if repeated || self.flow_logs.values().any(same) {
-                let text = "There is an existing Flow Log with the same configuration and log destination.";
+                let text = "Error. There is an existing Flow Log with the same configuration and log \
+                            destination.";
                 return Err(Ec2Error::new(ErrorCode::FlowLogAlreadyExists, text));
             }
         }
@@ -120,6 +139,7 @@ impl Model {
                 custom_format: request.format.is_some(),
                 aggregation_secs: request.aggregation_secs,
                 destination: request.destination.clone(),
+                delivery_error: None,
                 creation_time: now,
                 tags: request.tags.clone(),
             };
@@ -150,6 +170,13 @@ impl Model {
         self.flow_logs.retain(|id, _| !ids.contains(id));
         self.changes.push(Change::FlowLogsChanged);
         Ok(())
+    }
+
+    /// Notes how the last delivery of a flow log's records went. A flow log that is gone has none.
+    pub fn note_flow_log_delivery(&mut self, id: &FlowLogId, error: Option<DeliveryError>) {
+        if let Some(log) = self.flow_logs.get_mut(id) {
+            log.delivery_error = error;
+        }
     }
 
     /// A flow log ends with the resource it records.

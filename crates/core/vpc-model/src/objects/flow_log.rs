@@ -20,12 +20,67 @@ pub struct FlowLog {
     pub custom_format: bool,
     /// Seconds per window as the API shows it: 60 or 600.
     pub aggregation_secs: u32,
-    /// The destination as given (an S3 ARN).
-    pub destination: Option<String>,
+    /// Where records go.
+    pub destination: FlowLogDestination,
+    /// Why the last delivery failed; `None` if it did not.
+    pub delivery_error: Option<DeliveryError>,
     /// When it was created, by the Unix clock.
     pub creation_time: Timestamp,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// Where a flow log's records go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FlowLogDestination {
+    /// A log group of CloudWatch Logs: one stream of events per interface.
+    CloudWatchLogs {
+        /// The group's name.
+        group: String,
+        /// The role that may write there, as given.
+        role: String,
+    },
+    /// Objects in a bucket.
+    S3 {
+        /// The ARN of the bucket, with a prefix or without.
+        arn: String,
+        /// How the objects are written and laid out.
+        options: ObjectOptions,
+    },
+}
+
+/// How objects in a bucket are written and laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ObjectOptions {
+    /// Parquet instead of text.
+    pub parquet: bool,
+    /// Folders named `key=value`.
+    pub hive_compatible: bool,
+    /// One more folder, for the hour.
+    pub per_hour: bool,
+}
+
+/// Why records were not delivered, in the words of DescribeFlowLogs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeliveryError {
+    /// The destination may not be written.
+    AccessError,
+    /// More records than the destination takes.
+    RateLimited,
+    /// Anything else.
+    UnknownError,
+}
+
+impl DeliveryError {
+    /// As EC2 writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessError => "Access error",
+            Self::RateLimited => "Rate limited",
+            Self::UnknownError => "Unknown error",
+        }
+    }
 }
 
 /// Whose traffic a flow log records.
