@@ -26,6 +26,7 @@ mod params;
 mod prefix_lists;
 mod request;
 mod route_tables;
+mod routes;
 mod rules;
 mod shape;
 mod sts;

@@ -4,6 +4,7 @@
 //! answered. Everything that is made is recorded in the run's folder first ([`RunDir`]), so that
 //! [`clean()`] finds it even if this process is killed.
 
+mod absent;
 pub mod admin;
 mod clean;
 mod commands;
@@ -21,6 +22,7 @@ mod translate;
 mod vpc;
 mod windows;
 
+pub use absent::ABSENT;
 pub use clean::{CleanError, clean};
 pub use commands::{CommandError, FullArgs, RunCommand};
 pub use link_local::LinkLocalError;

@@ -95,7 +95,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let config = args.model.config(random_seed())?;
+    let mut config = args.model.config(random_seed())?;
+    if !args.control_plane {
+        config.absent = full::ABSENT.into();
+    }
     let clock = Clock::new(args.clock_speed);
     let server = ApiServer::new(
         Model::new(config),

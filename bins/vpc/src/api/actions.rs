@@ -4,7 +4,7 @@ use underlay_vpc_model::Ec2Error;
 
 use super::{
     call::Call, catalogue, eni_request, enis, flow_logs, groups, images, instances, params::Params,
-    prefix_lists, route_tables, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
+    prefix_lists, route_tables, routes, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -42,7 +42,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("CreateFlowLogs", flow_logs::create),
     ("CreateManagedPrefixList", prefix_lists::create),
     ("CreateNetworkInterface", enis::create),
-    ("CreateRoute", route_tables::create_route),
+    ("CreateRoute", routes::create),
     ("CreateRouteTable", route_tables::create),
     ("CreateSecurityGroup", groups::create),
     ("CreateSubnet", subnets::create),
@@ -51,7 +51,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DeleteFlowLogs", flow_logs::delete),
     ("DeleteManagedPrefixList", prefix_lists::delete),
     ("DeleteNetworkInterface", enis::delete),
-    ("DeleteRoute", route_tables::delete_route),
+    ("DeleteRoute", routes::delete),
     ("DeleteRouteTable", route_tables::delete),
     ("DeleteSecurityGroup", groups::delete),
     ("DeleteSubnet", subnets::delete),
@@ -92,7 +92,11 @@ const ACTIONS: &[(&str, Read)] = &[
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySubnetAttribute", subnets::modify_attribute),
     ("ModifyVpcAttribute", vpcs::modify_attribute),
-    ("ReplaceRoute", route_tables::replace_route),
+    ("ReplaceRoute", routes::replace),
+    (
+        "ReplaceRouteTableAssociation",
+        route_tables::replace_association,
+    ),
     ("RestoreManagedPrefixListVersion", prefix_lists::restore),
     ("RevokeSecurityGroupEgress", groups::revoke_egress),
     ("RevokeSecurityGroupIngress", groups::revoke_ingress),

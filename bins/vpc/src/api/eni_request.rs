@@ -46,10 +46,7 @@ pub(super) fn take_launch_interface(
     let network_card: Option<u32> = params.parsed("NetworkCardIndex")?;
     let delete_on_termination = params.flag("DeleteOnTermination")?;
     refuse_types(params)?;
-    if params.flag("AssociatePublicIpAddress")? == Some(true) {
-        let text = "Public addresses are not supported by this VPC.";
-        return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
-    }
+    let public_address = params.flag("AssociatePublicIpAddress")?;
     let existing: Option<EniId> = params.optional_id("NetworkInterfaceId")?;
     let source = match existing {
         Some(id) => LaunchInterfaceSource::Existing(id),
@@ -68,6 +65,7 @@ pub(super) fn take_launch_interface(
         network_card,
         source,
         delete_on_termination,
+        public_address,
     })
 }
 

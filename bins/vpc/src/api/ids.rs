@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use underlay_types::{
-    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, PrefixListId, ResourceIdError,
-    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
+    AllocationId, AttachmentId, EgressOnlyInternetGatewayId, ElasticAssociationId, EniId,
+    FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
+    NetworkAclId, PrefixListId, ResourceIdError, RouteTableAssociationId, RouteTableId,
+    SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId,
+    VpcId, VpcPeeringConnectionId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -24,11 +26,18 @@ macro_rules! wire_ids {
 }
 
 wire_ids! {
+    AllocationId => InvalidAllocationIdNotFound,
     AttachmentId => InvalidAttachmentIdNotFound,
+    EgressOnlyInternetGatewayId => InvalidGatewayIdNotFound,
+    ElasticAssociationId => InvalidAssociationIdNotFound,
     EniId => InvalidNetworkInterfaceIdMalformed,
     FlowLogId => InvalidFlowLogIdNotFound,
     ImageId => InvalidAmiIdMalformed,
     InstanceId => InvalidInstanceIdMalformed,
+    InternetGatewayId => InvalidInternetGatewayIdMalformed,
+    NatGatewayId => NatGatewayMalformed,
+    NetworkAclAssociationId => InvalidAssociationIdNotFound,
+    NetworkAclId => InvalidNetworkAclIdMalformed,
     PrefixListId => InvalidPrefixListIdNotFound,
     RouteTableAssociationId => InvalidAssociationIdNotFound,
     RouteTableId => InvalidRouteTableIdMalformed,
@@ -38,6 +47,7 @@ wire_ids! {
     SubnetId => InvalidSubnetIdMalformed,
     VpcCidrAssociationId => InvalidVpcCidrBlockAssociationIdNotFound,
     VpcId => InvalidVpcIdMalformed,
+    VpcPeeringConnectionId => InvalidVpcPeeringConnectionIdMalformed,
 }
 
 /// Reads one id.

@@ -162,6 +162,7 @@ fn take_interfaces(params: &mut Params, tags: &Tags) -> Result<Vec<LaunchInterfa
             network_card: 0,
             source: LaunchInterfaceSource::New(request),
             delete_on_termination: None,
+            public_address: None,
         }]);
     }
     if subnet.is_some() || !groups.is_empty() || primary.is_some() {

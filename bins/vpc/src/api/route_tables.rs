@@ -1,8 +1,10 @@
 //! Route table actions.
 
-use ipnet::Ipv4Net;
-use underlay_types::{EniId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId};
-use underlay_vpc_model::{Ec2Error, ErrorCode, Model, Route, RouteTable, RouteTarget};
+use ipnet::IpNet;
+use underlay_types::{RouteTableAssociationId, RouteTableId, SubnetId, VpcId};
+use underlay_vpc_model::{
+    Ec2Error, ErrorCode, Model, Route, RouteDestination, RouteTable, RouteTarget,
+};
 
 use super::{
     call::{Call, done},
@@ -15,6 +17,8 @@ use super::{
 
 static FILTERS: FilterTable<RouteTable> = FilterTable {
     fields: &[
+        // Tables are associated with subnets only.
+        ("association.gateway-id", |_, _| Vec::new()),
         ("association.main", |_, table| {
             table
                 .associations
@@ -48,23 +52,68 @@ static FILTERS: FilterTable<RouteTable> = FilterTable {
         }),
         ("route-table-id", |_, table| vec![table.id.to_string()]),
         ("route.destination-cidr-block", |_, table| {
-            table
+            let blocks = table
                 .routes
                 .iter()
-                .map(|route| route.destination.to_string())
-                .collect()
+                .filter_map(|route| route.destination.cidr());
+            let v4 = blocks.filter(|block| matches!(block, IpNet::V4(_)));
+            v4.map(|block| block.to_string()).collect()
         }),
-        ("route.gateway-id", |_, _| vec!["local".to_owned()]),
-        ("route.origin", |_, table| {
-            table
+        ("route.destination-ipv6-cidr-block", |_, table| {
+            let blocks = table
                 .routes
                 .iter()
-                .map(|route| origin(route).to_owned())
-                .collect()
+                .filter_map(|route| route.destination.cidr());
+            let v6 = blocks.filter(|block| matches!(block, IpNet::V6(_)));
+            v6.map(|block| block.to_string()).collect()
+        }),
+        ("route.destination-prefix-list-id", |_, table| {
+            let lists = table
+                .routes
+                .iter()
+                .filter(|each| each.destination.cidr().is_none());
+            lists.map(|route| route.destination.to_string()).collect()
+        }),
+        ("route.egress-only-internet-gateway-id", |_, table| {
+            targets(table, |target| match target {
+                RouteTarget::EgressOnlyInternetGateway(id) => Some(id.to_string()),
+                _ => None,
+            })
+        }),
+        ("route.gateway-id", |_, table| {
+            targets(table, |target| match target {
+                RouteTarget::InternetGateway(id) => Some(id.to_string()),
+                RouteTarget::Local => Some("local".to_owned()),
+                _ => None,
+            })
+        }),
+        ("route.instance-id", |model, table| {
+            targets(table, |target| match target {
+                RouteTarget::Eni(id) => model.eni(id)?.instance().map(ToString::to_string),
+                _ => None,
+            })
+        }),
+        ("route.nat-gateway-id", |_, table| {
+            targets(table, |target| match target {
+                RouteTarget::NatGateway(id) => Some(id.to_string()),
+                _ => None,
+            })
+        }),
+        ("route.origin", |model, table| {
+            let origins = table.routes.iter().map(|route| origin(model, table, route));
+            origins.map(str::to_owned).collect()
         }),
         ("route.state", |model, table| {
             let states = table.routes.iter().map(|route| model.route_state(route));
             states.map(|state| state.as_str().to_owned()).collect()
+        }),
+        // No route leads there.
+        ("route.transit-gateway-id", |_, _| Vec::new()),
+        ("route.vpc-peering-connection-id", |_, table| {
+            targets(table, |target| match target {
+                RouteTarget::Peering(id) => Some(id.to_string()),
+                _ => None,
+            })
         }),
         ("vpc-id", |_, table| vec![table.vpc.to_string()]),
     ],
@@ -83,11 +132,42 @@ pub(super) static DESCRIBE: Describe<RouteTable, RouteTableId> = Describe {
     write,
 };
 
-const fn origin(route: &Route) -> &'static str {
-    match route.target {
-        RouteTarget::Local => "CreateRouteTable",
-        RouteTarget::Eni(_) => "CreateRoute",
+fn targets(table: &RouteTable, id: impl Fn(&RouteTarget) -> Option<String>) -> Vec<String> {
+    let targets = table.routes.iter().map(|route| &route.target);
+    targets.filter_map(id).collect()
+}
+
+fn origin(model: &Model, table: &RouteTable, route: &Route) -> &'static str {
+    if model.is_vpc_block(table, &route.destination) {
+        "CreateRouteTable"
+    } else {
+        "CreateRoute"
     }
+}
+
+fn write_route(xml: &mut Xml, model: &Model, table: &RouteTable, route: &Route) {
+    let name = match &route.destination {
+        RouteDestination::Cidr(IpNet::V4(_)) => "destinationCidrBlock",
+        RouteDestination::Cidr(IpNet::V6(_)) => "destinationIpv6CidrBlock",
+        RouteDestination::PrefixList(_) => "destinationPrefixListId",
+    };
+    xml.leaf(name, &route.destination);
+    match &route.target {
+        RouteTarget::EgressOnlyInternetGateway(id) => xml.leaf("egressOnlyInternetGatewayId", id),
+        RouteTarget::Eni(id) => {
+            xml.leaf("networkInterfaceId", id);
+            if let Some(instance) = model.eni(id).and_then(|eni| eni.instance()) {
+                xml.leaf("instanceId", instance);
+                xml.leaf("instanceOwnerId", &model.config().account);
+            }
+        }
+        RouteTarget::InternetGateway(id) => xml.leaf("gatewayId", id),
+        RouteTarget::Local => xml.leaf("gatewayId", "local"),
+        RouteTarget::NatGateway(id) => xml.leaf("natGatewayId", id),
+        RouteTarget::Peering(id) => xml.leaf("vpcPeeringConnectionId", id),
+    }
+    xml.leaf("state", model.route_state(route).as_str());
+    xml.leaf("origin", origin(model, table, route));
 }
 
 fn write(xml: &mut Xml, model: &Model, table: &RouteTable) {
@@ -95,19 +175,7 @@ fn write(xml: &mut Xml, model: &Model, table: &RouteTable) {
     xml.leaf("vpcId", &table.vpc);
     xml.leaf("ownerId", &model.config().account);
     xml.items("routeSet", &table.routes, |xml, route| {
-        xml.leaf("destinationCidrBlock", route.destination);
-        match &route.target {
-            RouteTarget::Local => xml.leaf("gatewayId", "local"),
-            RouteTarget::Eni(id) => {
-                xml.leaf("networkInterfaceId", id);
-                if let Some(instance) = model.eni(id).and_then(|eni| eni.instance()) {
-                    xml.leaf("instanceId", instance);
-                    xml.leaf("instanceOwnerId", &model.config().account);
-                }
-            }
-        }
-        xml.leaf("state", model.route_state(route).as_str());
-        xml.leaf("origin", origin(route));
+        write_route(xml, model, table, route);
     });
     xml.items("associationSet", &table.associations, |xml, each| {
         xml.leaf("routeTableAssociationId", &each.id);
@@ -156,51 +224,15 @@ pub(super) fn delete(params: &mut Params) -> Result<Call, Ec2Error> {
     }))
 }
 
-/// CreateRoute, to an interface.
-pub(super) fn create_route(params: &mut Params) -> Result<Call, Ec2Error> {
-    let id: RouteTableId = params.id("RouteTableId")?;
-    let destination: Ipv4Net = params.required_parsed("DestinationCidrBlock")?;
-    let target: EniId = params.id("NetworkInterfaceId")?;
-    Ok(Call::new(move |model, _| {
-        model.create_route(&id, destination, &target)?;
-        Ok(done())
-    }))
-}
-
-/// ReplaceRoute, to an interface or `local`.
-pub(super) fn replace_route(params: &mut Params) -> Result<Call, Ec2Error> {
-    let id: RouteTableId = params.id("RouteTableId")?;
-    let destination: Ipv4Net = params.required_parsed("DestinationCidrBlock")?;
-    let target: Option<EniId> = params.optional_id("NetworkInterfaceId")?;
-    let local = params.flag("LocalTarget")?.unwrap_or(false);
-    if local == target.is_some() {
-        let text = "Exactly one of NetworkInterfaceId and LocalTarget must be specified.";
-        let code = if local {
-            ErrorCode::InvalidParameterCombination
-        } else {
-            ErrorCode::MissingParameter
-        };
-        return Err(Ec2Error::new(code, text));
-    }
-    Ok(Call::new(move |model, _| {
-        model.replace_route(&id, destination, target.as_ref())?;
-        Ok(done())
-    }))
-}
-
-/// DeleteRoute.
-pub(super) fn delete_route(params: &mut Params) -> Result<Call, Ec2Error> {
-    let id: RouteTableId = params.id("RouteTableId")?;
-    let destination: Ipv4Net = params.required_parsed("DestinationCidrBlock")?;
-    Ok(Call::new(move |model, _| {
-        model.delete_route(&id, destination)?;
-        Ok(done())
-    }))
-}
-
-/// AssociateRouteTable.
+/// AssociateRouteTable, with a subnet.
 pub(super) fn associate(params: &mut Params) -> Result<Call, Ec2Error> {
     let id: RouteTableId = params.id("RouteTableId")?;
+    for gateway in ["GatewayId", "PublicIpv4Pool"] {
+        if params.text(gateway).is_some() {
+            let text = format!("Route tables of a {gateway} are not supported by this VPC.");
+            return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
+        }
+    }
     let subnet: SubnetId = params.id("SubnetId")?;
     Ok(Call::new(move |model, _| {
         let association = model.associate_route_table(&id, &subnet)?;
@@ -217,5 +249,18 @@ pub(super) fn disassociate(params: &mut Params) -> Result<Call, Ec2Error> {
     Ok(Call::new(move |model, _| {
         model.disassociate_route_table(&association)?;
         Ok(done())
+    }))
+}
+
+/// ReplaceRouteTableAssociation.
+pub(super) fn replace_association(params: &mut Params) -> Result<Call, Ec2Error> {
+    let association: RouteTableAssociationId = params.id("AssociationId")?;
+    let id: RouteTableId = params.id("RouteTableId")?;
+    Ok(Call::new(move |model, _| {
+        let made = model.replace_route_table_association(&association, &id)?;
+        let mut xml = Xml::default();
+        xml.leaf("newAssociationId", made);
+        write_association_state(&mut xml, "associated");
+        Ok(xml)
     }))
 }

@@ -260,15 +260,27 @@ fn ways(model: &Model, subnet: &SubnetId) -> Vec<Way> {
         .map_or_else(Default::default, |table| table.routes.as_slice());
     routes
         .iter()
-        .filter_map(|route| {
-            let through = match &route.target {
-                RouteTarget::Local => return None,
-                RouteTarget::Eni(_) => Some(TrafficPath::SameVpc),
-            };
-            Some(Way {
-                destination: IpNet::V4(route.destination),
+        .filter(|route| route.target != RouteTarget::Local)
+        .flat_map(|route| {
+            let through = through(&route.target);
+            let blocks = model.blocks_of(&route.destination);
+            blocks.into_iter().map(move |destination| Way {
+                destination,
                 through,
             })
         })
         .collect()
+}
+
+/// What a route's packets pass.
+const fn through(target: &RouteTarget) -> Option<TrafficPath> {
+    match target {
+        RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::InternetGateway(_) => {
+            Some(TrafficPath::InternetGateway)
+        }
+        RouteTarget::Eni(_) | RouteTarget::Local | RouteTarget::NatGateway(_) => {
+            Some(TrafficPath::SameVpc)
+        }
+        RouteTarget::Peering(_) => Some(TrafficPath::RegionPeering),
+    }
 }

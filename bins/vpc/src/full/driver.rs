@@ -202,7 +202,15 @@ impl Driver {
             Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
-            Change::EniCreated(_) | Change::FlowLogsChanged | Change::VpcChanged(_) => Ok(()),
+            Change::EgressOnlyInternetGatewayChanged(_)
+            | Change::EniCreated(_)
+            | Change::FlowLogsChanged
+            | Change::InternetGatewayChanged(_)
+            | Change::NatGatewayChanged(_)
+            | Change::NetworkAclChanged(_)
+            | Change::PeeringChanged(_)
+            | Change::PublicAddressChanged(_)
+            | Change::VpcChanged(_) => Ok(()),
         }
     }
 

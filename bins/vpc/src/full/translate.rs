@@ -57,15 +57,20 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
 
 /// A table's routes; one whose target takes no packets is a blackhole.
 pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
-    let route = |route: &model::Route| Route {
-        destination: IpNet::V4(route.destination),
-        target: match (model.route_state(route), &route.target) {
-            (RouteState::Blackhole, _) => RouteTarget::Blackhole,
+    let route = |route: &model::Route| {
+        let target = match (model.route_state(route), &route.target) {
             (RouteState::Active, model::RouteTarget::Eni(eni)) => RouteTarget::Eni(eni.clone()),
             (RouteState::Active, model::RouteTarget::Local) => RouteTarget::Local,
-        },
+            // What the fabric cannot do is refused when the route is made: see `ABSENT`.
+            (RouteState::Active | RouteState::Blackhole, _) => RouteTarget::Blackhole,
+        };
+        let destination = route.destination.cidr()?;
+        Some(Route {
+            destination,
+            target,
+        })
     };
-    table.routes.iter().map(route).collect()
+    table.routes.iter().filter_map(route).collect()
 }
 
 /// A group's rules. Those that speak of IPv6 match nothing here and are left out.

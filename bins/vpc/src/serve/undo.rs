@@ -18,10 +18,16 @@ fn inverse_of(change: &Change) -> Option<Change> {
         Change::InstanceStarted(instance) => Some(Change::InstanceTerminated(instance.clone())),
         Change::EniDeleted(_) | Change::EniDetached { .. } | Change::InstanceTerminated(_) => None,
         // Whoever carries it out looks at the model.
-        Change::EniChanged(_)
+        Change::EgressOnlyInternetGatewayChanged(_)
+        | Change::EniChanged(_)
         | Change::FlowLogsChanged
         | Change::GroupChanged(_)
         | Change::PrefixListChanged(_)
+        | Change::InternetGatewayChanged(_)
+        | Change::NatGatewayChanged(_)
+        | Change::NetworkAclChanged(_)
+        | Change::PeeringChanged(_)
+        | Change::PublicAddressChanged(_)
         | Change::RouteTableChanged(_)
         | Change::SubnetChanged(_)
         | Change::VpcChanged(_) => Some(change.clone()),

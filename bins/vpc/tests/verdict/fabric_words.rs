@@ -44,11 +44,13 @@ pub(crate) fn tell(model: &Model, fabric: &mut Fabric) {
             .routes
             .iter()
             .map(|route| Route {
-                destination: IpNet::V4(route.destination),
+                destination: route.destination.cidr().unwrap(),
                 target: match (&route.target, model.route_state(route)) {
                     (_, RouteState::Blackhole) => RouteTarget::Blackhole,
                     (ModelTarget::Local, RouteState::Active) => RouteTarget::Local,
                     (ModelTarget::Eni(id), RouteState::Active) => RouteTarget::Eni(id.clone()),
+                    // These worlds have no gateways.
+                    (_, RouteState::Active) => unreachable!("{route:?}"),
                 },
             })
             .collect();

@@ -10,8 +10,9 @@ use std::{
 use underlay_fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
 use underlay_types::{EniId, RouteTableId, SecurityGroupId, SubnetId, Timestamp};
 use underlay_vpc_model::{
-    DropReason, Eni, EniRequest, Model, ModelConfig, Packet, PortRange, RuleDirection, RulePeer,
-    RuleSpec, RuleTraffic, Segment, Tags, Tracker, Transport, V4Request, Verdict,
+    DropReason, Eni, EniRequest, Model, ModelConfig, Packet, PortRange, RouteDestination,
+    RouteTarget, RuleDirection, RulePeer, RuleSpec, RuleTraffic, Segment, Tags, Tracker, Transport,
+    V4Request, Verdict,
 };
 
 use crate::{dice::Dice, fabric_words, hosts::Host, packets};
@@ -227,12 +228,12 @@ impl World {
     /// Sends some block to an interface, or no more.
     fn change_route(&mut self) {
         let blocks = ["192.168.0.0/16", "192.168.1.0/24", "10.0.2.0/24"];
-        let destination = self.dice.one_of(&blocks).parse().unwrap();
+        let destination: RouteDestination = self.dice.one_of(&blocks).parse().unwrap();
         let eni = self.any_eni();
-        let gone = self.model.delete_route(&self.table, destination);
+        let gone = self.model.delete_route(&self.table, &destination);
         if gone.is_err() {
             self.model
-                .create_route(&self.table, destination, &eni)
+                .create_route(&self.table, destination, RouteTarget::Eni(eni))
                 .unwrap();
         }
     }

@@ -82,8 +82,14 @@ macro_rules! resource_ids {
 }
 
 resource_ids! {
+    /// An elastic address, as the account holds it.
+    AllocationId "eipalloc-",
     /// The attachment of an ENI to an instance.
     AttachmentId "eni-attach-",
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGatewayId "eigw-",
+    /// The association of an elastic address with a private one.
+    ElasticAssociationId "eipassoc-",
     /// An elastic network interface.
     EniId "eni-",
     /// A flow log.
@@ -92,6 +98,14 @@ resource_ids! {
     ImageId "ami-",
     /// An instance.
     InstanceId "i-",
+    /// An internet gateway.
+    InternetGatewayId "igw-",
+    /// A NAT gateway.
+    NatGatewayId "nat-",
+    /// The association of a network ACL with a subnet.
+    NetworkAclAssociationId "aclassoc-",
+    /// A network ACL.
+    NetworkAclId "acl-",
     /// A managed prefix list.
     PrefixListId "pl-",
     /// A reservation: the instances of one launch.
@@ -114,6 +128,8 @@ resource_ids! {
     VpcCidrAssociationId "vpc-cidr-assoc-",
     /// A VPC.
     VpcId "vpc-",
+    /// A VPC peering connection.
+    VpcPeeringConnectionId "pcx-",
 }
 
 #[cfg(test)]

@@ -20,9 +20,11 @@ pub use error_chain::chain;
 pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{
-    AttachmentId, EniId, FlowLogId, ImageId, InstanceId, PrefixListId, ReservationId,
-    ResourceIdError, RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, VpcCidrAssociationId, VpcId,
+    AllocationId, AttachmentId, EgressOnlyInternetGatewayId, ElasticAssociationId, EniId,
+    FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
+    NetworkAclId, PrefixListId, ReservationId, ResourceIdError, RouteTableAssociationId,
+    RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId,
+    SubnetCidrReservationId, SubnetId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};

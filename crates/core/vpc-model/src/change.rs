@@ -1,7 +1,10 @@
 //! What a call did to the world, for whoever builds devices, compiles rules and writes flow logs.
 
+use std::net::Ipv4Addr;
+
 use underlay_types::{
-    EniId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+    EgressOnlyInternetGatewayId, EniId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclId,
+    PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
 };
 
 /// One effect of a call. A list of them is in the order in which they have to be carried out.
@@ -12,6 +15,8 @@ use underlay_types::{
 /// when it is no longer there, it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// An egress-only internet gateway was created or deleted.
+    EgressOnlyInternetGatewayChanged(EgressOnlyInternetGatewayId),
     /// An interface was created; it is attached to nothing yet.
     EniCreated(EniId),
     /// An interface's device has to be in its instance now.
@@ -44,6 +49,16 @@ pub enum Change {
     InstanceTerminated(InstanceId),
     /// A prefix list's entries changed, or it was created or deleted.
     PrefixListChanged(PrefixListId),
+    /// An internet gateway was created, attached, detached or deleted.
+    InternetGatewayChanged(InternetGatewayId),
+    /// A NAT gateway was created, or its state or addresses changed.
+    NatGatewayChanged(NatGatewayId),
+    /// A network ACL's entries or associations changed, or it was created or deleted.
+    NetworkAclChanged(NetworkAclId),
+    /// A peering connection was created, or its state changed.
+    PeeringChanged(VpcPeeringConnectionId),
+    /// A public address stands for a private one now, for another one, or for none any more.
+    PublicAddressChanged(Ipv4Addr),
     /// A route table's routes or associations changed, or it was created or deleted.
     RouteTableChanged(RouteTableId),
     /// A subnet was created, changed or deleted.

@@ -1,5 +1,8 @@
 //! What a VPC is told before it starts: account, Region, limits, timing.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use underlay_types::AccountId;
 
@@ -20,6 +23,10 @@ pub struct ModelConfig {
     pub timings: Timings,
     /// Which free address of a subnet is taken when the caller names none.
     pub address_order: AddressOrder,
+    /// Where public addresses come from.
+    pub public_pool: Ipv4Net,
+    /// What whoever moves the packets cannot do: refused with `UnsupportedOperation` when asked for.
+    pub absent: BTreeSet<Feature>,
     /// Quotas.
     pub limits: Limits,
     /// Seed of ids and random choices; the same seed and calls give the same state.
@@ -57,6 +64,23 @@ pub enum AddressOrder {
     Sequential,
 }
 
+/// What a valid route or entry may ask of whoever moves the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Feature {
+    /// Routes to egress-only internet gateways.
+    EgressOnlyInternetGateways,
+    /// Routes to internet gateways.
+    InternetGateways,
+    /// Routes to NAT gateways.
+    NatGateways,
+    /// Network ACLs other than the default, and entries of one's own.
+    NetworkAcls,
+    /// Routes to peering connections.
+    Peering,
+    /// Routes whose destination is a prefix list.
+    PrefixListRoutes,
+}
+
 /// Quotas (Amazon VPC User Guide, "Amazon VPC quotas").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -80,6 +104,22 @@ pub struct Limits {
     pub route_tables_per_vpc: usize,
     /// Routes per route table.
     pub routes_per_table: usize,
+    /// Elastic addresses per Region.
+    pub elastic_addresses: usize,
+    /// Internet gateways per Region; egress-only ones are counted apart, with the same quota.
+    pub internet_gateways: usize,
+    /// Elastic addresses per public NAT gateway.
+    pub elastic_addresses_per_nat_gateway: usize,
+    /// Private addresses per NAT gateway.
+    pub addresses_per_nat_gateway: usize,
+    /// NAT gateways per availability zone that are not deleted.
+    pub nat_gateways_per_zone: usize,
+    /// Network ACLs per VPC.
+    pub network_acls_per_vpc: usize,
+    /// Entries per network ACL and direction, IPv4 and IPv6 counted apart, without the `*` ones.
+    pub entries_per_network_acl: usize,
+    /// Active or requested peering connections per VPC.
+    pub peerings_per_vpc: usize,
     /// Running instances per Region.
     pub instances: usize,
     /// Prefix lists of the account per Region.
@@ -115,6 +155,14 @@ impl Default for Limits {
             rules_per_group: 60,
             route_tables_per_vpc: 200,
             routes_per_table: 50,
+            elastic_addresses: 5,
+            internet_gateways: 5,
+            elastic_addresses_per_nat_gateway: 2,
+            addresses_per_nat_gateway: 8,
+            nat_gateways_per_zone: 5,
+            network_acls_per_vpc: 200,
+            entries_per_network_acl: 20,
+            peerings_per_vpc: 50,
             instances: 5_000,
             prefix_lists: 100,
             entries_per_prefix_list: 1_000,
@@ -139,6 +187,9 @@ impl Default for ModelConfig {
             preset: Preset::Instant,
             timings: Timings::of(Preset::Instant),
             address_order: AddressOrder::Sequential,
+            // RFC 2544: public to whoever looks at it, and never anybody's on the real internet.
+            public_pool: Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
+            absent: BTreeSet::new(),
             limits: Limits::default(),
             seed: 1,
             default_role: "underlay-node".to_owned(),

@@ -35,7 +35,7 @@ mod verdict;
 pub use admission::{Admission, CallCount, CallFacts, Fate, Treatment};
 pub use change::Change;
 pub use clock::{Speed, SpeedError, VirtualClock};
-pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
+pub use config::{AddressOrder, AvailabilityZone, Feature, Limits, ModelConfig, Preset};
 pub use delay::{Delay, DelayError};
 pub use dns::Resolution;
 pub use error::{Ec2Error, ErrorCode};
@@ -49,18 +49,24 @@ pub use imds::{
 };
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
-    Assigned, EniRequest, FlowLogRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
-    Model, PrefixListChange, PrefixListRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry,
-    V4Request, VpcAttribute, check_tags,
+    Assigned, AssociationTarget, EniRequest, FlowLogRequest, LaunchInterface,
+    LaunchInterfaceSource, LaunchRequest, Model, NatGatewayRequest, PrefixListChange,
+    PrefixListRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry, V4Request, VpcAttribute,
+    check_tags,
 };
 pub use objects::{
-    AddressFamily, Attachment, AttachmentHolder, AttachmentStatus, BootMode, CidrState,
-    ConnectionTracking, DeliveryError, Eni, EniAddresses, EniStatus, FlowLog, FlowLogDestination,
-    FlowLogResource, Image, Instance, InstanceState, InterfaceType, LaunchNames, MetadataOptions,
-    ObjectOptions, PortRange, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState, Route,
-    RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule, RuleDirection, RulePeer,
-    RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc,
-    VpcCidrAssociation, VpcIpv6CidrAssociation,
+    AclAction, AclDirection, AclTraffic, AddressFamily, Attachment, AttachmentHolder,
+    AttachmentStatus, BootMode, CidrState, ConnectionTracking, Connectivity, DeliveryError,
+    EgressOnlyInternetGateway, ElasticAddress, ElasticAssociation, Eni, EniAddresses, EniStatus,
+    FlowLog, FlowLogDestination, FlowLogResource, Image, Instance, InstanceState, InterfaceType,
+    InternetGateway, LaunchNames, MetadataOptions, NatGateway, NatGatewayAddress,
+    NatGatewayFailure, NatGatewayState, NetworkAcl, NetworkAclAssociation, NetworkAclEntry,
+    ObjectOptions, PeeringSide, PeeringState, PortRange, PrefixList, PrefixListEntry,
+    PrefixListOwner, PrefixListState, PublicAddress, Route, RouteDestination,
+    RouteDestinationError, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
+    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
+    TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
+    VpcPeeringConnection,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

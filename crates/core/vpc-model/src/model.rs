@@ -3,16 +3,24 @@
 mod address_plan;
 mod addresses;
 mod attach;
+mod elastic_addresses;
 mod eni_table;
 mod enis;
 mod flow_logs;
 mod groups;
 mod idempotency;
+mod internet_gateways;
 mod launch;
 mod lifecycle;
 mod lookup;
+mod nat_gateways;
+mod network_acl_entries;
+mod network_acls;
+mod peerings;
 mod prefix_lists;
+mod public_addresses;
 mod route_tables;
+mod routes;
 mod service_enis;
 mod subnet_cidrs;
 mod subnets;
@@ -27,31 +35,37 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{
-    EniId, FlowLogId, ImageId, InstanceId, Mac, PrefixListId, RouteTableId, SecurityGroupId,
-    SubnetId, Timestamp, VpcId,
+    AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
+    InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
+    SecurityGroupId, SubnetId, Timestamp, VpcId, VpcPeeringConnectionId,
 };
 
 pub use self::{
     address_plan::{Assigned, V4Request},
+    elastic_addresses::AssociationTarget,
     enis::EniRequest,
     flow_logs::FlowLogRequest,
     groups::RuleSpec,
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    nat_gateways::NatGatewayRequest,
     prefix_lists::{PrefixListChange, PrefixListRequest},
     subnets::{SubnetAttribute, SubnetRequest},
     tagging::{TagEntry, check_tags},
     vpcs::VpcAttribute,
 };
-use self::{eni_table::EniTable, idempotency::Remembered, lifecycle::Timer};
+use self::{
+    eni_table::EniTable, idempotency::Remembered, lifecycle::Timer, public_addresses::PublicUse,
+};
 use crate::{
-    Change, Eni, FlowLog, FlowLogResource, Image, Instance, ModelConfig, PrefixList, Route,
-    RouteState, RouteTable, RouteTarget, SecurityGroup, Subnet, Vpc, address_pool::AddressPool,
-    aws_prefix_lists, image_list, rng::Rng,
+    Change, EgressOnlyInternetGateway, ElasticAddress, Eni, FlowLog, FlowLogResource, Image,
+    Instance, InternetGateway, ModelConfig, NatGateway, NetworkAcl, PrefixList, RouteTable,
+    SecurityGroup, Subnet, Vpc, VpcPeeringConnection, address_pool::AddressPool, aws_prefix_lists,
+    image_list, rng::Rng,
 };
 
 /// Everything an account has in one Region.
@@ -69,6 +83,17 @@ pub struct Model {
     pools: BTreeMap<SubnetId, AddressPool>,
     groups: BTreeMap<SecurityGroupId, SecurityGroup>,
     route_tables: BTreeMap<RouteTableId, RouteTable>,
+    network_acls: BTreeMap<NetworkAclId, NetworkAcl>,
+    internet_gateways: BTreeMap<InternetGatewayId, InternetGateway>,
+    egress_only_gateways: BTreeMap<EgressOnlyInternetGatewayId, EgressOnlyInternetGateway>,
+    nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
+    peerings: BTreeMap<VpcPeeringConnectionId, VpcPeeringConnection>,
+    elastic_addresses: BTreeMap<AllocationId, ElasticAddress>,
+    /// Whose each public address is that is in use.
+    public_addresses: BTreeMap<Ipv4Addr, PublicUse>,
+    /// The public address of each interface's private ones that have one.
+    #[serde(with = "crate::pairs")]
+    public_of: BTreeMap<(EniId, Ipv4Addr), Ipv4Addr>,
     enis: EniTable,
     instances: BTreeMap<InstanceId, Instance>,
     /// Interfaces that have an attachment to the instance, in whatever status.
@@ -103,6 +128,14 @@ impl Model {
             pools: BTreeMap::new(),
             groups: BTreeMap::new(),
             route_tables: BTreeMap::new(),
+            network_acls: BTreeMap::new(),
+            internet_gateways: BTreeMap::new(),
+            egress_only_gateways: BTreeMap::new(),
+            nat_gateways: BTreeMap::new(),
+            peerings: BTreeMap::new(),
+            elastic_addresses: BTreeMap::new(),
+            public_addresses: BTreeMap::new(),
+            public_of: BTreeMap::new(),
             enis: EniTable::default(),
             instances: BTreeMap::new(),
             attached: BTreeMap::new(),
@@ -203,20 +236,6 @@ impl Model {
             let vpc = self.vpcs.get(&self.subnets.get(subnet)?.vpc)?;
             self.route_tables.get(&vpc.main_route_table)
         })
-    }
-
-    /// Whether a route's target can take packets now.
-    #[must_use]
-    pub fn route_state(&self, route: &Route) -> RouteState {
-        let lives = match &route.target {
-            RouteTarget::Local => true,
-            RouteTarget::Eni(id) => self.enis.get(id).is_some_and(Eni::is_attached),
-        };
-        if lives {
-            RouteState::Active
-        } else {
-            RouteState::Blackhole
-        }
     }
 
     /// The interfaces, by id.

@@ -22,6 +22,12 @@ pub struct Timings {
     pub launch: Delay,
     /// From `shutting-down` to `terminated`.
     pub terminate: Delay,
+    /// From `pending` to `available`, of a NAT gateway.
+    pub nat_create: Delay,
+    /// From `deleting` to `deleted`, of a NAT gateway.
+    pub nat_delete: Delay,
+    /// From `provisioning` to `active`, of a peering connection.
+    pub peering: Delay,
     /// From a change of a prefix list to its new version.
     pub prefix_list: Delay,
     /// Until metadata shows a change of an interface.
@@ -52,6 +58,9 @@ impl Timings {
                 create_eni: Delay::NONE,
                 launch: Delay::NONE,
                 terminate: Delay::NONE,
+                nat_create: Delay::NONE,
+                nat_delete: Delay::NONE,
+                peering: Delay::NONE,
                 prefix_list: Delay::NONE,
                 metadata: Delay::NONE,
                 describe: Delay::NONE,
@@ -68,6 +77,9 @@ impl Timings {
                 create_eni: Delay::millis(100, 1_000),
                 launch: Delay::millis(2_000, 6_000),
                 terminate: Delay::millis(3_000, 8_000),
+                nat_create: Delay::millis(60_000, 120_000),
+                nat_delete: Delay::millis(30_000, 60_000),
+                peering: Delay::millis(500, 2_000),
                 prefix_list: Delay::millis(500, 3_000),
                 metadata: Delay::millis(300, 1_500),
                 describe: Delay::millis(100, 1_000),
@@ -84,6 +96,9 @@ impl Timings {
                 create_eni: Delay::millis(500, 5_000),
                 launch: Delay::millis(2_000, 15_000),
                 terminate: Delay::millis(3_000, 20_000),
+                nat_create: Delay::millis(60_000, 300_000),
+                nat_delete: Delay::millis(30_000, 120_000),
+                peering: Delay::millis(500, 10_000),
                 prefix_list: Delay::millis(500, 10_000),
                 metadata: Delay::millis(1_000, 10_000),
                 describe: Delay::millis(500, 5_000),

@@ -10,7 +10,6 @@ mod tracker;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use underlay_types::{EniId, Timestamp};
 
 use self::tracker::Passage;
@@ -236,8 +235,13 @@ impl Model {
         let route = table
             .routes
             .iter()
-            .filter(|route| IpNet::V4(route.destination).contains(&destination))
-            .max_by_key(|route| route.destination.prefix_len())
+            .filter(|route| route.destination.contains(destination))
+            .max_by_key(|route| {
+                route
+                    .destination
+                    .cidr()
+                    .map_or(0, |block| block.prefix_len())
+            })
             .ok_or(DropReason::NoRoute)?;
         match &route.target {
             RouteTarget::Local => self
@@ -245,6 +249,7 @@ impl Model {
                 .filter(|eni| eni.is_attached())
                 .ok_or(DropReason::UnknownAddress),
             RouteTarget::Eni(id) => self.live_target(route, id),
+            _ => Err(DropReason::NoRoute),
         }
     }
 

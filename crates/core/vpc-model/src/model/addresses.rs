@@ -71,6 +71,7 @@ impl Model {
             self.change_addresses(&loser, now, |addresses| {
                 addresses.secondary.retain(|each| *each != address);
             });
+            self.move_public_address(&loser, id, address);
         }
         self.change_addresses(id, now, |addresses| {
             addresses.secondary.extend(&assigned.addresses);
@@ -136,6 +137,9 @@ impl Model {
         let subnet = eni.subnet.clone();
         if let Some(pool) = self.pools.get_mut(&subnet) {
             gone.iter().for_each(|block| pool.release(*block));
+        }
+        for address in addresses {
+            self.drop_public_address(id, *address);
         }
         self.change_addresses(id, now, |held| {
             held.secondary.retain(|each| !addresses.contains(each));

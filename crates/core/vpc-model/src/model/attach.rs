@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode,
-    InstanceState, InstanceType, Model,
+    InstanceState, InstanceType, Model, RouteTarget,
 };
 
 /// The highest device index a caller may name.
@@ -160,7 +160,7 @@ impl Model {
                 device_index,
             });
         }
-        self.note_routes_to(id);
+        self.note_routes_to(&RouteTarget::Eni(id.clone()));
     }
 
     pub(crate) fn finish_detach(&mut self, id: &EniId, attachment: &AttachmentId, announce: bool) {
@@ -185,7 +185,7 @@ impl Model {
                 self.changes.push(Change::EniDetached { eni, instance });
             }
         }
-        self.note_routes_to(id);
+        self.note_routes_to(&RouteTarget::Eni(id.clone()));
     }
 }
 

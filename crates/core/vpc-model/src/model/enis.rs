@@ -10,8 +10,8 @@ use super::{
     tracking::check_tracking,
 };
 use crate::{
-    Change, ConnectionTracking, Ec2Error, Eni, EniAddresses, ErrorCode, InterfaceType, Model, Tags,
-    rng::Rng,
+    Change, ConnectionTracking, Ec2Error, Eni, EniAddresses, ErrorCode, InterfaceType, Model,
+    RouteTarget, Tags, rng::Rng,
 };
 
 /// An interface to create.
@@ -180,9 +180,10 @@ impl Model {
                 .for_each(|address| pool.release(address.into()));
             prefixes.into_iter().for_each(|prefix| pool.release(prefix));
         }
+        self.drop_public_addresses_of(id);
         self.drop_flow_logs_of(id.as_str());
         self.changes.push(Change::EniDeleted(id.clone()));
-        self.note_routes_to(id);
+        self.note_routes_to(&RouteTarget::Eni(id.clone()));
     }
 
     /// ModifyNetworkInterfaceAttribute `groupSet`.

@@ -58,6 +58,9 @@ pub struct LaunchInterface {
     pub source: LaunchInterfaceSource,
     /// Whether it goes with the instance; by default a new one does and an existing one does not.
     pub delete_on_termination: Option<bool>,
+    /// Whether it gets a public address; by default as its subnet says. Only a new interface that
+    /// is its instance's only one can get any.
+    pub public_address: Option<bool>,
 }
 
 /// Where an interface of instances to launch comes from.
@@ -83,7 +86,8 @@ impl Model {
     /// `InvalidAMIID.NotFound`; `InvalidInstanceType`; `InvalidParameterValue` and
     /// `InvalidParameterCombination` for counts and interfaces that do not fit;
     /// `InstanceLimitExceeded`; `AttachmentLimitExceeded`; `PrivateIpAddressLimitExceeded`;
-    /// `InvalidNetworkInterface.InUse`; those of [`Self::create_eni`].
+    /// `InvalidNetworkInterface.InUse`; `InsufficientAddressCapacity`; those of
+    /// [`Self::create_eni`].
     pub fn launch(
         &mut self,
         request: &LaunchRequest,
@@ -93,6 +97,7 @@ impl Model {
         let kind = check_type(request, &image)?;
         let most = self.check_counts(request)?;
         self.check_interfaces(request, kind)?;
+        self.check_launch_addresses(request, most)?;
         let plan = self.plan_launch(request, most)?;
         // Every draw of every subnet's plan began at the model's generator: go on from the last.
         let reservation = ReservationId::from_serial(self.rng.next());
@@ -240,6 +245,7 @@ impl Model {
         now: Timestamp,
     ) {
         let id = InstanceId::from_serial(self.rng.next());
+        let public = self.wants_public_address(request);
         let mut new = new.into_iter();
         let mut places = Vec::new();
         for each in &request.interfaces {
@@ -253,6 +259,9 @@ impl Model {
             };
             let Some(eni) = eni else { continue };
             let made = matches!(each.source, LaunchInterfaceSource::New(_));
+            if public {
+                self.lend_public_address(&eni);
+            }
             let attachment = Attachment {
                 id: AttachmentId::from_serial(self.rng.next()),
                 holder: AttachmentHolder::Instance(id.clone()),

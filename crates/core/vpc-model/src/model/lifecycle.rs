@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{
-    AttachmentId, EniId, InstanceId, PrefixListId, SubnetCidrAssociationId, SubnetId, Timestamp,
-    VpcCidrAssociationId, VpcId,
+    AttachmentId, EniId, InstanceId, NatGatewayId, PrefixListId, SubnetCidrAssociationId, SubnetId,
+    Timestamp, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 
 use crate::{CidrState, Delay, InstanceState, Model};
@@ -30,12 +30,24 @@ pub(crate) enum Timer {
     Forget(InstanceId),
     /// A client token is no longer remembered.
     ForgetToken(String),
+    /// A NAT gateway that failed or was deleted is no longer shown.
+    ForgetNatGateway(NatGatewayId),
+    /// A peering connection that is over is no longer shown.
+    ForgetPeering(VpcPeeringConnectionId),
     /// Metadata shows an interface's addresses as they are now.
     Metadata(EniId),
     /// What was asked of a prefix list is done.
     PrefixList(PrefixListId),
     /// A subnet's block is no longer in the state that it was in.
     SubnetCidr(SubnetId, SubnetCidrAssociationId, CidrState),
+    /// A NAT gateway is deleted.
+    NatGatewayGone(NatGatewayId),
+    /// A NAT gateway is made, or cannot be.
+    NatGatewayMade(NatGatewayId),
+    /// A peering connection is in force.
+    PeeringActive(VpcPeeringConnectionId),
+    /// Nobody accepted a peering connection.
+    PeeringExpires(VpcPeeringConnectionId),
     /// An instance runs.
     Running(InstanceId),
     /// An instance is gone.
@@ -100,6 +112,12 @@ impl Model {
             Timer::ForgetToken(token) => {
                 self.tokens.remove(&token);
             }
+            Timer::ForgetNatGateway(id) => self.forget_nat_gateway(&id),
+            Timer::ForgetPeering(id) => self.forget_peering(&id),
+            Timer::NatGatewayGone(id) => self.end_nat_gateway(&id, now),
+            Timer::NatGatewayMade(id) => self.finish_nat_gateway(&id, now),
+            Timer::PeeringActive(id) => self.finish_peering(&id),
+            Timer::PeeringExpires(id) => self.expire_peering(&id, now),
             Timer::Metadata(eni) => {
                 if let Some(mut eni) = self.enis.get_mut(&eni) {
                     eni.metadata_addresses = eni.addresses.clone();

@@ -1,13 +1,15 @@
 //! Finding things by id, or saying as EC2 does that they are not there.
 
 use underlay_types::{
-    EniId, FlowLogId, ImageId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId,
-    VpcId,
+    AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
+    InternetGatewayId, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId,
+    SubnetId, VpcId, VpcPeeringConnectionId,
 };
 
 use crate::{
-    AvailabilityZone, Ec2Error, Eni, ErrorCode, FlowLog, Image, Instance, Model, PrefixList,
-    RouteTable, SecurityGroup, Subnet, Vpc,
+    AvailabilityZone, Ec2Error, EgressOnlyInternetGateway, ElasticAddress, Eni, ErrorCode, FlowLog,
+    Image, Instance, InternetGateway, Model, NatGateway, NetworkAcl, PrefixList, RouteTable,
+    SecurityGroup, Subnet, Vpc, VpcPeeringConnection,
 };
 
 macro_rules! lookups {
@@ -27,6 +29,12 @@ macro_rules! lookups {
 }
 
 lookups! {
+    /// The egress-only internet gateway, or EC2's answer that there is none.
+    require_egress_only_gateway(EgressOnlyInternetGatewayId) -> EgressOnlyInternetGateway: egress_only_gateways,
+        InvalidGatewayIdNotFound "The eigw ID '{}' does not exist";
+    /// The elastic address, or EC2's answer that there is none.
+    require_elastic_address(AllocationId) -> ElasticAddress: elastic_addresses,
+        InvalidAllocationIdNotFound "The allocation ID '{}' does not exist";
     /// The interface, or EC2's answer that there is none.
     require_eni(EniId) -> Eni: enis,
         InvalidNetworkInterfaceIdNotFound "The networkInterface ID '{}' does not exist";
@@ -45,6 +53,18 @@ lookups! {
     /// The prefix list, or EC2's answer that there is none.
     require_prefix_list(PrefixListId) -> PrefixList: prefix_lists,
         InvalidPrefixListIdNotFound "The prefix list ID '{}' does not exist";
+    /// The internet gateway, or EC2's answer that there is none.
+    require_internet_gateway(InternetGatewayId) -> InternetGateway: internet_gateways,
+        InvalidInternetGatewayIdNotFound "The internetGateway ID '{}' does not exist";
+    /// The NAT gateway, or EC2's answer that there is none.
+    require_nat_gateway(NatGatewayId) -> NatGateway: nat_gateways,
+        NatGatewayNotFound "The Nat Gateway {} was not found";
+    /// The network ACL, or EC2's answer that there is none.
+    require_network_acl(NetworkAclId) -> NetworkAcl: network_acls,
+        InvalidNetworkAclIdNotFound "The networkAcl ID '{}' does not exist";
+    /// The peering connection, or EC2's answer that there is none.
+    require_peering(VpcPeeringConnectionId) -> VpcPeeringConnection: peerings,
+        InvalidVpcPeeringConnectionIdNotFound "The vpcPeeringConnection ID '{}' does not exist";
     /// The route table, or EC2's answer that there is none.
     require_route_table(RouteTableId) -> RouteTable: route_tables,
         InvalidRouteTableIdNotFound "The routeTable ID '{}' does not exist";

@@ -206,8 +206,9 @@ impl Model {
     /// The resources that name a list, by id.
     #[must_use]
     pub fn prefix_list_references(&self, id: &PrefixListId) -> Vec<String> {
-        let groups = self.groups_naming(id);
-        groups.map(|group| group.id.to_string()).collect()
+        let tables = self.route_tables_naming(id).map(|each| each.id.to_string());
+        let groups = self.groups_naming(id).map(|group| group.id.to_string());
+        tables.chain(groups).collect()
     }
 
     /// The groups with a rule that names a list.

@@ -6,7 +6,7 @@ use underlay_types::{AttachmentId, EniId, Timestamp};
 use super::enis::{EniRequest, in_use};
 use crate::{
     Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, ErrorCode, InterfaceType,
-    Model,
+    Model, RouteTarget,
 };
 
 impl Model {
@@ -67,7 +67,7 @@ impl Model {
             });
         }
         self.changes.push(Change::EniChanged(id.clone()));
-        self.note_routes_to(id);
+        self.note_routes_to(&RouteTarget::Eni(id.clone()));
         Ok(attachment)
     }
 
@@ -85,7 +85,7 @@ impl Model {
             eni.attachment = None;
         }
         self.changes.push(Change::EniChanged(id.clone()));
-        self.note_routes_to(id);
+        self.note_routes_to(&RouteTarget::Eni(id.clone()));
         Ok(())
     }
 }

@@ -87,7 +87,7 @@ impl Model {
         let cidr = request.cidr.trunc();
         let subnet = Subnet {
             id: id.clone(),
-            vpc: request.vpc,
+            vpc: request.vpc.clone(),
             cidr,
             v6: None,
             zone,
@@ -99,6 +99,7 @@ impl Model {
         };
         self.subnets.insert(id.clone(), subnet);
         self.pools.insert(id.clone(), AddressPool::new(cidr));
+        self.add_network_acl_of(&request.vpc, &id);
         self.changes.push(Change::SubnetChanged(id.clone()));
         if let Some(cidr) = request.v6 {
             self.add_subnet_v6(&id, cidr.trunc(), now);
@@ -141,6 +142,7 @@ impl Model {
                     .push(Change::RouteTableChanged(table.id.clone()));
             }
         }
+        self.drop_network_acl_of(id);
         self.subnets.remove(id);
         self.pools.remove(id);
         self.drop_flow_logs_of(id.as_str());

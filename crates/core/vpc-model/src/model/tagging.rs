@@ -47,8 +47,33 @@ macro_rules! kind {
 }
 
 /// By name. No prefix begins another.
-static KINDS: [Kind; 9] = [
+static KINDS: [Kind; 15] = [
+    kind!(
+        "eigw-",
+        "egress-only-internet-gateway",
+        InvalidGatewayIdNotFound,
+        egress_only_gateways
+    ),
+    kind!(
+        "eipalloc-",
+        "elastic-ip",
+        InvalidAllocationIdNotFound,
+        elastic_addresses
+    ),
     kind!("i-", "instance", InvalidInstanceIdNotFound, instances),
+    kind!(
+        "igw-",
+        "internet-gateway",
+        InvalidInternetGatewayIdNotFound,
+        internet_gateways
+    ),
+    kind!("nat-", "natgateway", NatGatewayNotFound, nat_gateways),
+    kind!(
+        "acl-",
+        "network-acl",
+        InvalidNetworkAclIdNotFound,
+        network_acls
+    ),
     kind!(
         "eni-",
         "network-interface",
@@ -92,6 +117,12 @@ static KINDS: [Kind; 9] = [
     kind!("subnet-", "subnet", InvalidSubnetIdNotFound, subnets),
     kind!("vpc-", "vpc", InvalidVpcIdNotFound, vpcs),
     kind!("fl-", "vpc-flow-log", InvalidFlowLogIdNotFound, flow_logs),
+    kind!(
+        "pcx-",
+        "vpc-peering-connection",
+        InvalidVpcPeeringConnectionIdNotFound,
+        peerings
+    ),
 ];
 
 /// One tag of one resource.

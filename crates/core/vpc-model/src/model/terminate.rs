@@ -50,6 +50,7 @@ impl Model {
             }
         }
         for (eni, attachment, announce, _) in &leaving {
+            self.take_back_public_address(eni);
             self.finish_detach(eni, attachment, *announce);
         }
         for (eni, _, _, delete) in &leaving {

@@ -13,7 +13,10 @@ use ipnet::Ipv4Net;
 
 use self::invariants::check_invariants;
 use super::*;
-use crate::{AddressOrder, Ec2Error, EniStatus, InstanceState, MetadataOptions, Preset, Tags};
+use crate::{
+    AddressOrder, Ec2Error, EniStatus, InstanceState, MetadataOptions, Preset, RouteState,
+    RouteTarget, Tags,
+};
 
 const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
@@ -40,6 +43,7 @@ fn launch(subnet: &SubnetId, kind: &str, count: u32) -> LaunchRequest {
             network_card: 0,
             source: LaunchInterfaceSource::New(EniRequest::new(subnet.clone())),
             delete_on_termination: None,
+            public_address: None,
         }],
         metadata: MetadataOptions::default(),
         profile: None,
@@ -72,7 +76,7 @@ fn a_launch_and_a_termination_tell_their_changes_in_order() {
     let primary = model.primary_eni_of(&instance).unwrap().id.clone();
     let second = model.create_eni(&EniRequest::new(subnet.clone())).unwrap();
     model.attach(&second, &instance, 1, 0, NOW).unwrap();
-    let started: Vec<_> = model.take_changes().into_iter().skip(4).collect();
+    let started: Vec<_> = model.take_changes().into_iter().skip(6).collect();
     assert_eq!(
         started,
         [
@@ -259,7 +263,11 @@ fn a_route_lives_and_dies_with_the_attachment_of_its_target() {
     model.associate_route_table(&table, &subnet).unwrap();
     let eni = model.create_eni(&EniRequest::new(subnet.clone())).unwrap();
     model
-        .create_route(&table, net("192.168.0.0/16"), &eni)
+        .create_route(
+            &table,
+            net("192.168.0.0/16").into(),
+            RouteTarget::Eni(eni.clone()),
+        )
         .unwrap();
     let state = |model: &Model| {
         let table = model.route_table_of(&subnet).unwrap();
@@ -283,11 +291,19 @@ fn a_route_lives_and_dies_with_the_attachment_of_its_target() {
         ("169.254.168.0/24", "InvalidParameterValue"),
         ("192.168.0.0/16", "RouteAlreadyExists"),
     ] {
-        let outcome = model.create_route(&table, net(destination), &eni);
+        let outcome = model.create_route(
+            &table,
+            net(destination).into(),
+            RouteTarget::Eni(eni.clone()),
+        );
         assert_eq!(code(outcome), expected, "{destination}");
     }
     model
-        .create_route(&table, net("10.0.1.0/24"), &eni)
+        .create_route(
+            &table,
+            net("10.0.1.0/24").into(),
+            RouteTarget::Eni(eni.clone()),
+        )
         .unwrap();
 }
 

@@ -7,8 +7,8 @@ use underlay_types::{Timestamp, VpcCidrAssociationId, VpcId};
 
 use super::{lifecycle::Timer, vpcs::check_block};
 use crate::{
-    Change, CidrState, Ec2Error, ErrorCode, Model, Route, RouteTarget, Vpc, VpcCidrAssociation,
-    VpcIpv6CidrAssociation, cidr_rules::check_beside,
+    Change, CidrState, Ec2Error, ErrorCode, Model, Route, RouteDestination, RouteTarget, Vpc,
+    VpcCidrAssociation, VpcIpv6CidrAssociation, cidr_rules::check_beside,
 };
 
 /// Where the blocks that Amazon provides are taken from.
@@ -33,7 +33,7 @@ impl Model {
         let held: Vec<_> = vpc.cidrs.iter().map(|block| block.cidr).collect();
         check_beside(&held, cidr)?;
         check_quota(vpc, held.len(), self.config.limits.v4_cidrs_per_vpc)?;
-        self.check_routes_beside(id, cidr)?;
+        self.check_routes_beside(id, cidr.into())?;
         let place = vpc.blocks().count();
         let association = VpcCidrAssociationId::from_serial(self.rng.next());
         let entry = VpcCidrAssociation {
@@ -44,7 +44,7 @@ impl Model {
         if let Some(vpc) = self.vpcs.get_mut(id) {
             vpc.cidrs.push(entry);
         }
-        self.add_local_routes(id, place, cidr);
+        self.add_local_routes(id, place, cidr.into());
         self.begin_vpc_cidr_state(id, &association, CidrState::Associating, now);
         Ok(association)
     }
@@ -60,6 +60,8 @@ impl Model {
     ) -> Result<VpcCidrAssociationId, Ec2Error> {
         let vpc = self.require_vpc(id)?;
         check_quota(vpc, vpc.v6_cidrs.len(), self.config.limits.v6_cidrs_per_vpc)?;
+        let place = vpc.blocks().count();
+        self.check_local_quota(id, Ipv6Net::default().into())?;
         let cidr = self.draw_v6_block();
         let association = VpcCidrAssociationId::from_serial(self.rng.next());
         let entry = VpcIpv6CidrAssociation {
@@ -70,6 +72,8 @@ impl Model {
         if let Some(vpc) = self.vpcs.get_mut(id) {
             vpc.v6_cidrs.push(entry);
         }
+        self.add_local_routes(id, place, cidr.into());
+        self.open_network_acls_to_v6(id);
         self.begin_vpc_cidr_state(id, &association, CidrState::Associating, now);
         Ok(association)
     }
@@ -110,21 +114,20 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::OperationNotPermitted, text));
         }
         self.check_no_subnet_in(&id, block)?;
-        if let IpNet::V4(block) = block {
-            self.remove_local_routes(&id, block);
-        }
+        self.remove_local_routes(&id, &block.into());
         self.begin_vpc_cidr_state(&id, association, CidrState::Disassociating, now);
         Ok((id, block))
     }
 
     /// A block is not taken while a route leads to it, or to a part of it.
-    fn check_routes_beside(&self, vpc: &VpcId, cidr: Ipv4Net) -> Result<(), Ec2Error> {
+    fn check_routes_beside(&self, vpc: &VpcId, cidr: IpNet) -> Result<(), Ec2Error> {
         for table in self.route_tables.values().filter(|each| &each.vpc == vpc) {
-            if let Some(route) = table
-                .routes
-                .iter()
-                .find(|route| cidr.contains(&route.destination))
-            {
+            if let Some(route) = table.routes.iter().find(|route| {
+                route
+                    .destination
+                    .cidr()
+                    .is_some_and(|block| cidr.contains(&block))
+            }) {
                 let text = format!(
                     "The CIDR '{cidr}' is the same as or larger than the destination '{}' of a \
                      route in route table '{}'.",
@@ -132,12 +135,14 @@ impl Model {
                 );
                 return Err(Ec2Error::new(ErrorCode::InvalidVpcRange, text));
             }
-            if table.routes.len() >= self.config.limits.routes_per_table {
-                let text = "The maximum number of routes has been reached.";
-                return Err(Ec2Error::new(ErrorCode::RouteLimitExceeded, text));
-            }
         }
-        Ok(())
+        self.check_local_quota(vpc, cidr)
+    }
+
+    /// Whether every table of the VPC has room for another `local` route.
+    fn check_local_quota(&self, vpc: &VpcId, cidr: IpNet) -> Result<(), Ec2Error> {
+        let mut tables = self.route_tables.values().filter(|each| &each.vpc == vpc);
+        tables.try_for_each(|table| self.check_route_quota(table, &cidr.into()))
     }
 
     fn check_no_subnet_in(&self, vpc: &VpcId, block: IpNet) -> Result<(), Ec2Error> {
@@ -168,14 +173,14 @@ impl Model {
     }
 
     /// Puts a `local` route after those that every table of the VPC has.
-    fn add_local_routes(&mut self, vpc: &VpcId, place: usize, destination: Ipv4Net) {
+    fn add_local_routes(&mut self, vpc: &VpcId, place: usize, block: IpNet) {
         for table in self
             .route_tables
             .values_mut()
             .filter(|each| &each.vpc == vpc)
         {
             let route = Route {
-                destination,
+                destination: block.into(),
                 target: RouteTarget::Local,
             };
             table.routes.insert(place.min(table.routes.len()), route);
@@ -184,7 +189,7 @@ impl Model {
         }
     }
 
-    fn remove_local_routes(&mut self, vpc: &VpcId, destination: Ipv4Net) {
+    fn remove_local_routes(&mut self, vpc: &VpcId, destination: &RouteDestination) {
         for table in self
             .route_tables
             .values_mut()
@@ -192,7 +197,7 @@ impl Model {
         {
             table
                 .routes
-                .retain(|route| route.destination != destination);
+                .retain(|route| &route.destination != destination);
             self.changes
                 .push(Change::RouteTableChanged(table.id.clone()));
         }

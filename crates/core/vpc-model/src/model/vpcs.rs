@@ -47,6 +47,7 @@ impl Model {
         let id = VpcId::from_serial(self.rng.next());
         let main_route_table = self.add_main_route_table(&id, cidr);
         let default_group = self.add_default_group(&id);
+        self.add_default_network_acl(&id);
         let association = VpcCidrAssociationId::from_serial(self.rng.next());
         let vpc = Vpc {
             id: id.clone(),
@@ -84,7 +85,7 @@ impl Model {
             id: id.clone(),
             vpc: vpc.clone(),
             routes: vec![Route {
-                destination: cidr,
+                destination: cidr.into(),
                 target: RouteTarget::Local,
             }],
             associations: vec![RouteTableAssociation {
@@ -136,8 +137,9 @@ impl Model {
     /// DeleteVpc, with its main route table and default group.
     ///
     /// # Errors
-    /// `InvalidVpcID.NotFound`; `DependencyViolation` while it has subnets, or groups or route
-    /// tables other than those it came with.
+    /// `InvalidVpcID.NotFound`; `DependencyViolation` while it has subnets, gateways or peering
+    /// connections, or groups, route tables or network ACLs other than those it came with. (The
+    /// documentation does not say what becomes of peering connections.)
     pub fn delete_vpc(&mut self, id: &VpcId) -> Result<(), Ec2Error> {
         let vpc = self.require_vpc(id)?.clone();
         let in_use = self.subnets.values().any(|subnet| &subnet.vpc == id)
@@ -148,7 +150,12 @@ impl Model {
             || self
                 .route_tables
                 .values()
-                .any(|table| &table.vpc == id && table.id != vpc.main_route_table);
+                .any(|table| &table.vpc == id && table.id != vpc.main_route_table)
+            || self.has_gateways(id)
+            || self.has_peerings(id)
+            || self
+                .network_acls()
+                .any(|acl| &acl.vpc == id && !acl.is_default);
         if in_use {
             let text = format!("The vpc '{id}' has dependencies and cannot be deleted.");
             return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
@@ -156,6 +163,7 @@ impl Model {
         self.vpcs.remove(id);
         self.groups.remove(&vpc.default_group);
         self.route_tables.remove(&vpc.main_route_table);
+        self.drop_network_acls_of(id);
         self.drop_flow_logs_of(id.as_str());
         self.changes.push(Change::GroupChanged(vpc.default_group));
         self.changes

@@ -25,7 +25,8 @@ pub struct Eni {
     pub mac: Mac,
     /// What its creator wrote about it.
     pub description: String,
-    /// Its security groups, sorted, without duplicates; at least one.
+    /// Its security groups, sorted, without duplicates; at least one, but for a NAT gateway's,
+    /// which has none.
     pub groups: Vec<SecurityGroupId>,
     /// What kind of interface it is.
     pub interface_type: InterfaceType,
@@ -140,6 +141,8 @@ impl EniStatus {
 pub enum InterfaceType {
     /// An ordinary one.
     Interface,
+    /// That of a NAT gateway.
+    NatGateway,
     /// One that a service placed here for an endpoint.
     VpcEndpoint,
 }
@@ -150,6 +153,7 @@ impl InterfaceType {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Interface => "interface",
+            Self::NatGateway => "nat_gateway",
             Self::VpcEndpoint => "vpc_endpoint",
         }
     }

@@ -124,7 +124,7 @@ pub struct Subnet {
     pub v6: Option<SubnetCidrAssociation>,
     /// Its availability zone.
     pub zone: AvailabilityZone,
-    /// Attribute `mapPublicIpOnLaunch`: stored, without effect.
+    /// Attribute `mapPublicIpOnLaunch`: whether instances get a public address when launched.
     pub map_public_ip_on_launch: bool,
     /// Attribute `assignIpv6AddressOnCreation`: a new interface gets an IPv6 address.
     pub assign_v6_on_creation: bool,

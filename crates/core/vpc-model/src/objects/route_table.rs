@@ -1,8 +1,13 @@
 //! Route tables.
 
-use ipnet::Ipv4Net;
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use underlay_types::{EniId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId};
+use underlay_types::{
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, PrefixListId,
+    RouteTableAssociationId, RouteTableId, SubnetId, VpcId, VpcPeeringConnectionId,
+};
 
 use crate::Tags;
 
@@ -24,19 +29,97 @@ pub struct RouteTable {
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// Where packets are going, canonical.
-    pub destination: Ipv4Net,
+    /// Where packets are going.
+    pub destination: RouteDestination,
     /// Where they are handed to.
     pub target: RouteTarget,
+}
+
+/// Where packets are going.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RouteDestination {
+    /// To an address of this canonical block, of either family.
+    Cidr(IpNet),
+    /// To an address of any of this list's blocks.
+    PrefixList(PrefixListId),
+}
+
+impl RouteDestination {
+    /// The block, unless it is a list.
+    #[must_use]
+    pub const fn cidr(&self) -> Option<IpNet> {
+        match self {
+            Self::Cidr(block) => Some(*block),
+            Self::PrefixList(_) => None,
+        }
+    }
+
+    /// Whether it is a block that has `address`.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.cidr().is_some_and(|block| block.contains(&address))
+    }
+}
+
+impl fmt::Display for RouteDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cidr(block) => fmt::Display::fmt(block, f),
+            Self::PrefixList(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
+impl From<IpNet> for RouteDestination {
+    fn from(block: IpNet) -> Self {
+        Self::Cidr(block.trunc())
+    }
+}
+
+impl From<Ipv4Net> for RouteDestination {
+    fn from(block: Ipv4Net) -> Self {
+        IpNet::from(block).into()
+    }
+}
+
+impl From<Ipv6Net> for RouteDestination {
+    fn from(block: Ipv6Net) -> Self {
+        IpNet::from(block).into()
+    }
+}
+
+/// Why a text is no destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a block of addresses nor the id of a prefix list")]
+pub struct RouteDestinationError(pub String);
+
+impl FromStr for RouteDestination {
+    type Err = RouteDestinationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let block = text.parse::<IpNet>().ok().map(Self::from);
+        let list = || text.parse().ok().map(Self::PrefixList);
+        block
+            .or_else(list)
+            .ok_or_else(|| RouteDestinationError(text.to_owned()))
+    }
 }
 
 /// Where a route hands packets to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteTarget {
-    /// The interface in this VPC that has the packet's destination address.
-    Local,
+    /// Out of the VPC, for IPv6 flows that begin in it.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// This interface, whatever the packet's destination address.
     Eni(EniId),
+    /// To and from the internet.
+    InternetGateway(InternetGatewayId),
+    /// The interface in this VPC that has the packet's destination address.
+    Local,
+    /// This gateway's interface, which translates.
+    NatGateway(NatGatewayId),
+    /// The interface in the peer VPC that has the packet's destination address.
+    Peering(VpcPeeringConnectionId),
 }
 
 /// Whether a route's target can take packets.
@@ -44,7 +127,7 @@ pub enum RouteTarget {
 pub enum RouteState {
     /// It can.
     Active,
-    /// Its interface is detached or gone: packets are dropped.
+    /// Its interface is detached, its gateway is not attached, or it is gone: packets are dropped.
     Blackhole,
 }
 

@@ -7,7 +7,8 @@ use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use super::*;
 use crate::{
     EniRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest, MetadataOptions,
-    ModelConfig, PortRange, RulePeer, RuleSpec, RuleTraffic, Tags, V4Request,
+    ModelConfig, PortRange, RouteDestination, RouteTarget, RulePeer, RuleSpec, RuleTraffic, Tags,
+    V4Request,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -91,6 +92,7 @@ fn launch(model: &mut Model, request: EniRequest) -> InstanceId {
             network_card: 0,
             source: LaunchInterfaceSource::New(request),
             delete_on_termination: None,
+            public_address: None,
         }],
         metadata: MetadataOptions::default(),
         profile: None,
@@ -377,14 +379,17 @@ fn a_route_to_an_interface_needs_one_that_takes_foreign_packets() {
         .unwrap()
         .main_route_table
         .clone();
-    let outside = "192.168.0.0/16".parse().unwrap();
-    world.model.create_route(&table, outside, &db.eni).unwrap();
+    let outside: RouteDestination = "192.168.0.0/16".parse().unwrap();
+    world
+        .model
+        .create_route(&table, outside.clone(), RouteTarget::Eni(db.eni.clone()))
+        .unwrap();
     assert_eq!(dropped(&mut world, away), DropReason::DestinationCheck);
     world.model.set_source_dest_check(&db.eni, false).unwrap();
     assert_eq!(world.send(&web, away), Verdict::Delivered(db.eni.clone()));
     world
         .model
-        .replace_route(&table, outside, Some(&idle))
+        .replace_route(&table, &outside, RouteTarget::Eni(idle))
         .unwrap();
     assert_eq!(dropped(&mut world, away), DropReason::Blackhole);
 }

@@ -19,6 +19,7 @@ fn launch(model: &mut Model, subnet: &SubnetId) -> InstanceId {
             network_card: 0,
             source: LaunchInterfaceSource::New(EniRequest::new(subnet.clone())),
             delete_on_termination: None,
+            public_address: None,
         }],
         metadata: MetadataOptions {
             hop_limit: 2,

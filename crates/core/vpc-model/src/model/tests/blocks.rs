@@ -114,7 +114,11 @@ fn a_block_is_not_as_wide_as_a_route() {
     let eni = model.create_eni(&EniRequest::new(subnet)).unwrap();
     let table = model.vpc(&vpc).unwrap().main_route_table.clone();
     model
-        .create_route(&table, net("10.3.0.0/24"), &eni)
+        .create_route(
+            &table,
+            net("10.3.0.0/24").into(),
+            crate::RouteTarget::Eni(eni),
+        )
         .unwrap();
     let mut associate = |cidr: &str| code(model.associate_vpc_cidr(&vpc, net(cidr), NOW));
     assert_eq!(associate("10.3.0.0/16"), "InvalidVpc.Range");

@@ -1,0 +1,13 @@
+//! What the fabric cannot do yet: the model refuses what asks for it.
+
+use underlay_vpc_model::Feature;
+
+/// Whatever the fabric learns to enforce leaves this list.
+pub const ABSENT: [Feature; 6] = [
+    Feature::EgressOnlyInternetGateways,
+    Feature::InternetGateways,
+    Feature::NatGateways,
+    Feature::NetworkAcls,
+    Feature::Peering,
+    Feature::PrefixListRoutes,
+];
