@@ -40,7 +40,7 @@ mod xml;
 use underlay_types::Timestamp;
 use underlay_vpc_model::{CallFacts, Ec2Error, ErrorCode, Model};
 
-pub use credentials::{Credentials, KeyPair, RoleKey};
+pub use credentials::{Credentials, HeldKey, KeyPair, RoleKey};
 pub use request::{ApiRequest, ApiResponse};
 pub(crate) use shape::halved;
 
@@ -67,6 +67,7 @@ pub struct Moment {
 pub struct Prepared {
     call: Call,
     context: Context,
+    form: String,
     namespace: &'static str,
     broad: bool,
     shape: Shape,
@@ -82,6 +83,11 @@ impl Prepared {
     pub fn may_change(&self) -> bool {
         let reads = ["Describe", "Get"];
         !reads.iter().any(|verb| self.action().starts_with(verb))
+    }
+
+    /// Who calls, and with which parameters: enough to prepare it again.
+    pub(crate) fn input(&self) -> (String, String) {
+        (self.context.caller.clone(), self.form.clone())
     }
 
     /// What its admission goes by.
@@ -146,7 +152,19 @@ pub fn prepare(
     at: Moment,
 ) -> Result<Prepared, Ec2Error> {
     let access_key = auth::authenticate(request, credentials, require_auth, at)?;
-    let form = match request.method.as_str() {
+    let form = form_of(request)?;
+    let root = || format!("arn:aws:iam::{model_account}:root");
+    let caller = credentials.role_arn(&access_key).unwrap_or_else(root);
+    read(form, caller, at.vpc)
+}
+
+/// A call as it was when [`Prepared::input`] told of it; `None` if there is no such call.
+pub(crate) fn prepare_again(form: &str, caller: &str, now: Timestamp) -> Option<Prepared> {
+    read(form.as_bytes(), caller.to_owned(), now).ok()
+}
+
+fn form_of(request: &ApiRequest) -> Result<&[u8], Ec2Error> {
+    Ok(match request.method.as_str() {
         "GET" => request.query.as_bytes(),
         "POST" if request.body.is_empty() => request.query.as_bytes(),
         "POST" => &request.body,
@@ -154,7 +172,10 @@ pub fn prepare(
             let text = format!("The method {other} is not supported: use GET or POST");
             return Err(Ec2Error::new(ErrorCode::InvalidAction, text));
         }
-    };
+    })
+}
+
+fn read(form: &[u8], caller: String, now: Timestamp) -> Result<Prepared, Ec2Error> {
     let mut params = Params::parse(form)?;
     let action = params
         .text("Action")
@@ -188,12 +209,11 @@ pub fn prepare(
         let text = "Request would have succeeded, but DryRun flag is set.";
         return Err(Ec2Error::new(ErrorCode::DryRunOperation, text));
     }
-    let root = || format!("arn:aws:iam::{model_account}:root");
-    let caller = credentials.role_arn(&access_key).unwrap_or_else(root);
     Ok(Prepared {
         call,
+        form: String::from_utf8_lossy(form).into_owned(),
         context: Context {
-            now: at.vpc,
+            now,
             action,
             token,
             caller,

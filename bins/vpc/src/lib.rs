@@ -8,5 +8,6 @@ pub mod dns;
 pub mod flowlogs;
 pub mod full;
 pub mod imds;
+pub mod journal;
 pub mod ntp;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! The VPC on one machine: EC2 API, instance metadata, fabric, flow logs.
 
-use std::{io::Write, net::SocketAddr, process::ExitCode};
+use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
@@ -9,9 +9,9 @@ use underlay_vpc::{
     control_plane,
     flowlogs::{self, LogsArgs},
     full::{self, FullArgs, RunCommand},
-    serve::{ApiServer, Clock, ModelOptions, random_seed},
+    serve::{ApiServer, Clock, ModelOptions, StateDir, random_seed},
 };
-use underlay_vpc_model::{Budgets, Model, Speed};
+use underlay_vpc_model::{Budgets, Model, ModelConfig, Speed};
 
 /// The VPC on one machine.
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ enum Command {
     #[command(flatten)]
     Run(RunCommand),
     /// Serve the EC2 API, and everything behind it unless told otherwise
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ struct ServeArgs {
     /// Serve the API alone: no root, no namespaces, no packets
     #[arg(long)]
     control_plane: bool,
+    /// Keep everything in this folder, and go on with it after a restart or a kill
+    #[arg(long, value_name = "DIR", requires = "control_plane")]
+    state: Option<PathBuf>,
     /// Verify signatures, by --access-key or a role's credentials
     #[arg(long, requires = "access_key")]
     require_auth: bool,
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
             flowlogs::show(&args, &mut std::io::stdout(), || false).map_err(Into::into)
         }
         Command::Run(command) => command.run(&mut std::io::stdout()).map_err(Into::into),
-        Command::Serve(args) => serve(args),
+        Command::Serve(args) => serve(*args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,29 +98,55 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let mut config = args.model.config(random_seed())?;
-    if !args.control_plane {
-        config.absent = full::ABSENT.into();
-    }
-    let clock = Clock::new(args.clock_speed);
-    let server = ApiServer::new(
-        Model::new(config),
-        clock,
-        Budgets::default(),
-        args.access_key,
-        args.require_auth,
-    );
+    // Looked at before anything is taken or made.
+    args.model.config(0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    if args.control_plane {
-        runtime.block_on(control_plane::serve(server, args.api))?;
-    } else {
+    if !args.control_plane {
+        let server = begin(&args, Model::new(config(&args, random_seed())), None);
         let options = args.full.options(args.api, random_seed());
-        runtime.block_on(full::serve(server, options))?;
+        return Ok(runtime.block_on(full::serve(server, options))?);
+    }
+    let state = args.state.as_deref().map(StateDir::take).transpose()?;
+    let server = match &state {
+        None => begin(&args, Model::new(config(&args, random_seed())), None),
+        Some(state) => begin_from(state, &args)?,
+    };
+    if let Some(state) = &state {
+        server.keep_journal(&state.journal())?;
+    }
+    runtime.block_on(control_plane::serve(Arc::clone(&server), args.api))?;
+    if let Some(state) = &state {
+        // Without history, any later build can go on with it.
+        server.keep_journal(&state.journal())?;
     }
     Ok(())
+}
+
+/// The model's configuration; the options were looked at before.
+fn config(args: &ServeArgs, seed: u64) -> ModelConfig {
+    let config = args.model.config(seed);
+    let mut config = config.expect("options that were taken once are taken again");
+    if !args.control_plane {
+        config.absent = full::ABSENT.into();
+    }
+    config
+}
+
+fn begin(args: &ServeArgs, model: Model, clock: Option<Clock>) -> Arc<ApiServer> {
+    let clock = clock.unwrap_or_else(|| Clock::new(args.clock_speed));
+    let budgets = Budgets::default();
+    let key = args.access_key.clone();
+    ApiServer::new(model, clock, budgets, key, args.require_auth)
+}
+
+/// A server that goes on with a folder's journal, or begins it.
+fn begin_from(state: &StateDir, args: &ServeArgs) -> anyhow::Result<Arc<ApiServer>> {
+    let config = |seed| config(args, seed);
+    let begin = |model, clock| begin(args, model, clock);
+    Ok(ApiServer::from_state(state, config, begin, random_seed())?)
 }
 
 /// Help goes to standard output; a mistake is one line.

@@ -1,11 +1,13 @@
 //! The EC2 API as a server: one model, any number of listeners, a clock, and a hook for whoever
 //! makes what the model says come true.
 
+mod act;
 mod call;
 mod clock;
 mod http;
 mod options;
 mod outage;
+mod state;
 mod undo;
 
 use std::{
@@ -20,18 +22,18 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use underlay_types::{InstanceId, Timestamp};
-use underlay_vpc_model::{
-    Admission, Budgets, Change, Ec2Error, InstanceView, Model, RoleCredentials, Speed,
-};
+use underlay_vpc_model::{Admission, Budgets, Change, InstanceView, Model, RoleCredentials, Speed};
 
 use crate::{
-    api::{ApiResponse, Credentials, KeyPair, Prepared},
+    api::{Credentials, KeyPair},
     imds::Metadata,
+    journal::Journal,
 };
 
 pub use clock::Clock;
 pub use http::Listening;
 pub use options::{ModelOptions, OptionsError};
+pub use state::{StateDir, StateError};
 
 /// Carries out what calls change: makes devices, compiles rules, and so on.
 ///
@@ -55,6 +57,8 @@ pub struct HookError(pub String);
 /// The EC2 API of one account in one Region.
 pub struct ApiServer {
     model: Mutex<Model>,
+    /// Locked after the model, where both are.
+    journal: Mutex<Option<Journal>>,
     clock: Clock,
     admission: Mutex<Admission>,
     credentials: Credentials,
@@ -88,6 +92,7 @@ impl ApiServer {
         let admission = Admission::new(model.config(), budgets);
         Arc::new(Self {
             model: Mutex::new(model),
+            journal: Mutex::default(),
             clock,
             admission: Mutex::new(admission),
             credentials: Credentials::new(own),
@@ -141,6 +146,7 @@ impl ApiServer {
     /// Moves the VPC's clock forward, and ends what is over then. Returns what it shows.
     pub fn advance_clock(&self, by: Duration) -> Timestamp {
         let now = self.clock.advance(by);
+        self.note_clock();
         self.settle();
         now
     }
@@ -148,6 +154,7 @@ impl ApiServer {
     /// Has the VPC's clock go at another speed.
     pub fn set_clock_speed(&self, speed: Speed) {
         self.clock.set_speed(speed);
+        self.note_clock();
     }
 
     /// Ends what is over by now.
@@ -176,52 +183,6 @@ impl ApiServer {
         }
     }
 
-    /// Acts on the model without a call, and has the hook carry out what changed.
-    ///
-    /// # Errors
-    /// The hook's.
-    pub fn change<R>(&self, act: impl FnOnce(&mut Model, Timestamp) -> R) -> Result<R, HookError> {
-        let mut model = self.model.lock();
-        let now = self.tick(&mut model);
-        let result = act(&mut model, now);
-        let changes = model.take_changes();
-        let carried_out = self.carry_out(&model, changes);
-        drop(model);
-        self.deadline.notify_one();
-        carried_out.map(|()| result)
-    }
-
-    /// Runs a call. When the hook cannot carry out what it did, the model is as it was before,
-    /// and the hook is told; unless the call removed something, which stays removed.
-    fn run(
-        &self,
-        prepared: Prepared,
-        request_id: &str,
-    ) -> Result<Result<ApiResponse, Ec2Error>, HookError> {
-        let Some(hook) = self.hook.get().filter(|_| prepared.may_change()) else {
-            return self.change(|model, now| prepared.run(model, request_id, now));
-        };
-        let mut model = self.model.lock();
-        let now = self.tick(&mut model);
-        let before = model.clone();
-        let result = prepared.run(&mut model, request_id, now);
-        let changes = model.take_changes();
-        let mut carried_out = Ok(());
-        if !changes.is_empty() {
-            let back = undo::inverse(&changes);
-            carried_out = hook.on_changes(&model, changes);
-            if let (Err(_), Some(back)) = (&carried_out, back) {
-                *model = before;
-                if let Err(error) = hook.on_changes(&model, back) {
-                    tracing::error!(%error, "a refused call was not taken back in full");
-                }
-            }
-        }
-        drop(model);
-        self.deadline.notify_one();
-        carried_out.map(|()| result)
-    }
-
     /// Whether calls may take long, since a hook carries out what they change.
     fn may_block(&self) -> bool {
         self.hook.get().is_some()
@@ -238,6 +199,9 @@ impl ApiServer {
         let account = self.read(|model| model.config().account.clone());
         let arn = || format!("arn:aws:sts::{account}:assumed-role/{role}/{instance}");
         let given = self.credentials.for_role(instance, role, arn, random, now);
+        if given.issued == now {
+            self.note_key(instance, role, &given);
+        }
         RoleCredentials {
             access_key_id: given.key.access_key,
             secret_access_key: given.key.secret,

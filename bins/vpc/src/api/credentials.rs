@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use underlay_types::{InstanceId, Timestamp};
 
 /// How long a role's key is good for.
@@ -11,7 +12,7 @@ const LIFETIME: Duration = Duration::from_secs(6 * 3_600);
 const REMAINDER: Duration = Duration::from_secs(3_600);
 
 /// A key pair, with a session token if it is a role's.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPair {
     /// The access key id.
     pub access_key: String,
@@ -22,7 +23,7 @@ pub struct KeyPair {
 }
 
 /// A role's key and when it was given and ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleKey {
     /// The key.
     pub key: KeyPair,
@@ -32,6 +33,17 @@ pub struct RoleKey {
     pub issued: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+/// A role's key and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldKey {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The role's name.
+    pub role: String,
+    /// The key.
+    pub key: RoleKey,
 }
 
 /// The keys that the API accepts.
@@ -95,6 +107,29 @@ impl Credentials {
         };
         keys.push(key.clone());
         key
+    }
+
+    /// The roles' keys that were given and not taken.
+    pub fn held(&self) -> Vec<HeldKey> {
+        let roles = self.roles.lock();
+        let held = |((instance, role), keys): (&(InstanceId, String), &Vec<RoleKey>)| {
+            let held = |key: &RoleKey| HeldKey {
+                instance: instance.clone(),
+                role: role.clone(),
+                key: key.clone(),
+            };
+            keys.iter().map(held).collect::<Vec<_>>()
+        };
+        roles.iter().flat_map(held).collect()
+    }
+
+    /// Accepts a role's key that was given before.
+    pub fn restore(&self, held: HeldKey) {
+        let mut roles = self.roles.lock();
+        roles
+            .entry((held.instance, held.role))
+            .or_default()
+            .push(held.key);
     }
 
     /// Takes the keys of an instance that is gone.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use underlay_netlink::netns;
 use underlay_types::{EniId, SecurityGroupId, SubnetId, chain};
-use underlay_vpc_model::{Ec2Error, EniRequest, Model};
+use underlay_vpc_model::{Ec2Error, EniRequest, Event, Model};
 
 use super::{
     admin::Refusal,
@@ -62,19 +62,21 @@ impl FullVpc {
             description: "VPC Endpoint Interface (EC2 API)".to_owned(),
             ..EniRequest::new(request.subnet.clone())
         };
-        let made = self
-            .api
-            .change(|model, _| model.create_service_eni(&wanted, REQUESTER));
+        let made = self.api.change(Event::CreateServiceEni {
+            request: wanted,
+            requester: REQUESTER.to_owned(),
+        });
         let eni = made
             .map_err(|error| Refusal::failed(&error))?
-            .map_err(refused)?;
+            .map_err(refused)?
+            .ok_or_else(|| Refusal::conflict("the endpoint's ENI was not made"))?;
         let name = self.run.netns_name(&format!("api-{eni}"));
         let served = place(self, &eni, &name, REQUESTER).and_then(|placed| {
             self.serve_in(&placed)
                 .inspect_err(|_| give_back(self, &eni, &name))
         });
         if served.is_err() {
-            let deleted = self.api.change(|model, _| model.delete_service_eni(&eni));
+            let deleted = self.api.change(Event::DeleteServiceEni(eni.clone()));
             if let Err(error) = deleted {
                 tracing::error!(error = chain(&error), %eni, "the ENI of a failed endpoint stays");
             }

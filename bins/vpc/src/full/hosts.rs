@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, chain};
+use underlay_vpc_model::Event;
 
 use super::{admin::Refusal, endpoints::refused, namespaces::Namespaces, vpc::FullVpc};
 
@@ -72,9 +73,10 @@ pub(super) fn place(
     name: &str,
     owner: &str,
 ) -> Result<Placed, Refusal> {
-    let given = vpc
-        .api
-        .change(|model, now| model.give_to_external(eni, owner, now));
+    let given = vpc.api.change(Event::GiveToExternal {
+        eni: eni.clone(),
+        owner: owner.to_owned(),
+    });
     given
         .map_err(|error| Refusal::failed(&error))?
         .map_err(refused)?;
@@ -127,8 +129,8 @@ pub(super) fn give_back(vpc: &FullVpc, eni: &EniId, name: &str) {
 }
 
 fn take_back(vpc: &FullVpc, eni: &EniId) {
-    match vpc.api.change(|model, _| model.take_from_external(eni)) {
-        Ok(Ok(())) => {}
+    match vpc.api.change(Event::TakeFromExternal(eni.clone())) {
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(code = %error.code, %eni, "the ENI stays in use"),
         Err(error) => tracing::error!(error = chain(&error), %eni, "the ENI stays in use"),
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use underlay_types::{Timestamp, chain};
-use underlay_vpc_model::DeliveryError as Shown;
+use underlay_vpc_model::{DeliveryError as Shown, Event};
 
 use super::vpc::FullVpc;
 use crate::flowlogs::{Delivery, LogOutcome, LogState, Recorder};
@@ -61,21 +61,24 @@ impl FullVpc {
 
     /// Has DescribeFlowLogs say how deliveries went.
     fn show_outcomes(&self, delivery: &Delivery) {
-        let noted = self.api.change(|model, _| {
-            for (flow_log, outcome) in &delivery.outcomes {
-                let error = match outcome {
-                    LogOutcome::Denied => Some(Shown::AccessError),
-                    LogOutcome::Done => None,
-                    LogOutcome::Failed => Some(Shown::UnknownError),
-                };
-                model.note_flow_log_delivery(flow_log, error);
+        for (flow_log, outcome) in &delivery.outcomes {
+            let error = match outcome {
+                LogOutcome::Denied => Some(Shown::AccessError),
+                LogOutcome::Done => None,
+                LogOutcome::Failed => Some(Shown::UnknownError),
+            };
+            let shown = self
+                .api
+                .read(|model| model.flow_log(flow_log).map(|log| log.delivery_error));
+            if shown.is_none_or(|shown| shown == error) {
+                continue;
             }
-        });
-        if let Err(error) = noted {
-            tracing::error!(
-                error = chain(&error),
-                "a change met while deliveries were noted"
-            );
+            let noted = self
+                .api
+                .change(Event::FlowLogDelivery(flow_log.clone(), error));
+            if let Err(error) = noted {
+                tracing::error!(error = chain(&error), "a delivery was not noted");
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use underlay_types::Timestamp;
 use underlay_vpc_model::{Model, Speed, VirtualClock};
 
 use super::ApiServer;
+use crate::journal::ClockRecord;
 
 /// The VPC's clock, read from the machine's.
 pub struct Clock {
@@ -43,6 +44,23 @@ impl Clock {
             started: Instant::now(),
             clock: Mutex::new(VirtualClock::new(Timestamp::ZERO, now, speed)),
             moved: watch::Sender::new(()),
+        }
+    }
+
+    /// The clock that another process kept, as if it had gone on; it shows no less than `least`.
+    #[must_use]
+    pub fn resumed(record: ClockRecord, least: Timestamp) -> Self {
+        let clock = VirtualClock::new(record.wall, record.shown, record.speed);
+        Self::showing(clock.at(wall_clock()).max(least), record.speed)
+    }
+
+    /// What another process has to know of it.
+    pub(super) fn record(&self) -> ClockRecord {
+        let clock = self.clock.lock();
+        ClockRecord {
+            wall: wall_clock(),
+            shown: clock.at(self.real()),
+            speed: clock.speed(),
         }
     }
 

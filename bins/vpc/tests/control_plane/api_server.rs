@@ -16,19 +16,7 @@ pub(crate) struct ApiServer {
 impl ApiServer {
     /// Starts one and waits until it says that it is ready.
     pub(crate) fn start(more: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_underlay-vpc"))
-            .args([
-                "serve",
-                "--api",
-                "127.0.0.1:0",
-                "--control-plane",
-                "--seed",
-                "7",
-            ])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = command(more).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap())
             .read_line(&mut line)
@@ -40,6 +28,13 @@ impl ApiServer {
             .to_owned();
         assert!(url.starts_with("http://127.0.0.1:"), "not ready: {line:?}");
         Self { process, url }
+    }
+
+    /// What one that does not start says.
+    pub(crate) fn refused(more: &[&str]) -> String {
+        let output = command(more).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// `127.0.0.1:PORT`.
@@ -69,6 +64,13 @@ impl ApiServer {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn command(more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_underlay-vpc"));
+    let fixed = "serve --api 127.0.0.1:0 --control-plane --seed 7";
+    command.args(fixed.split(' ')).args(more);
+    command
 }
 
 impl Drop for ApiServer {

@@ -9,7 +9,7 @@ use std::{
 use crate::api_server::ApiServer;
 use quick_xml::{Reader, events::Event};
 
-const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=00";
+pub(crate) const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=00";
 
 /// Sends bytes and returns the status and the body.
 fn send(server: &ApiServer, bytes: &[u8]) -> (u16, String) {
@@ -34,7 +34,7 @@ fn send(server: &ApiServer, bytes: &[u8]) -> (u16, String) {
     (status, body.unwrap_or_default())
 }
 
-fn post(server: &ApiServer, form: &[u8], headers: &str) -> (u16, String) {
+pub(crate) fn post(server: &ApiServer, form: &[u8], headers: &str) -> (u16, String) {
     let mut bytes = format!(
         "POST / HTTP/1.1\r\nHost: ec2\r\n{headers}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         form.len()

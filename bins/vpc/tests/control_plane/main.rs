@@ -10,3 +10,4 @@ mod api_server;
 mod bad_input;
 mod boto3;
 mod parquet;
+mod survival;

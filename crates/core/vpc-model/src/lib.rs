@@ -19,6 +19,7 @@ mod config;
 mod delay;
 mod dns;
 mod error;
+mod event;
 mod faults;
 mod image_list;
 mod imds;
@@ -39,6 +40,7 @@ pub use config::{AddressOrder, AvailabilityZone, Feature, Limits, ModelConfig, P
 pub use delay::{Delay, DelayError};
 pub use dns::Resolution;
 pub use error::{Ec2Error, ErrorCode};
+pub use event::Event;
 pub use faults::{
     Fault, FaultError, FaultRequest, FaultSet, Hazard, HazardError, HazardScope, Probability,
     ProbabilityError,

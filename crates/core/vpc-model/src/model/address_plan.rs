@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AddressOrder, Ec2Error, ErrorCode, address_pool::AddressPool, rng::Rng};
 
 /// Addresses beyond the primary one that a caller asks for: of exactly one kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum V4Request {
     /// None.
     Nothing,

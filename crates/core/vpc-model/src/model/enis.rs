@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
 use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId};
 
 use super::{
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// An interface to create.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EniRequest {
     /// Where.
     pub subnet: SubnetId,
