@@ -233,8 +233,12 @@ pub(crate) fn action_of(request: &ApiRequest) -> Option<String> {
         &request.body
     };
     let (_, action) = form_urlencoded::parse(form).find(|(name, _)| name == "Action")?;
-    let known = sts::named(&action).is_some() || actions::named(&action).is_some();
-    known.then(|| action.into_owned())
+    has_action(&action).then(|| action.into_owned())
+}
+
+/// Whether the API has an action of this name.
+pub(crate) fn has_action(name: &str) -> bool {
+    sts::named(name).is_some() || actions::named(name).is_some()
 }
 
 /// The answer that says why a request is refused.

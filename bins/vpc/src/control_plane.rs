@@ -3,13 +3,20 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::ApiServer;
+use crate::{
+    admin::{self, ControlAdmin},
+    serve::ApiServer,
+};
 
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +26,15 @@ pub enum ControlPlaneError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin socket cannot be opened.
+    #[error("listening on {}", socket.display())]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -34,11 +50,15 @@ pub enum ControlPlaneError {
     },
 }
 
-/// Serves the API on `address` and says so on standard output, until SIGTERM or SIGINT.
+/// Serves the API on `address`, and the admin API on `socket`, and says so on standard output, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn serve(server: Arc<ApiServer>, address: SocketAddr) -> Result<(), ControlPlaneError> {
+pub async fn serve(
+    server: Arc<ApiServer>,
+    address: SocketAddr,
+    socket: Option<PathBuf>,
+) -> Result<(), ControlPlaneError> {
     let process = |what| move |source| ControlPlaneError::Process { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(process("handling SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(process("handling SIGINT"))?;
@@ -47,6 +67,9 @@ pub async fn serve(server: Arc<ApiServer>, address: SocketAddr) -> Result<(), Co
     let listener = TcpListener::bind(address).map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     let listening = server.serve_on(listener, stop.clone()).map_err(listen)?;
+    let admin = socket
+        .map(|socket| AdminSocket::open(socket, &server, &stop))
+        .transpose()?;
     let clock = tokio::spawn(server.run_clock(stop.clone()));
     say_ready(bound).map_err(process("writing to standard output"))?;
     tokio::select! {
@@ -55,10 +78,44 @@ pub async fn serve(server: Arc<ApiServer>, address: SocketAddr) -> Result<(), Co
     }
     stop.cancel();
     listening.ended().await;
+    if let Some(admin) = admin {
+        admin.close().await;
+    }
     if let Err(error) = clock.await {
         tracing::error!(%error, "the clock failed");
     }
     Ok(())
+}
+
+/// The admin socket being served.
+struct AdminSocket {
+    path: PathBuf,
+    serving: JoinHandle<()>,
+}
+
+impl AdminSocket {
+    fn open(
+        path: PathBuf,
+        server: &Arc<ApiServer>,
+        stop: &CancellationToken,
+    ) -> Result<Self, ControlPlaneError> {
+        let listener = admin::listen(&path).map_err(|source| ControlPlaneError::Socket {
+            socket: path.clone(),
+            source,
+        })?;
+        let admin = Arc::new(ControlAdmin(Arc::clone(server)));
+        let serving = tokio::spawn(admin::serve(admin, listener, stop.clone()));
+        Ok(Self { path, serving })
+    }
+
+    async fn close(self) {
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the admin socket failed");
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, socket = %self.path.display(), "the admin socket stays");
+        }
+    }
 }
 
 /// The line that programs wait for.

@@ -5,6 +5,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Ar
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use underlay_vpc::{
+    admin::ControlCommand,
     api::KeyPair,
     control_plane,
     flowlogs::{self, LogsArgs},
@@ -26,6 +27,8 @@ enum Command {
     /// Print flow-log lines, oldest first; lines that start with # name the fields of those below
     Logs(LogsArgs),
     #[command(flatten)]
+    Control(ControlCommand),
+    #[command(flatten)]
     Run(RunCommand),
     /// Serve the EC2 API, and everything behind it unless told otherwise
     Serve(Box<ServeArgs>),
@@ -39,6 +42,9 @@ struct ServeArgs {
     /// Serve the API alone: no root, no namespaces, no packets
     #[arg(long)]
     control_plane: bool,
+    /// Where to open the admin socket of --control-plane, for clock, faults and budgets
+    #[arg(long, value_name = "PATH", requires = "control_plane")]
+    admin_socket: Option<PathBuf>,
     /// Keep everything in this folder, and go on with it after a restart or a kill
     #[arg(long, value_name = "DIR", requires = "control_plane")]
     state: Option<PathBuf>,
@@ -85,6 +91,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => {
             flowlogs::show(&args, &mut std::io::stdout(), || false).map_err(Into::into)
         }
+        Command::Control(command) => command.run(&mut std::io::stdout()).map_err(Into::into),
         Command::Run(command) => command.run(&mut std::io::stdout()).map_err(Into::into),
         Command::Serve(args) => serve(*args),
     };
@@ -117,7 +124,11 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(state) = &state {
         server.keep_journal(&state.journal())?;
     }
-    runtime.block_on(control_plane::serve(Arc::clone(&server), args.api))?;
+    runtime.block_on(control_plane::serve(
+        Arc::clone(&server),
+        args.api,
+        args.admin_socket,
+    ))?;
     if let Some(state) = &state {
         // Without history, any later build can go on with it.
         server.keep_journal(&state.journal())?;

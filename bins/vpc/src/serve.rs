@@ -4,6 +4,7 @@
 mod act;
 mod call;
 mod clock;
+mod control;
 mod http;
 mod options;
 mod outage;

@@ -86,7 +86,8 @@ impl<T, I: WireId + ToString + Send + Sync + 'static> Describe<T, I> {
         page: &Page,
     ) -> Result<Xml, Ec2Error> {
         let wanted = |each: &&T| {
-            (ids.is_empty() || ids.contains((self.id)(each)))
+            model.knows(|| (self.id)(each).to_string())
+                && (ids.is_empty() || ids.contains((self.id)(each)))
                 && filters.pass(model, self.filters, each)
         };
         let all = (self.all)(model).filter(wanted).collect();

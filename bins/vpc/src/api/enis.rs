@@ -21,8 +21,8 @@ static DESCRIBE: Describe<Eni, EniId> = Describe {
     ids: "NetworkInterfaceId",
     set: "networkInterfaceSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.enis()),
-    require: |model, id| model.require_eni(id).map(drop),
+    all: |model| model.described_enis(),
+    require: |model, id| model.require_described_eni(id).map(drop),
     id: |eni| &eni.id,
     write,
 };

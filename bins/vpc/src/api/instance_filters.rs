@@ -110,7 +110,7 @@ fn interfaces(
     value: impl Fn(&Eni) -> Vec<String>,
 ) -> Vec<String> {
     model
-        .enis_of(&instance.id)
+        .described_enis_of(&instance.id)
         .into_iter()
         .flat_map(value)
         .collect()

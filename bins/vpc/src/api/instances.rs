@@ -80,7 +80,7 @@ fn write_metadata_options(xml: &mut Xml, instance: &Instance) {
 }
 
 fn write_network(xml: &mut Xml, model: &Model, instance: &Instance) {
-    let enis = model.enis_of(&instance.id);
+    let enis = model.described_enis_of(&instance.id);
     if let Some(primary) = enis.first() {
         xml.leaf("subnetId", &instance.subnet);
         xml.leaf("vpcId", &instance.vpc);
@@ -161,11 +161,12 @@ impl Wanted {
         pass: impl Fn(&Instance) -> bool,
     ) -> Result<(Vec<&'a Instance>, Option<String>), Ec2Error> {
         for id in &self.ids {
-            model.require_instance(id)?;
+            model.require_described_instance(id)?;
         }
         let named = |each: &&Instance| self.ids.is_empty() || self.ids.contains(&each.id);
         let all = model
-            .instances()
+            .described_instances()
+            .filter(|each| !model.is_unknown_yet(each.id.as_str()))
             .filter(named)
             .filter(|each| pass(each))
             .collect();

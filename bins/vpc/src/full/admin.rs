@@ -1,7 +1,7 @@
 //! The admin API of a running VPC: JSON over HTTP on a Unix socket in the run's folder.
 //!
 //! `GET /status`, `POST /endpoints`, `POST /hosts`, `POST /flow-logs/flush`, `POST /stop`. A
-//! refusal is a status from 400 on with `{"error": "..."}`.
+//! refusal is a status from 400 on with `{"error": "..."}`. All else is as [`crate::admin`] says.
 
 mod client;
 mod server;
@@ -14,8 +14,9 @@ pub use super::{
     endpoints::{Endpoint, EndpointRequest},
     hosts::{Host, HostRequest},
 };
-pub use client::{AdminError, Client};
-pub(super) use server::{Facts, listen, serve};
+pub use crate::admin::{AdminError, Refusal};
+pub use client::Client;
+pub(super) use server::{Facts, FullAdmin};
 
 /// What a running VPC says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,39 +65,4 @@ pub struct Flushed {
     pub files: Vec<PathBuf>,
     /// What went wrong.
     pub errors: Vec<String>,
-}
-
-/// A request that is not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The HTTP status.
-    pub(super) status: u16,
-    /// Why.
-    pub(super) reason: String,
-}
-
-impl Refusal {
-    /// The request is wrong.
-    pub(super) fn invalid(reason: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            reason: reason.into(),
-        }
-    }
-
-    /// The request contradicts the state.
-    pub(super) fn conflict(reason: impl Into<String>) -> Self {
-        Self {
-            status: 409,
-            reason: reason.into(),
-        }
-    }
-
-    /// The request could not be carried out.
-    pub(super) fn failed(error: &dyn std::error::Error) -> Self {
-        Self {
-            status: 500,
-            reason: underlay_types::chain(error),
-        }
-    }
 }

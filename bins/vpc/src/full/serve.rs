@@ -248,7 +248,7 @@ fn start(
     tasks.spawn(windows::run(Arc::clone(vpc), stop()));
     tasks.spawn(windows::watch_lost_ports(Arc::clone(vpc), stop()));
     let socket = vpc.run.admin_socket();
-    let admin = admin::listen(&socket).map_err(|source| FullError::Listen {
+    let listener = crate::admin::listen(&socket).map_err(|source| FullError::Listen {
         place: socket.display().to_string(),
         source,
     })?;
@@ -256,7 +256,11 @@ fn start(
         api: format!("http://{address}"),
         flow_log_dir: flow_log_dir(options, &vpc.run),
     };
-    tasks.spawn(admin::serve(Arc::clone(vpc), facts, admin, stop()));
+    let admin = Arc::new(admin::FullAdmin {
+        vpc: Arc::clone(vpc),
+        facts,
+    });
+    tasks.spawn(crate::admin::serve(admin, listener, stop()));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use underlay_vpc_model::{Ec2Error, ErrorCode, Fate, Treatment};
+use underlay_vpc_model::{Ec2Error, ErrorCode, Fate, Speed, Treatment};
 
 use super::{ApiServer, request_id};
 use crate::{
@@ -133,12 +133,14 @@ impl ApiServer {
         api::refusal(error, request_id)
     }
 
-    /// How long an answer takes. Without a clock that goes, nobody is kept waiting.
-    pub(super) fn latency(&self, fate: &Fate) -> Duration {
-        if self.clock.speed() == underlay_vpc_model::Speed::STOPPED {
-            fate.late
-        } else {
+    /// How long an answer takes. A refusal is made at once; and without a clock that goes,
+    /// nobody is kept waiting.
+    pub(super) fn latency(&self, fate: &Fate, answer: Option<&ApiResponse>) -> Duration {
+        let done = answer.is_some_and(|answer| answer.status == 200);
+        if done && self.clock.speed() != Speed::STOPPED {
             fate.latency + fate.late
+        } else {
+            fate.late
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn listen(
 
 async fn accept(
     server: Arc<ApiServer>,
-    listener: tokio::net::TcpListener,
+    mut listener: tokio::net::TcpListener,
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -61,10 +61,15 @@ async fn accept(
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             () = server.outage_begins() => {
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = outage::last(&server, &listener) => continue,
-                }
+                listener = match outage::last(&server, listener, &stop).await {
+                    Ok(Some(listener)) => listener,
+                    Ok(None) => return close(connections).await,
+                    Err(error) => {
+                        tracing::error!(%error, "connections stay refused");
+                        return close(connections).await;
+                    }
+                };
+                continue;
             }
             accepted = listener.accept() => accepted,
         };
@@ -79,6 +84,10 @@ async fn accept(
         }
     }
     drop(listener);
+    close(connections).await;
+}
+
+async fn close(connections: TaskTracker) {
     connections.close();
     if timeout(GRACE, connections.wait()).await.is_err() {
         tracing::warn!("calls were cut off when the API stopped");
@@ -127,13 +136,14 @@ async fn serve(
         Ok(call) => call,
         Err(refusal) => return Ok(respond(refusal)),
     };
-    let (hold, latency) = (call.fate.hold, server.latency(&call.fate));
-    server.clock().wait(hold).await;
+    let fate = call.fate.clone();
+    server.clock().wait(fate.hold).await;
     let answer = if server.may_block() {
         tokio::task::block_in_place(|| server.perform(call))
     } else {
         server.perform(call)
     };
+    let latency = server.latency(&fate, answer.as_ref());
     server.clock().wait(latency).await;
     answer.map(respond).ok_or(Cut)
 }

@@ -4,6 +4,7 @@ use std::{io, os::fd::AsFd};
 
 use rustix::net::{Shutdown, bind, listen, shutdown};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use underlay_types::Timestamp;
 use underlay_vpc_model::Hazard;
 
@@ -49,21 +50,31 @@ impl ApiServer {
     }
 }
 
-/// Has the listener's address refuse connections as long as the outage lasts.
-pub(super) async fn last(server: &ApiServer, listener: &TcpListener) {
-    if let Err(error) = close(listener) {
-        tracing::error!(%error, "connections are not refused");
+/// Has the listener's address refuse connections as long as the outage lasts, or until `stop`:
+/// then there is no listener any more.
+///
+/// # Errors
+/// The system's, when it does not listen again.
+pub(super) async fn last(
+    server: &ApiServer,
+    listener: TcpListener,
+    stop: &CancellationToken,
+) -> io::Result<Option<TcpListener>> {
+    // Out of the runtime's hands: what it knows of the socket does not hold afterwards.
+    let listener = listener.into_std()?;
+    close(&listener)?;
+    tokio::select! {
+        () = stop.cancelled() => return Ok(None),
+        () = server.outage_ends() => {}
     }
-    server.outage_ends().await;
-    if let Err(error) = listen(listener.as_fd(), BACKLOG) {
-        tracing::error!(%error, "connections stay refused");
-    }
+    listen(listener.as_fd(), BACKLOG)?;
+    TcpListener::from_std(listener).map(Some)
 }
 
 /// Ends listening and keeps the address: Linux takes a listening socket that is shut down back to
 /// where it was before it listened, and one whose port was the kernel's choice without its port
 /// (`inet_shutdown` and `tcp_disconnect` in net/ipv4, v6.12).
-fn close(listener: &TcpListener) -> io::Result<()> {
+fn close(listener: &std::net::TcpListener) -> io::Result<()> {
     let address = listener.local_addr()?;
     shutdown(listener.as_fd(), Shutdown::Read)?;
     match bind(listener.as_fd(), &address) {

@@ -45,7 +45,7 @@ pub(crate) fn post(server: &ApiServer, form: &[u8], headers: &str) -> (u16, Stri
 }
 
 /// Reads the code out of a well-formed error document.
-fn code_of(body: &str) -> String {
+pub(crate) fn code_of(body: &str) -> String {
     let mut reader = Reader::from_str(body);
     let (mut path, mut code) = (Vec::new(), String::new());
     loop {

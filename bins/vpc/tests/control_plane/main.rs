@@ -9,5 +9,6 @@
 mod api_server;
 mod bad_input;
 mod boto3;
+mod driven;
 mod parquet;
 mod survival;

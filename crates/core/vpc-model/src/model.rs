@@ -8,6 +8,7 @@ mod eni_table;
 mod enis;
 mod flow_logs;
 mod groups;
+mod history;
 mod idempotency;
 mod internet_gateways;
 mod launch;
@@ -22,6 +23,7 @@ mod public_addresses;
 mod route_tables;
 mod routes;
 mod service_enis;
+mod shown;
 mod subnet_cidrs;
 mod subnets;
 mod tagging;
@@ -60,13 +62,17 @@ pub use self::{
 };
 use self::{
     eni_table::EniTable, idempotency::Remembered, lifecycle::Timer, public_addresses::PublicUse,
+    shown::Past,
 };
 use crate::{
-    Change, EgressOnlyInternetGateway, ElasticAddress, Eni, FlowLog, FlowLogResource, Image,
-    Instance, InternetGateway, ModelConfig, NatGateway, NetworkAcl, PrefixList, RouteTable,
-    SecurityGroup, Subnet, Vpc, VpcPeeringConnection, address_pool::AddressPool, aws_prefix_lists,
-    image_list, rng::Rng,
+    Change, EgressOnlyInternetGateway, ElasticAddress, Eni, FaultSet, FlowLog, FlowLogResource,
+    HazardScope, Image, Instance, InternetGateway, ModelConfig, NatGateway, NetworkAcl, PrefixList,
+    RouteTable, SecurityGroup, Subnet, Vpc, VpcPeeringConnection, address_pool::AddressPool,
+    aws_prefix_lists, image_list, rng::Rng,
 };
+
+/// Of the seed, so that draws of chance differ from those of ids.
+const CHANCE: u64 = 0x6368_616e_6365;
 
 /// Everything an account has in one Region.
 ///
@@ -78,6 +84,10 @@ pub struct Model {
     /// The latest moment that it was told of.
     now: Timestamp,
     rng: Rng,
+    /// Draws for faults and delays, so that ids do not depend on them.
+    chance: Rng,
+    faults: FaultSet,
+    past: Past,
     vpcs: BTreeMap<VpcId, Vpc>,
     subnets: BTreeMap<SubnetId, Subnet>,
     pools: BTreeMap<SubnetId, AddressPool>,
@@ -117,6 +127,11 @@ impl Model {
     pub fn new(config: ModelConfig) -> Self {
         Self {
             rng: Rng::new(config.seed),
+            chance: Rng::new(config.seed ^ CHANCE),
+            faults: FaultSet::of(config.preset, |hazard| {
+                hazard.scope() == HazardScope::Objects
+            }),
+            past: Past::default(),
             prefix_lists: aws_prefix_lists::of_region(&config.region)
                 .into_iter()
                 .map(|list| (list.id.clone(), list))

@@ -82,10 +82,7 @@ impl InstanceView {
     #[must_use]
     pub fn of(model: &Model, id: &InstanceId) -> Option<Self> {
         let instance = model.instance(id).filter(|instance| is_up(instance))?;
-        let attached = model
-            .enis_of(id)
-            .into_iter()
-            .filter(|eni| eni.is_attached());
+        let attached = model.metadata_enis_of(id);
         Some(Self {
             id: id.clone(),
             options: instance.metadata,
@@ -108,6 +105,7 @@ impl InstanceView {
                 .and_then(|text| STANDARD.decode(text).ok()),
             tags: instance.tags.clone(),
             interfaces: attached
+                .into_iter()
                 .filter_map(|eni| InterfaceView::of(model, eni))
                 .collect(),
         })
@@ -134,7 +132,7 @@ impl InterfaceView {
         let attachment = eni.attachment.as_ref()?;
         let subnet = model.subnet(&eni.subnet)?;
         let vpc = model.vpc(&eni.vpc)?;
-        let shown = &eni.metadata_addresses;
+        let shown = &eni.addresses;
         let name_of = |id: &SecurityGroupId| {
             let group = model.group(id)?;
             Some((id.clone(), group.name.clone()))

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use ipnet::Ipv4Net;
 use underlay_types::{EniId, InstanceId, SubnetId, Timestamp};
 
-use super::address_plan::{AddressPlan, Assigned, V4Request, check_sane, no_free_address};
+use super::{
+    address_plan::{AddressPlan, Assigned, V4Request, check_sane, no_free_address},
+    shown::EniEvent,
+};
 use crate::{Change, Ec2Error, Eni, EniAddresses, ErrorCode, InstanceType, Model};
 
 impl Model {
@@ -157,10 +160,18 @@ impl Model {
         let Some(mut eni) = self.enis.get_mut(id) else {
             return;
         };
+        let was = eni.clone();
         change(&mut eni.addresses);
+        let kept = |block| eni.addresses.blocks().any(|each| each == block);
+        let event = if was.addresses.blocks().all(kept) {
+            EniEvent::Given
+        } else {
+            EniEvent::Taken
+        };
         drop(eni);
         self.changes.push(Change::EniChanged(id.clone()));
-        self.refresh_metadata_later(id, now);
+        self.now = self.now.max(now);
+        self.note_eni(id, Some(was), event);
     }
 
     /// Whether the interface's instance, if it has one, allows so many more slots.

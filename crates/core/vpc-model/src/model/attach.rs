@@ -5,9 +5,10 @@ use underlay_types::{AttachmentId, EniId, InstanceId, Timestamp};
 use super::{
     enis::{in_use, no_attachment},
     lifecycle::Timer,
+    shown::EniEvent,
 };
 use crate::{
-    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode,
+    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, Hazard,
     InstanceState, InstanceType, Model, RouteTarget,
 };
 
@@ -33,7 +34,11 @@ impl Model {
         let eni = self.require_eni(id)?;
         self.check_attach(eni, instance, device_index, network_card)?;
         let attachment = AttachmentId::from_serial(self.rng.next());
-        let delay = self.draw_delay(self.config.timings.attach);
+        let delay = self.draw_delay(self.config.timings.attach).max(self.stuck(
+            Hazard::StuckAttach,
+            id,
+            instance,
+        ));
         self.put_attachment(
             id,
             Attachment {
@@ -57,9 +62,11 @@ impl Model {
                 .or_default()
                 .insert(id.clone());
         }
+        let was = self.enis.get(id).cloned();
         if let Some(mut eni) = self.enis.get_mut(id) {
             eni.attachment = Some(attachment);
         }
+        self.note_eni(id, was, EniEvent::Other);
     }
 
     fn check_attach(
@@ -131,10 +138,16 @@ impl Model {
         }
         let announce = held.status == AttachmentStatus::Attached;
         let id = eni.id.clone();
+        let (was, instance) = (eni.clone(), held.instance().cloned());
         if let Some(held) = self.enis.attachment_mut(&id) {
             held.status = AttachmentStatus::Detaching;
         }
-        let delay = self.draw_delay(self.config.timings.detach);
+        // Metadata shows it no longer from here on.
+        self.note_eni(&id, Some(was), EniEvent::Gone);
+        let stuck = instance.map(|instance| self.stuck(Hazard::StuckDetach, &id, &instance));
+        let delay = self
+            .draw_delay(self.config.timings.detach)
+            .max(stuck.unwrap_or_default());
         let timer = Timer::Detached {
             eni: id,
             attachment: attachment.clone(),
@@ -145,6 +158,7 @@ impl Model {
     }
 
     pub(crate) fn finish_attach(&mut self, id: &EniId, attachment: &AttachmentId) {
+        let was = self.enis.get(id).cloned();
         let Some(held) = self.enis.attachment_mut(id) else {
             return;
         };
@@ -160,6 +174,7 @@ impl Model {
                 device_index,
             });
         }
+        self.note_eni(id, was, EniEvent::Attached);
         self.note_routes_to(&RouteTarget::Eni(id.clone()));
     }
 
@@ -174,8 +189,10 @@ impl Model {
         {
             return;
         }
+        let was = eni.clone();
         let held = eni.attachment.take();
         drop(eni);
+        self.note_eni(id, Some(was), EniEvent::Gone);
         if let Some(instance) = held.as_ref().and_then(Attachment::instance) {
             if let Some(enis) = self.attached.get_mut(instance) {
                 enis.remove(id);

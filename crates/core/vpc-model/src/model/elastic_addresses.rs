@@ -48,6 +48,7 @@ impl Model {
             None => self.draw_public_address().ok_or_else(no_capacity)?,
         };
         let id = AllocationId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let elastic = ElasticAddress {
             id: id.clone(),
             address,

@@ -8,6 +8,8 @@ use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId};
 use super::{
     address_plan::{AddressPlan, V4Request, check_sane},
     addresses::check_not_managed,
+    lifecycle::Timer,
+    shown::EniEvent,
     tracking::check_tracking,
 };
 use crate::{
@@ -65,7 +67,21 @@ impl Model {
         let mut plan = self.plan_addresses(&request.subnet)?;
         let eni = self.plan_eni(request, &mut plan, 0)?;
         self.commit_plan(&request.subnet, plan);
-        Ok(self.add_eni(eni))
+        let id = self.add_eni(eni);
+        let delay = self.draw_delay(self.config.timings.create_eni);
+        if !delay.is_zero() {
+            if let Some(mut eni) = self.enis.get_mut(&id) {
+                eni.pending = true;
+            }
+            self.schedule(self.now, delay, Timer::EniReady(id.clone()));
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn finish_create(&mut self, id: &EniId) {
+        if let Some(mut eni) = self.enis.get_mut(id) {
+            eni.pending = false;
+        }
     }
 
     /// Checks a request and takes its addresses from `plan`; the interface is not in the model
@@ -120,7 +136,7 @@ impl Model {
             requester: None,
             source_dest_check: true,
             tracking: request.tracking,
-            metadata_addresses: addresses.clone(),
+            pending: false,
             addresses,
             attachment: None,
             tags: request.tags.clone(),
@@ -144,6 +160,8 @@ impl Model {
         );
         let id = eni.id.clone();
         self.enis.insert(id.clone(), eni);
+        self.note_eni(&id, None, EniEvent::Other);
+        self.note_new(id.as_str());
         self.changes.push(Change::EniCreated(id.clone()));
         id
     }
@@ -168,6 +186,7 @@ impl Model {
         let Some(eni) = self.enis.remove(id) else {
             return;
         };
+        self.note_eni(id, Some(eni.clone()), EniEvent::Gone);
         if let Some(pool) = self.pools.get_mut(&eni.subnet) {
             let EniAddresses {
                 primary,
@@ -253,10 +272,12 @@ impl Model {
     }
 
     pub(super) fn change_eni(&mut self, id: &EniId, change: impl FnOnce(&mut Eni)) {
+        let was = self.enis.get(id).cloned();
         if let Some(mut eni) = self.enis.get_mut(id) {
             change(&mut eni);
-            self.changes.push(Change::EniChanged(id.clone()));
         }
+        self.changes.push(Change::EniChanged(id.clone()));
+        self.note_eni(id, was, EniEvent::Other);
     }
 }
 

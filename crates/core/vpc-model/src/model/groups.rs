@@ -85,6 +85,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::SecurityGroupLimitExceeded, text));
         }
         let id = SecurityGroupId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let group = SecurityGroup {
             id: id.clone(),
             vpc: vpc.clone(),

@@ -56,6 +56,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::InternetGatewayLimitExceeded, text));
         }
         let id = InternetGatewayId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let gateway = InternetGateway {
             id: id.clone(),
             vpc: None,
@@ -155,6 +156,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
         let id = EgressOnlyInternetGatewayId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let gateway = EgressOnlyInternetGateway {
             id: id.clone(),
             vpc: vpc.clone(),

@@ -284,6 +284,7 @@ impl Model {
         places.sort_unstable();
         for (_, _, eni, attachment) in places {
             self.finish_attach(&eni, &attachment);
+            self.show_in_metadata(&eni);
         }
         let delay = self.draw_delay(self.config.timings.launch);
         self.schedule(now, delay, Timer::Running(id));
@@ -324,6 +325,8 @@ impl Model {
             tags: request.tags.clone(),
         };
         self.instances.insert(id.clone(), instance);
+        self.note_instance(id, None);
+        self.note_new(id.as_str());
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
         attachment: AttachmentId,
         announce: bool,
     },
+    /// A new interface is available.
+    EniReady(EniId),
     /// A terminated instance is no longer shown.
     Forget(InstanceId),
     /// A client token is no longer remembered.
@@ -34,8 +36,6 @@ pub(crate) enum Timer {
     ForgetNatGateway(NatGatewayId),
     /// A peering connection that is over is no longer shown.
     ForgetPeering(VpcPeeringConnectionId),
-    /// Metadata shows an interface's addresses as they are now.
-    Metadata(EniId),
     /// What was asked of a prefix list is done.
     PrefixList(PrefixListId),
     /// A subnet's block is no longer in the state that it was in.
@@ -50,6 +50,8 @@ pub(crate) enum Timer {
     PeeringExpires(VpcPeeringConnectionId),
     /// An instance runs.
     Running(InstanceId),
+    /// Something that was seen late is seen now.
+    Seen,
     /// An instance is gone.
     Terminated(InstanceId),
     /// A VPC's block is no longer in the state that it was in.
@@ -66,15 +68,17 @@ impl Model {
     /// Ends what is over by `now`, in order. Whoever acts on the model calls it first: then what
     /// an action finds depends on its moment alone, not on when somebody last looked.
     pub fn tick(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        self.begin_call();
         while let Some(entry) = self
             .timers
             .first_entry()
             .filter(|entry| entry.key().0 <= now)
         {
             let ((when, _), timer) = entry.remove_entry();
+            self.now = self.now.max(when);
             self.fire(timer, when);
         }
+        self.now = self.now.max(now);
     }
 
     /// Ends `timer` after `delay`: at once when there is none.
@@ -88,12 +92,7 @@ impl Model {
     }
 
     pub(crate) fn draw_delay(&mut self, delay: Delay) -> Duration {
-        delay.draw(&mut self.rng)
-    }
-
-    pub(crate) fn refresh_metadata_later(&mut self, eni: &EniId, now: Timestamp) {
-        let delay = self.draw_delay(self.config.timings.metadata);
-        self.schedule(now, delay, Timer::Metadata(eni.clone()));
+        delay.draw(&mut self.chance)
     }
 
     fn fire(&mut self, timer: Timer, now: Timestamp) {
@@ -118,13 +117,12 @@ impl Model {
             Timer::NatGatewayMade(id) => self.finish_nat_gateway(&id, now),
             Timer::PeeringActive(id) => self.finish_peering(&id),
             Timer::PeeringExpires(id) => self.expire_peering(&id, now),
-            Timer::Metadata(eni) => {
-                if let Some(mut eni) = self.enis.get_mut(&eni) {
-                    eni.metadata_addresses = eni.addresses.clone();
-                }
-            }
             Timer::PrefixList(list) => self.settle_prefix_list(&list),
+            Timer::EniReady(id) => self.finish_create(&id),
+            Timer::Seen => self.forget_past(),
             Timer::Running(instance) => {
+                let was = self.instances.get(&instance).cloned();
+                self.note_instance(&instance, was);
                 if let Some(instance) = self.instances.get_mut(&instance)
                     && instance.state == InstanceState::Pending
                 {

@@ -22,6 +22,7 @@ macro_rules! lookups {
             pub fn $name(&self, id: &$id) -> Result<&$object, Ec2Error> {
                 self.$field
                     .get(id)
+                    .filter(|_| !self.is_unknown_yet(id.as_str()))
                     .ok_or_else(|| Ec2Error::new(ErrorCode::$code, format!($text, id)))
             }
         )+}

@@ -73,6 +73,7 @@ impl Model {
             },
         };
         let id = NatGatewayId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let vpc = self.require_subnet(&request.subnet)?.vpc.clone();
         let gateway = NatGateway {
             id: id.clone(),

@@ -41,6 +41,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::NetworkAclLimitExceeded, text));
         }
         let id = NetworkAclId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let acl = NetworkAcl {
             id: id.clone(),
             vpc: vpc.clone(),
@@ -107,6 +108,7 @@ impl Model {
     /// The ACL that a new VPC's subnets have.
     pub(crate) fn add_default_network_acl(&mut self, vpc: &VpcId) {
         let id = NetworkAclId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let acl = NetworkAcl {
             id: id.clone(),
             vpc: vpc.clone(),

@@ -56,6 +56,7 @@ impl Model {
         }
         self.check_peering_quota(requester)?;
         let id = VpcPeeringConnectionId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let side = |vpc: &VpcId| PeeringSide {
             vpc: vpc.clone(),
             remote_dns: false,

@@ -70,6 +70,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::PrefixListLimitExceeded, text));
         }
         let id = PrefixListId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let list = PrefixList {
             id: id.clone(),
             name: request.name.clone(),

@@ -29,6 +29,7 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::RouteTableLimitExceeded, text));
         }
         let id = RouteTableId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let table = RouteTable {
             id: id.clone(),
             vpc: vpc.clone(),

@@ -84,6 +84,7 @@ impl Model {
         }
         let zone = self.require_zone(request.zone.as_deref())?;
         let id = SubnetId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let cidr = request.cidr.trunc();
         let subnet = Subnet {
             id: id.clone(),

@@ -27,7 +27,9 @@ impl Model {
                 instance.state,
                 InstanceState::Pending | InstanceState::Running
             ) {
+                let was = instance.clone();
                 instance.state = InstanceState::ShuttingDown;
+                self.note_instance(id, Some(was));
                 let delay = self.draw_delay(self.config.timings.terminate);
                 self.schedule(now, delay, Timer::Terminated(id.clone()));
             }
@@ -59,6 +61,8 @@ impl Model {
             }
         }
         self.attached.remove(id);
+        let was = self.instances.get(id).cloned();
+        self.note_instance(id, was);
         if let Some(instance) = self.instances.get_mut(id) {
             instance.state = InstanceState::Terminated;
             // Nobody can read it any more, and it may be large.

@@ -6,6 +6,7 @@ mod groups;
 mod invariants;
 mod prefix_lists;
 mod requests;
+mod shown;
 
 use std::net::Ipv4Addr;
 
@@ -385,7 +386,7 @@ fn realistic_transitions_take_their_time_and_end_at_their_deadline() {
     model
         .assign(&eni, &V4Request::Count(2), false, NOW)
         .unwrap();
-    assert_eq!(model.eni(&eni).unwrap().metadata_addresses.slots(), 1);
+    assert_eq!(model.metadata_eni(&eni).unwrap().addresses.slots(), 1);
     while let Some(deadline) = model.next_deadline() {
         model.tick(deadline);
     }
@@ -394,7 +395,7 @@ fn realistic_transitions_take_their_time_and_end_at_their_deadline() {
         InstanceState::Running
     );
     assert_eq!(
-        model.eni(&eni).unwrap().metadata_addresses,
+        model.metadata_eni(&eni).unwrap().addresses,
         model.eni(&eni).unwrap().addresses
     );
     let attached = Change::EniAttached {

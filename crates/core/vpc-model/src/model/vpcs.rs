@@ -45,6 +45,7 @@ impl Model {
 
     fn add_vpc(&mut self, cidr: Ipv4Net, tags: Tags) -> VpcId {
         let id = VpcId::from_serial(self.rng.next());
+        self.note_new(id.as_str());
         let main_route_table = self.add_main_route_table(&id, cidr);
         let default_group = self.add_default_group(&id);
         self.add_default_network_acl(&id);

@@ -38,8 +38,8 @@ pub struct Eni {
     pub tracking: ConnectionTracking,
     /// Its addresses, as the VPC delivers them.
     pub addresses: EniAddresses,
-    /// Its addresses, as instance metadata shows them: under `realistic`, somewhat older.
-    pub metadata_addresses: EniAddresses,
+    /// Whether it is still being made.
+    pub pending: bool,
     /// What it is attached to.
     pub attachment: Option<Attachment>,
     /// Its tags.
@@ -113,6 +113,8 @@ impl EniAddresses {
 /// Where an interface is in its life. See [`Eni::status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EniStatus {
+    /// Being made.
+    Pending,
     /// Attached to nothing.
     Available,
     /// On its way to an instance.
@@ -128,6 +130,7 @@ impl EniStatus {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "pending",
             Self::Available => "available",
             Self::Attaching => "attaching",
             Self::InUse => "in-use",
@@ -233,6 +236,7 @@ impl Eni {
     #[must_use]
     pub fn status(&self) -> EniStatus {
         match self.attachment.as_ref().map(|attachment| attachment.status) {
+            None if self.pending => EniStatus::Pending,
             None => EniStatus::Available,
             Some(AttachmentStatus::Attaching | AttachmentStatus::Attached) => EniStatus::InUse,
             Some(AttachmentStatus::Detaching) => EniStatus::Detaching,

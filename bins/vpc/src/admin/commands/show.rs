@@ -1,0 +1,143 @@
+//! Answers of the admin API as a person reads them.
+
+use underlay_vpc_model::{BucketKind, BucketState, Budget, CallCount, Fault, Hazard};
+
+use crate::admin::{ClockState, Limits};
+
+pub(super) fn clock(clock: &ClockState) -> String {
+    let next = match clock.next_in_seconds {
+        Some(seconds) => format!("something ends in {seconds} s"),
+        None => "nothing is under way".to_owned(),
+    };
+    format!("{}, speed {}; {next}\n", clock.now, clock.speed)
+}
+
+pub(super) fn buckets(buckets: &[BucketState]) -> String {
+    let row = |bucket: &BucketState| {
+        let kind = match bucket.kind {
+            BucketKind::Requests => "",
+            BucketKind::Broad => " (broad)",
+            BucketKind::Resources => " (resources)",
+        };
+        vec![
+            format!("{}{kind}", bucket.action),
+            bucket.tokens.to_string(),
+            bucket.budget.burst.to_string(),
+            rate(bucket.budget),
+        ]
+    };
+    table(
+        &["bucket", "left", "of", "a second"],
+        buckets.iter().map(row),
+    )
+}
+
+pub(super) fn calls(calls: &[CallCount]) -> String {
+    let row = |count: &CallCount| {
+        let action = match count.action.as_str() {
+            "" => "(none)",
+            action => action,
+        };
+        vec![
+            action.to_owned(),
+            count.result.clone(),
+            count.calls.to_string(),
+        ]
+    };
+    table(&["action", "result", "calls"], calls.iter().map(row))
+}
+
+pub(super) fn faults(faults: &[Fault]) -> String {
+    let row = |fault: &Fault| {
+        let request = &fault.request;
+        let or_any = |text: &Option<String>| text.clone().unwrap_or_else(|| "any".to_owned());
+        vec![
+            fault.id.to_string(),
+            request.hazard.to_string(),
+            or_any(&request.action),
+            or_any(&request.target),
+            request.probability.to_string(),
+            request
+                .count
+                .map_or_else(|| "no end".to_owned(), |count| count.to_string()),
+            request.delay().to_string(),
+            fault.struck.to_string(),
+        ]
+    };
+    let titles = [
+        "id",
+        "hazard",
+        "action",
+        "target",
+        "probability",
+        "left",
+        "delay",
+        "struck",
+    ];
+    table(&titles, faults.iter().map(row))
+}
+
+pub(super) fn hazards() -> String {
+    let row = |hazard: &Hazard| vec![hazard.to_string(), hazard.describe().to_owned()];
+    table(&["hazard", "what it does"], Hazard::ALL.iter().map(row))
+}
+
+pub(super) fn limits(limits: &Limits) -> String {
+    let budgets = &limits.budgets;
+    let row = |name: &str, budget: &Budget| {
+        vec![name.to_owned(), budget.burst.to_string(), rate(*budget)]
+    };
+    let classes = [
+        row("reading", &budgets.reading),
+        row("broad", &budgets.broad),
+        row("changing", &budgets.changing),
+    ];
+    let actions = budgets.actions.iter().map(|(name, each)| row(name, each));
+    let resources = budgets
+        .resources
+        .iter()
+        .map(|(name, each)| row(&format!("{name}:resources"), each));
+    let rows = classes.into_iter().chain(actions).chain(resources);
+    let throttles = if limits.throttles { "on" } else { "off" };
+    format!(
+        "throttling is {throttles}\n{}",
+        table(&["budget", "at once", "a second"], rows)
+    )
+}
+
+fn rate(budget: Budget) -> String {
+    f64::from(budget.per_second).to_string()
+}
+
+/// Rows under titles, columns as wide as they must be.
+fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let titles = titles.iter().map(|title| (*title).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    rows.iter().fold(String::new(), |text, row| {
+        let cells: Vec<_> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| format!("{cell:<width$}", width = width(column)))
+            .collect();
+        format!("{text}{}\n", cells.join("  ").trim_end())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let rows = [
+            vec!["ab".to_owned(), "1".to_owned()],
+            vec!["c".to_owned(), "22".to_owned()],
+        ];
+        let text = table(&["x", "yyy"], rows.into_iter());
+        assert_eq!(text, "x   yyy\nab  1\nc   22\n");
+    }
+}
