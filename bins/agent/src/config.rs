@@ -10,6 +10,7 @@ mod sections;
 mod targets;
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +36,8 @@ pub struct Config {
     pub security_groups: SecurityGroupConfig,
     /// `[pods]`: how pods are wired.
     pub pods: PodConfig,
+    /// `[metrics]`: where they are served.
+    pub metrics: MetricsConfig,
     /// `[conflist]`: what the container runtime is told.
     pub conflist: ConflistConfig,
     /// `[paths]`: sockets and files.
@@ -95,6 +98,21 @@ impl Default for SecurityGroupConfig {
 pub struct PodConfig {
     /// `mtu`: MTU of both veth ends; the ENI's if absent.
     pub mtu: Option<u32>,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// `listen`: address and port of the HTTP endpoint `/metrics`; `false` turns it off.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 61_678))),
+        }
+    }
 }
 
 /// `[conflist]`.

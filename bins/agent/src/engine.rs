@@ -50,7 +50,7 @@ pub use self::{
 };
 use crate::{
     kernel::{Failure, Kernel},
-    service::{Attachment, KubernetesPod, NodeService, PodRequest, ServiceError},
+    service::{Attachment, KubernetesPod, Measures, NodeService, PodRequest, ServiceError},
 };
 
 /// How long EC2 may take to tell about a group.
@@ -283,6 +283,10 @@ impl NodeService for Engine {
     fn node_status(&self) -> serde_json::Value {
         self.ask(Message::Status)
             .unwrap_or_else(|error| serde_json::json!({ "waits_for": [error.to_string()] }))
+    }
+
+    fn measures(&self) -> Result<Measures, ServiceError> {
+        self.ask(Message::Measure)
     }
 
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {

@@ -7,17 +7,19 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 use underlay_agent::{
     cni_front::{Front, RunDir},
     config::Config,
     engine::{Engine, EngineConfig},
     kernel::{Kernel, KernelConfig},
+    metrics::Endpoint,
     preflight,
     service::NodeService,
 };
 use underlay_cloud::{Ec2, Ec2Config, Imds, imds::ImdsConfig};
+use underlay_types::chain;
 
 /// How long requests under way may take after the agent was told to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +31,7 @@ const STACK_SIZE: usize = 1 << 20;
 
 /// A running agent. Fields are dropped in the order in which they must stop.
 pub(crate) struct Agent {
+    _metrics: Option<Endpoint>,
     pub(crate) front: Front,
     engine: Arc<Engine>,
     runtime: Runtime,
@@ -59,7 +62,9 @@ impl Agent {
         let engine = Arc::new(engine);
         let service: Arc<dyn NodeService> = Arc::clone(&engine) as _;
         let front = Front::start(config, run_dir, service)?;
+        let metrics = metrics_endpoint(config, &front, &runtime);
         Ok(Self {
+            _metrics: metrics,
             front,
             engine,
             runtime,
@@ -77,6 +82,21 @@ impl Agent {
         }
         drop(self.engine);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+/// Pods are served also where metrics cannot be.
+fn metrics_endpoint(config: &Config, front: &Front, runtime: &Runtime) -> Option<Endpoint> {
+    let address = config.metrics.listen?;
+    match Endpoint::start(address, front.metrics(), runtime.handle()) {
+        Ok(endpoint) => {
+            info!(%address, "serving metrics");
+            Some(endpoint)
+        }
+        Err(error) => {
+            error!("{}", chain(&error));
+            None
+        }
     }
 }
 

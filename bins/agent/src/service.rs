@@ -2,9 +2,16 @@
 //!
 //! Calls block; the front runs each on a thread of its own. Directions are the pod's.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, os::fd::OwnedFd, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
+use underlay_cloud::ec2::CallCounters;
+use underlay_ipam::Report;
 use underlay_types::{EniId, LeaseKey, Mac, NetworkName, PoolKey};
 
 /// The Kubernetes identity of a pod, where the runtime passed one (`CNI_ARGS`).
@@ -50,6 +57,19 @@ pub struct Attachment {
     pub pod_mac: Mac,
     /// MTU of both ends.
     pub mtu: u32,
+}
+
+/// What the engine can tell about itself.
+#[derive(Debug, Clone)]
+pub struct Measures {
+    /// The allocator: pools, ENIs, leases, requests that wait.
+    pub addresses: Report,
+    /// EC2 calls by action and result.
+    pub ec2: CallCounters,
+    /// Pods whose device is not deleted yet.
+    pub retired_devices: usize,
+    /// What people were told, by kind, since the start.
+    pub notices: BTreeMap<&'static str, u64>,
 }
 
 /// Why the engine could not do what was asked. `Display` is what the pod event shows.
@@ -136,6 +156,12 @@ pub trait NodeService: Send + Sync {
 
     /// ENIs, pools, leases and what the engine waits for, for `underlay node status`.
     fn node_status(&self) -> serde_json::Value;
+
+    /// The same in numbers, for metrics.
+    ///
+    /// # Errors
+    /// `NotReady` when the engine is stopping.
+    fn measures(&self) -> Result<Measures, ServiceError>;
 
     /// Stops growth and gives every ENI back as it loses its last lease. Blocks until done or until
     /// `deadline`; the node stays drained.

@@ -23,7 +23,10 @@ use super::{
     pod_request::{kubernetes_pod, lease_key, pool_key},
     tombstones::Tombstones,
 };
-use crate::service::{NodeService, PodRequest, ServiceError};
+use crate::{
+    metrics::Metrics,
+    service::{NodeService, PodRequest, ServiceError},
+};
 
 /// Answers requests, any number at a time.
 pub(super) struct Dispatch {
@@ -33,6 +36,7 @@ pub(super) struct Dispatch {
     pub(super) conflist: Conflist,
     pub(super) tombstones: Tombstones,
     pub(super) locks: KeyLocks<LeaseKey>,
+    pub(super) metrics: Arc<Metrics>,
     /// The agent's own network namespace, in which no pod may be wired.
     pub(super) own_netns: OwnedFd,
 }
@@ -52,7 +56,10 @@ impl Dispatch {
         is_awaited: &dyn Fn() -> bool,
     ) -> Answer {
         let start = Instant::now();
-        let answer = self.answer_any(request, fd, is_awaited);
+        let (answer, code) = self.answer_any(request, fd, is_awaited);
+        if let Ok(command) = request.command.parse::<Command>() {
+            self.metrics.called(command.as_str(), code, start.elapsed());
+        }
         let container = request
             .env
             .get("CNI_CONTAINERID")
@@ -78,19 +85,25 @@ impl Dispatch {
         request: &Request,
         fd: Option<OwnedFd>,
         is_awaited: &dyn Fn() -> bool,
-    ) -> Answer {
+    ) -> (Answer, u16) {
         if let Ok(command) = request.command.parse::<NodeCommand>() {
             let (service, conflist) = (&*self.service, &self.conflist);
-            return node_commands::answer(command, &request.stdin, service, conflist);
+            let answer = node_commands::answer(command, &request.stdin, service, conflist);
+            return (answer, 0);
         }
         let version = ConfigHead::parse(&request.stdin)
             .map_or(CniVersion::NEWEST, |head| head.answer_version());
         match self.cni(request, fd, version, is_awaited) {
-            Ok(stdout) => Answer::new(0, stdout),
-            Err(error) if request.command == Command::Del.as_str() => {
-                Answer::new(1, worded_for_del(error).to_json(version))
+            Ok(stdout) => (Answer::new(0, stdout), 0),
+            Err(error) => {
+                let code = error.code.number();
+                let error = if request.command == Command::Del.as_str() {
+                    worded_for_del(error)
+                } else {
+                    error
+                };
+                (Answer::new(1, error.to_json(version)), code)
             }
-            Err(error) => Answer::new(1, error.to_json(version)),
         }
     }
 

@@ -32,7 +32,7 @@ use super::{
     key_locks::KeyLocks,
     tombstones::Tombstones,
 };
-use crate::{config::Config, service::NodeService};
+use crate::{config::Config, metrics::Metrics, service::NodeService};
 
 /// Requests served at a time. Only root can connect; the bound keeps a mistake from taking the
 /// node's memory. Those beyond it wait in the socket's backlog.
@@ -95,6 +95,7 @@ impl Front {
         let socket = run_dir.path().join(SOCKET_FILE);
         let shared = Arc::new(Shared {
             dispatch: Dispatch {
+                metrics: Arc::new(Metrics::new(Arc::clone(&service))),
                 service,
                 add_wait: config.addresses.add_wait,
                 groups_per_eni: config.security_groups.groups_per_eni,
@@ -136,6 +137,12 @@ impl Front {
     /// When the conflist cannot be written.
     pub fn publish_conflist(&self) -> Result<(), ConflistError> {
         self.shared.dispatch.conflist.publish()
+    }
+
+    /// The metrics of the node and of the calls served.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.dispatch.metrics)
     }
 
     /// Accepts no more requests and waits at most `patience` for those under way; the conflist

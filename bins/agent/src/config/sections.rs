@@ -8,7 +8,7 @@ use underlay_types::SecurityGroupId;
 
 use super::{
     ADD_WAIT_MAX, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError, ConflistConfig,
-    FORMAT_VERSION, PathConfig, PodConfig, SecurityGroupConfig, Targets,
+    FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig, SecurityGroupConfig, Targets,
     mistakes::{Section, boolean, duration, list_of, number, text},
 };
 
@@ -27,6 +27,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         addresses: addresses(root.section("addresses")),
         security_groups: security_groups(root.section("security_groups")),
         pods: pods(root.section("pods")),
+        metrics: metrics(root.section("metrics")),
         conflist: conflist(root.section("conflist")),
         paths: paths(root.section("paths")),
     };
@@ -35,6 +36,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         "addresses",
         "security_groups",
         "pods",
+        "metrics",
         "conflist",
         "paths",
     ]);
@@ -127,6 +129,19 @@ fn pods(mut section: Section<'_>) -> PodConfig {
         number(&v, MTU.0, MTU.1).map(Some)
     });
     section.finish(&["mtu"]);
+    config
+}
+
+fn metrics(mut section: Section<'_>) -> MetricsConfig {
+    let mut config = MetricsConfig::default();
+    section.read("listen", &mut config.listen, |value| match value {
+        Value::Boolean(false) => Ok(None),
+        Value::String(text) => text.parse().map(Some).map_err(|_unreadable| {
+            format!("must be an address and port like \"127.0.0.1:61678\", not {text:?}")
+        }),
+        _ => Err("must be an address and port like \"127.0.0.1:61678\", or false".to_owned()),
+    });
+    section.finish(&["listen"]);
     config
 }
 

@@ -44,7 +44,11 @@ fn every_key_is_read() {
         "#,
     )
     .unwrap();
-    let wanted = Config {
+    assert_eq!(config, everything());
+}
+
+fn everything() -> Config {
+    Config {
         addresses: AddressConfig {
             targets: Targets {
                 max_enis: Some(4),
@@ -69,6 +73,7 @@ fn every_key_is_read() {
             open_node_ports: vec!["tcp/53".parse().unwrap(), "udp/8000-8100".parse().unwrap()],
         },
         pods: PodConfig { mtu: Some(1500) },
+        metrics: MetricsConfig::default(),
         conflist: ConflistConfig {
             cni_version: underlay_cni_spec::CniVersion::V1_1_0,
             portmap: false,
@@ -77,8 +82,7 @@ fn every_key_is_read() {
             run_dir: "/run/a".into(),
             conflist_dir: "/run/b".into(),
         },
-    };
-    assert_eq!(config, wanted);
+    }
 }
 
 #[test]
@@ -117,7 +121,7 @@ fn all_mistakes_are_listed_together() {
   conflist.cni_version: CNI version "0.2.0" is not supported; supported are 0.3.1, 0.4.0, 1.0.0, 1.1.0
   conflist.portmap: must be true or false, not a string
   paths.run_dir: must be an absolute path, not run
-  vresion: unknown key; known are version, addresses, security_groups, pods, conflist, paths"#
+  vresion: unknown key; known are version, addresses, security_groups, pods, metrics, conflist, paths"#
     );
 }
 
@@ -165,4 +169,21 @@ fn groups_are_allowed_by_id_or_by_tag() {
     };
     assert!(by_id.permits(&group, &BTreeMap::new()));
     assert!(!by_id.permits(&"sg-0000000b".parse().unwrap(), &tagged));
+}
+
+#[test]
+fn metrics_are_served_elsewhere_or_not_at_all() {
+    let listen = |value: &str| {
+        let file = format!("version = 1\n[metrics]\nlisten = {value}");
+        Config::parse(&file).map(|config| config.metrics.listen)
+    };
+    let elsewhere = "[::1]:9000".parse().unwrap();
+    assert_eq!(listen("\"[::1]:9000\"").unwrap(), Some(elsewhere));
+    assert_eq!(listen("false").unwrap(), None);
+    for wrong in ["true", "9000", "\"localhost\""] {
+        assert!(
+            matches!(listen(wrong), Err(ConfigError::Mistakes(_))),
+            "{wrong}"
+        );
+    }
 }

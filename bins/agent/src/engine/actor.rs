@@ -65,6 +65,8 @@ pub(super) struct Actor {
     pub(super) retired: BTreeMap<LeaseKey, std::net::Ipv4Addr>,
     pub(super) vanished: Vanished,
     pub(super) notices: VecDeque<Noted>,
+    /// The allocator's notices since the start, by kind.
+    pub(super) notice_counts: BTreeMap<&'static str, u64>,
     pub(super) looks: Looks,
     pub(super) device_poll_at: Timestamp,
 }
@@ -179,6 +181,7 @@ impl Actor {
                 names,
             } => self.end_vanished(since_wall_ms, &names),
             Message::Status(reply) => answer(&reply, self.report()),
+            Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
             Message::NotDrained(reply) => answer(&reply, self.not_drained()),
             Message::Stop => {}
@@ -204,6 +207,7 @@ impl Actor {
                     }
                     Action::Report(notice) => {
                         warn!("{notice}");
+                        *self.notice_counts.entry(notice.kind()).or_default() += 1;
                         self.note(notice.to_string());
                     }
                 }

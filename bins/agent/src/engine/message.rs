@@ -8,7 +8,7 @@ use underlay_netplan::PodWiring;
 use underlay_types::{EniId, LeaseKey, NetworkName, PoolKey, Timestamp};
 
 use super::{calls::Answer, journal::LeaseState};
-use crate::service::{KubernetesPod, ServiceError};
+use crate::service::{KubernetesPod, Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
 pub(super) type Reply<T> = SyncSender<T>;
@@ -56,6 +56,8 @@ pub(super) enum Message {
     },
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
+    /// The same in numbers.
+    Measure(Reply<Measures>),
     /// Give everything back, or stop doing so.
     Drain(bool),
     /// What is not given back yet, in words; empty: nothing.

@@ -164,6 +164,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         retired: BTreeMap::new(),
         vanished: Vanished::default(),
         notices: VecDeque::new(),
+        notice_counts: BTreeMap::new(),
         looks: Looks::first_in(first_look(journal.state())),
         device_poll_at: Timestamp::ZERO,
         journal,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use underlay_agent::service::{Attachment, NodeService, PodRequest, ServiceError};
+use underlay_agent::service::{Attachment, Measures, NodeService, PodRequest, ServiceError};
 use underlay_types::{EniId, LeaseKey, Mac, NetworkName};
 
 /// Makes the answer of a node that fails.
@@ -144,6 +144,11 @@ impl NodeService for MemoryNode {
 
     fn node_status(&self) -> Value {
         json!({"leases": self.leases()})
+    }
+
+    fn measures(&self) -> Result<Measures, ServiceError> {
+        let message = "nothing is counted".to_owned();
+        Err(ServiceError::NotReady { message })
     }
 
     fn drain(&self, deadline: Duration) -> Result<(), ServiceError> {

@@ -226,3 +226,18 @@ pub enum Notice {
         eni: EniId,
     },
 }
+
+impl Notice {
+    /// What it is about, in one word for counters.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::AddressMissing { .. } => "address_missing",
+            Self::Ec2Failed { .. } => "ec2_failed",
+            Self::EniMissing { .. } => "eni_missing",
+            Self::EniUnready { .. } => "eni_unready",
+            Self::GroupsDiffer { .. } => "groups_differ",
+            Self::GroupsRestored { .. } => "groups_restored",
+        }
+    }
+}

@@ -204,7 +204,7 @@ impl Ipam {
         out.push(Action::Ec2(id, op));
     }
 
-    fn is_throttled(&self) -> bool {
+    pub(crate) fn is_throttled(&self) -> bool {
         self.throttle.pauses(self.now)
     }
 

@@ -25,6 +25,8 @@ pub struct Report {
     pub waiting: Vec<WaiterReport>,
     /// EC2 calls under way.
     pub calls: Vec<String>,
+    /// Whether EC2 asked for fewer calls, and none is made for now.
+    pub throttled: bool,
 }
 
 /// One ENI.
@@ -115,6 +117,7 @@ impl Ipam {
                 })
                 .collect(),
             calls: self.ops.values().map(ToString::to_string).collect(),
+            throttled: self.is_throttled(),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Actor;
-use crate::engine::journal::LeaseState;
+use crate::{engine::journal::LeaseState, service::Measures};
 
 impl Actor {
     /// The allocator's report, with what only the engine knows added.
@@ -47,6 +47,16 @@ impl Actor {
             .collect();
         report["ec2"] = json!(self.caller.ec2.counters());
         report
+    }
+
+    /// The node in numbers.
+    pub(super) fn measures(&self) -> Measures {
+        Measures {
+            addresses: self.ipam.report(),
+            ec2: self.caller.ec2.counters(),
+            retired_devices: self.retired.len(),
+            notices: self.notice_counts.clone(),
+        }
     }
 
     fn waits_for(&self) -> Vec<String> {
