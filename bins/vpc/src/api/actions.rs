@@ -3,7 +3,8 @@
 use underlay_vpc_model::Ec2Error;
 
 use super::{
-    call::Call, catalogue, eni_request, enis, flow_logs, groups, images, instances, params::Params,
+    call::Call, catalogue, elastic_addresses, eni_request, enis, flow_logs, groups, images,
+    instances, internet_gateways, nat_gateways, network_acls, params::Params, peerings,
     prefix_lists, route_tables, routes, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
 };
 
@@ -21,8 +22,11 @@ pub(super) fn named(action: &str) -> Option<Read> {
 /// Whether an action takes `ClientToken`.
 pub(super) fn takes_token(action: &str) -> bool {
     [
+        "CreateEgressOnlyInternetGateway",
         "CreateFlowLogs",
         "CreateManagedPrefixList",
+        "CreateNatGateway",
+        "CreateNetworkAcl",
         "CreateNetworkInterface",
         "CreateRouteTable",
         "RunInstances",
@@ -32,15 +36,27 @@ pub(super) fn takes_token(action: &str) -> bool {
 
 /// Sorted by name.
 const ACTIONS: &[(&str, Read)] = &[
+    ("AcceptVpcPeeringConnection", peerings::accept),
+    ("AllocateAddress", elastic_addresses::allocate),
     ("AssignPrivateIpAddresses", eni_request::assign),
+    ("AssociateAddress", elastic_addresses::associate),
     ("AssociateRouteTable", route_tables::associate),
     ("AssociateSubnetCidrBlock", subnet_cidrs::associate),
     ("AssociateVpcCidrBlock", vpc_cidrs::associate),
+    ("AttachInternetGateway", internet_gateways::attach),
     ("AttachNetworkInterface", enis::attach),
     ("AuthorizeSecurityGroupEgress", groups::authorize_egress),
     ("AuthorizeSecurityGroupIngress", groups::authorize_ingress),
+    (
+        "CreateEgressOnlyInternetGateway",
+        internet_gateways::create_egress_only,
+    ),
     ("CreateFlowLogs", flow_logs::create),
+    ("CreateInternetGateway", internet_gateways::create),
     ("CreateManagedPrefixList", prefix_lists::create),
+    ("CreateNatGateway", nat_gateways::create),
+    ("CreateNetworkAcl", network_acls::create),
+    ("CreateNetworkAclEntry", network_acls::create_entry),
     ("CreateNetworkInterface", enis::create),
     ("CreateRoute", routes::create),
     ("CreateRouteTable", route_tables::create),
@@ -48,8 +64,17 @@ const ACTIONS: &[(&str, Read)] = &[
     ("CreateSubnet", subnets::create),
     ("CreateTags", tags::create),
     ("CreateVpc", vpcs::create),
+    ("CreateVpcPeeringConnection", peerings::create),
+    (
+        "DeleteEgressOnlyInternetGateway",
+        internet_gateways::delete_egress_only,
+    ),
     ("DeleteFlowLogs", flow_logs::delete),
+    ("DeleteInternetGateway", internet_gateways::delete),
     ("DeleteManagedPrefixList", prefix_lists::delete),
+    ("DeleteNatGateway", nat_gateways::delete),
+    ("DeleteNetworkAcl", network_acls::delete),
+    ("DeleteNetworkAclEntry", network_acls::delete_entry),
     ("DeleteNetworkInterface", enis::delete),
     ("DeleteRoute", routes::delete),
     ("DeleteRouteTable", route_tables::delete),
@@ -57,14 +82,28 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DeleteSubnet", subnets::delete),
     ("DeleteTags", tags::delete),
     ("DeleteVpc", vpcs::delete),
+    ("DeleteVpcPeeringConnection", peerings::delete),
     ("DescribeAccountAttributes", catalogue::account_attributes),
+    ("DescribeAddresses", elastic_addresses::describe),
+    (
+        "DescribeAddressesAttribute",
+        elastic_addresses::describe_attribute,
+    ),
     ("DescribeAvailabilityZones", catalogue::zones),
+    ("DescribeEgressOnlyInternetGateways", |p| {
+        internet_gateways::DESCRIBE_EGRESS_ONLY.call(p)
+    }),
     ("DescribeFlowLogs", |p| flow_logs::DESCRIBE.call(p)),
     ("DescribeImages", images::describe),
     ("DescribeInstanceStatus", instances::describe_status),
     ("DescribeInstanceTypes", catalogue::instance_types),
     ("DescribeInstances", instances::describe),
+    ("DescribeInternetGateways", |p| {
+        internet_gateways::DESCRIBE.call(p)
+    }),
     ("DescribeManagedPrefixLists", prefix_lists::describe),
+    ("DescribeNatGateways", |p| nat_gateways::DESCRIBE.call(p)),
+    ("DescribeNetworkAcls", |p| network_acls::DESCRIBE.call(p)),
     (
         "DescribeNetworkInterfaceAttribute",
         enis::describe_attribute,
@@ -78,8 +117,13 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeSubnets", |p| subnets::DESCRIBE.call(p)),
     ("DescribeTags", tags::describe),
     ("DescribeVpcAttribute", vpcs::describe_attribute),
+    ("DescribeVpcPeeringConnections", |p| {
+        peerings::DESCRIBE.call(p)
+    }),
     ("DescribeVpcs", |p| vpcs::DESCRIBE.call(p)),
+    ("DetachInternetGateway", internet_gateways::detach),
     ("DetachNetworkInterface", enis::detach),
+    ("DisassociateAddress", elastic_addresses::disassociate),
     ("DisassociateRouteTable", route_tables::disassociate),
     ("DisassociateSubnetCidrBlock", subnet_cidrs::disassociate),
     ("DisassociateVpcCidrBlock", vpc_cidrs::disassociate),
@@ -92,6 +136,17 @@ const ACTIONS: &[(&str, Read)] = &[
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySubnetAttribute", subnets::modify_attribute),
     ("ModifyVpcAttribute", vpcs::modify_attribute),
+    (
+        "ModifyVpcPeeringConnectionOptions",
+        peerings::modify_options,
+    ),
+    ("RejectVpcPeeringConnection", peerings::reject),
+    ("ReleaseAddress", elastic_addresses::release),
+    (
+        "ReplaceNetworkAclAssociation",
+        network_acls::replace_association,
+    ),
+    ("ReplaceNetworkAclEntry", network_acls::replace_entry),
     ("ReplaceRoute", routes::replace),
     (
         "ReplaceRouteTableAssociation",

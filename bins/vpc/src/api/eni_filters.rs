@@ -1,12 +1,21 @@
 //! What filters of DescribeNetworkInterfaces see.
 
-use underlay_vpc_model::{Attachment, AttachmentHolder, Eni};
+use underlay_vpc_model::{Attachment, AttachmentHolder, Eni, Model, PublicAddress};
 
-use super::{enis::private_dns_name, filter::FilterTable, instant::iso8601};
+use super::{
+    elastic_addresses::public_dns_name, enis::private_dns_name, filter::FilterTable,
+    instant::iso8601,
+};
 
 /// The filters, by name.
 pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
     fields: &[
+        ("addresses.association.owner-id", |model, eni| {
+            associations(model, eni, |each| owner(model, each))
+        }),
+        ("addresses.association.public-ip", |model, eni| {
+            associations(model, eni, |each| Some(each.address.to_string()))
+        }),
         ("addresses.primary", |_, eni| {
             let mut primary = vec!["true".to_owned()];
             if !eni.addresses.secondary.is_empty() {
@@ -15,6 +24,25 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
             primary
         }),
         ("addresses.private-ip-address", |_, eni| addresses(eni)),
+        ("association.allocation-id", |model, eni| {
+            associations(model, eni, |each| Some(each.elastic?.id.to_string()))
+        }),
+        ("association.association-id", |model, eni| {
+            associations(model, eni, |each| {
+                Some(each.elastic?.association.as_ref()?.id.to_string())
+            })
+        }),
+        ("association.ip-owner-id", |model, eni| {
+            associations(model, eni, |each| owner(model, each))
+        }),
+        ("association.public-dns-name", |model, eni| {
+            associations(model, eni, |each| {
+                Some(public_dns_name(model, eni, each.address))
+            })
+        }),
+        ("association.public-ip", |model, eni| {
+            associations(model, eni, |each| Some(each.address.to_string()))
+        }),
         ("attachment.attach-time", |_, eni| {
             attached(eni, |held| iso8601(held.attach_time))
         }),
@@ -89,6 +117,23 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
     ],
     tags: Some(|eni| &eni.tags),
 };
+
+fn associations(
+    model: &Model,
+    eni: &Eni,
+    value: impl Fn(PublicAddress<'_>) -> Option<String>,
+) -> Vec<String> {
+    let all = std::iter::once(&eni.addresses.primary).chain(&eni.addresses.secondary);
+    let publics = all.filter_map(|private| model.public_address_of(&eni.id, *private));
+    publics.filter_map(value).collect()
+}
+
+fn owner(model: &Model, public: PublicAddress<'_>) -> Option<String> {
+    Some(match public.elastic {
+        Some(_) => model.config().account.to_string(),
+        None => "amazon".to_owned(),
+    })
+}
 
 fn addresses(eni: &Eni) -> Vec<String> {
     let all = std::iter::once(&eni.addresses.primary).chain(&eni.addresses.secondary);

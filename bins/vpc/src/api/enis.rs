@@ -8,6 +8,7 @@ use underlay_vpc_model::{
 use super::{
     call::{Call, done},
     describe::Describe,
+    elastic_addresses::write_association,
     eni_filters::FILTERS,
     eni_request::{take_eni_request, take_tracking},
     instant::iso8601,
@@ -76,6 +77,7 @@ pub(super) fn write_interface(xml: &mut Xml, model: &Model, eni: &Eni) {
     xml.leaf("sourceDestCheck", eni.source_dest_check);
     write_groups(xml, model, &eni.groups);
     let addresses = &eni.addresses;
+    write_association(xml, model, eni, addresses.primary);
     xml.leaf("privateIpAddress", addresses.primary);
     xml.leaf("privateDnsName", private_dns_name(model, addresses.primary));
     let all = std::iter::once(&addresses.primary).chain(&addresses.secondary);
@@ -86,6 +88,7 @@ pub(super) fn write_interface(xml: &mut Xml, model: &Model, eni: &Eni) {
             xml.leaf("privateIpAddress", address);
             xml.leaf("privateDnsName", private_dns_name(model, *address));
             xml.leaf("primary", index == 0);
+            write_association(xml, model, eni, *address);
         },
     );
     if !addresses.prefixes.is_empty() {

@@ -5,6 +5,7 @@ use underlay_vpc_model::{Ec2Error, ErrorCode, Instance, InstanceState, InstanceT
 
 use super::{
     call::Call,
+    elastic_addresses::public_dns_name,
     enis::{private_dns_name, write_attachment, write_groups, write_interface},
     filter::Filters,
     instance_filters::{FILTERS, STATUS_FILTERS},
@@ -89,6 +90,12 @@ fn write_network(xml: &mut Xml, model: &Model, instance: &Instance) {
             "privateDnsName",
             private_dns_name(model, primary.addresses.primary),
         );
+        let private = primary.addresses.primary;
+        let public = model.public_address_of(&primary.id, private);
+        let public = public.map(|public| public.address);
+        xml.optional("ipAddress", public);
+        let name = public.map(|public| public_dns_name(model, primary, public));
+        xml.leaf("dnsName", name.unwrap_or_default());
         xml.leaf("sourceDestCheck", primary.source_dest_check);
         write_groups(xml, model, &primary.groups);
     }

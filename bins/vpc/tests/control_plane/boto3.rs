@@ -57,6 +57,11 @@ fn flow_logs_take_every_documented_format_and_destination() {
 }
 
 #[test]
+fn gateways_routes_acls_and_peering_are_as_documented() {
+    run("vpc_gateways.py");
+}
+
+#[test]
 fn requests_say_what_ec2_lets_them_say() {
     run("vpc_requests.py");
 }
