@@ -4,10 +4,13 @@
  * same for answers of the link-local services. Nothing passes the fabric's own network stack. */
 #include <linux/pkt_cls.h>
 
+#include "acl.h"
 #include "arp.h"
 #include "deliver.h"
 #include "flow.h"
+#include "neighbours.h"
 #include "services.h"
+#include "too_big.h"
 #include "track.h"
 
 static __always_inline int drop(__u32 counter)
@@ -16,81 +19,138 @@ static __always_inline int drop(__u32 counter)
 	return TC_ACT_SHOT;
 }
 
-/* 224.0.0.0/4 and above, 0.0.0.0/8, and the broadcast address of the subnet. */
-static __always_inline int is_for_one(const struct address *destination, const struct port *port)
+/* Not 224.0.0.0/4 and above, 0.0.0.0/8, nor the broadcast address of the subnet; of IPv6, not multicast, loopback, the
+ * unspecified and link-local addresses. */
+static __always_inline int is_for_one(const struct packet *packet, const struct port *port)
 {
-	__u32 address = bpf_ntohl(destination->words[3]);
+	const __be32 *words = packet->destination.words;
+	__u32 first = bpf_ntohl(words[0]), address = bpf_ntohl(words[3]);
 
-	return address < 0xe0000000 && address >= 0x01000000 && !is_same(destination, &port->broadcast);
+	if (packet->is_v6)
+		return (first >> 24) != 0xff && (first >> 22) != (0xfe80 >> 6) &&
+		       (words[0] || words[1] || words[2] || address > 1);
+	return address < 0xe0000000 && address >= 0x01000000 &&
+	       !is_same(&packet->destination, &port->broadcast);
 }
 
-/* Which ENI the packet goes to, by the sender's route table and the VPC's mapping. Answers the counter of the drop. */
-static __always_inline __u32 route_packet(const struct port *port, const struct packet *packet, __u32 *target)
+/* Where the sender's route table and the VPC's mapping lead. */
+struct way {
+	const struct port *to;
+	__u32 eni;
+	__u32 mtu;
+	__u32 fault; /* the counter of the drop, or DELIVERED */
+	int is_mapped;
+};
+
+static __always_inline void find_way(struct way *way, const struct port *port, const struct packet *packet)
 {
 	struct route_key key = {
 		.prefix_length = 32 + ADDRESS_BITS,
-		.table = bpf_htonl(2 * port->route_table),
+		.table = bpf_htonl(2 * port->route_table + packet->is_v6),
 		.destination = packet->destination,
 	};
 	struct route *route = bpf_map_lookup_elem(&routes, &key);
 
-	if (!route)
-		return DROP_NO_ROUTE;
-	switch (route->kind) {
-	case ROUTE_LOCAL:
-		*target = eni_of(port->vpc, &packet->destination);
-		return *target ? DELIVERED : DROP_UNKNOWN_ADDRESS;
-	case ROUTE_ENI:
-		*target = route->eni;
-		return DELIVERED;
-	default:
-		return DROP_BLACKHOLE;
-	}
+	way->fault = route ? DROP_BLACKHOLE : DROP_NO_ROUTE;
+	if (!route || (route->kind != ROUTE_LOCAL && route->kind != ROUTE_ENI))
+		return;
+	way->fault = DROP_UNKNOWN_ADDRESS;
+	way->mtu = route->mtu;
+	way->is_mapped = route->kind == ROUTE_LOCAL;
+	way->eni = way->is_mapped ? eni_of(port->vpc, &packet->destination) : route->eni;
+	way->to = bpf_map_lookup_elem(&ports, &way->eni);
+	if (way->to)
+		way->fault = DELIVERED;
+}
+
+static __always_inline int refuse(__u32 eni, const struct packet *packet, __u32 counter)
+{
+	record_flow(eni, packet, EGRESS, REJECT);
+	return drop(counter);
+}
+
+/* What the receiving ENI and its subnet say of the packet. Answers the counter of the drop, or DELIVERED. */
+static __always_inline __u32 arrive(struct __sk_buff *skb, const struct way *way, const struct packet *packet,
+				    int crosses)
+{
+	__u32 fault = DELIVERED;
+	int passing = REFUSED;
+
+	if (crosses && !acl_allows(way->to->acl, packet, INGRESS))
+		fault = DROP_INGRESS_ACL;
+	else
+		passing = pass_groups(skb, way->eni, INGRESS, packet);
+	if (passing == NO_ROOM)
+		return DROP_TRACKING_FULL;
+	if (fault == DELIVERED && passing == REFUSED)
+		fault = DROP_INGRESS_GROUPS;
+	record_flow(way->eni, packet, INGRESS, fault == DELIVERED ? ACCEPT : REJECT);
+	return fault;
 }
 
 static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struct port *from,
-				   const struct settings *settings, struct packet *packet)
+				   const struct packet *packet)
 {
-	__u64 now = bpf_ktime_get_ns();
-	__u32 fault, target = 0;
-	const struct port *to;
+	int crosses, passing = pass_groups(skb, eni, EGRESS, packet);
+	struct way way = {};
+	__u32 fault;
 
-	if (!resolve_fragment(eni, packet))
-		return drop(DROP_FRAGMENT);
-	/* The router answers nothing and is not logged. */
-	if (is_same(&packet->destination, &from->router))
-		return drop(DROP_UNKNOWN_ADDRESS);
-	if (!passes_groups(skb, eni, from, settings, packet, EGRESS, now)) {
-		record_flow(eni, packet, EGRESS, REJECT, now);
-		return drop(DROP_EGRESS_GROUPS);
-	}
-	record_flow(eni, packet, EGRESS, ACCEPT, now);
-
-	fault = route_packet(from, packet, &target);
+	if (passing == NO_ROOM)
+		return drop(DROP_TRACKING_FULL);
+	if (passing == REFUSED)
+		return refuse(eni, packet, DROP_EGRESS_GROUPS);
+	find_way(&way, from, packet);
+	/* Who is not in the subnet is beyond its edge, where its ACL is asked. */
+	crosses = !way.to || way.to->subnet != from->subnet;
+	if (crosses && !acl_allows(from->acl, packet, EGRESS))
+		return refuse(eni, packet, DROP_EGRESS_ACL);
+	record_flow(eni, packet, EGRESS, ACCEPT);
+	if (way.fault != DELIVERED || !way.to)
+		return drop(way.fault);
+	/* What may be fragmented is taken as a whole: it would be put together at its end. */
+	if (packet->segment > way.mtu && packet->dont_fragment)
+		return answer_too_big(skb, eni, packet, way.mtu, passing == TRACKED);
+	if (!way.is_mapped && (way.to->flags & PORT_SOURCE_DEST_CHECK) &&
+	    (__u32)eni_of(way.to->vpc, &packet->destination) != way.eni)
+		return drop(DROP_DEST_CHECK);
+	fault = arrive(skb, &way, packet, crosses);
 	if (fault != DELIVERED)
 		return drop(fault);
-	to = bpf_map_lookup_elem(&ports, &target);
-	if (!to)
-		return drop(DROP_UNKNOWN_ADDRESS);
-	if ((to->flags & PORT_SOURCE_DEST_CHECK) && eni_of(to->vpc, &packet->destination) != target)
-		return drop(DROP_DEST_CHECK);
-	if (!passes_groups(skb, target, to, settings, packet, INGRESS, now)) {
-		record_flow(target, packet, INGRESS, REJECT, now);
-		return drop(DROP_INGRESS_GROUPS);
-	}
-	record_flow(target, packet, INGRESS, ACCEPT, now);
 	count(DELIVERED);
-	return deliver(skb, to->ifindex, to->mac,
-		       to->subnet == from->subnet ? from->mac : to->gateway_mac);
+	return deliver(skb, way.to->ifindex, way.to->mac, crosses ? way.to->gateway_mac : from->mac);
+}
+
+static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct port *port,
+				 const struct settings *settings)
+{
+	struct packet packet = {};
+	__u32 fault = read_packet(skb, &packet);
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (is_discovery(&packet))
+		return answer_discovery(skb, eni, &packet);
+	if (!is_for_one(&packet, port))
+		return drop(DROP_MULTICAST);
+	if ((port->flags & PORT_SOURCE_DEST_CHECK) && (__u32)eni_of(port->vpc, &packet.source) != eni)
+		return drop(DROP_SOURCE_CHECK);
+	if (is_service(&packet.destination))
+		return to_service(skb, eni, settings, &packet);
+	if (!resolve_fragment(eni, &packet))
+		return drop(DROP_FRAGMENT);
+	/* The router answers nothing and is not logged. */
+	if (is_same(&packet.destination, &port->router))
+		return drop(DROP_UNKNOWN_ADDRESS);
+	packet.now = bpf_ktime_get_ns();
+	return forward(skb, eni, port, &packet);
 }
 
 SEC("classifier")
 int from_eni(struct __sk_buff *skb)
 {
-	__u32 zero = 0, ifindex = skb->ifindex, fault;
+	__u32 zero = 0, ifindex = skb->ifindex;
 	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
 	__u32 *eni = bpf_map_lookup_elem(&enis, &ifindex);
-	struct packet packet = {};
 	struct port *port;
 
 	if (!eni || !settings)
@@ -99,22 +159,12 @@ int from_eni(struct __sk_buff *skb)
 	if (!port)
 		return drop(DROP_NO_PORT);
 	if (skb->vlan_present)
-		return drop(DROP_NOT_IPV4);
+		return drop(DROP_NOT_IP);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, *eni, port);
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return drop(DROP_NOT_IPV4);
-
-	fault = read_packet(skb, &packet);
-	if (fault != DELIVERED)
-		return drop(fault);
-	if (!is_for_one(&packet.destination, port))
-		return drop(DROP_MULTICAST);
-	if ((port->flags & PORT_SOURCE_DEST_CHECK) && eni_of(port->vpc, &packet.source) != *eni)
-		return drop(DROP_SOURCE_CHECK);
-	if (is_service(&packet.destination))
-		return to_service(skb, *eni, settings, &packet);
-	return forward(skb, *eni, port, settings, &packet);
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return drop(DROP_NOT_IP);
+	return judge(skb, *eni, port, settings);
 }
 
 SEC("classifier")
@@ -130,7 +180,7 @@ int from_services(struct __sk_buff *skb)
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_service_arp(skb, settings);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return drop(DROP_NOT_IPV4);
+		return drop(DROP_NOT_IP);
 	fault = read_packet(skb, &packet);
 	if (fault != DELIVERED)
 		return drop(fault);

@@ -6,11 +6,12 @@
 #ifndef UNDERLAY_FABRIC_H
 #define UNDERLAY_FABRIC_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #define GROUPS_PER_PORT 16
 #define RULES_PER_CHUNK 32
-#define CHUNKS_PER_GROUP 32
+#define CHUNKS_PER_LIST 32
 #define MTU 9001
 
 /* Seen from the ENI's owner: egress leaves the instance. */
@@ -18,9 +19,19 @@ enum direction { INGRESS = 0, EGRESS = 1 };
 
 enum action { ACCEPT = 0, REJECT = 1 };
 
+/* What one packet is to a rule. */
+#define RULE_EVERYONE 1 /* its peer is every address of a family */
+#define RULE_DENY 2     /* of a network ACL */
+
+/* Of a chunk: every answer of a kind may pass, whoever it is for or from. */
+#define ANSWERS_TCP_V4 1
+#define ANSWERS_UDP_V4 2
+#define ANSWERS_TCP_V6 4
+#define ANSWERS_UDP_V6 8
+
 enum route_kind { ROUTE_LOCAL = 1, ROUTE_ENI = 2, ROUTE_BLACKHOLE = 3 };
 
-enum rule_peer { PEER_CIDR_V4 = 0, PEER_CIDR_V6 = 1, PEER_GROUP = 2 };
+enum rule_peer { PEER_CIDR_V4 = 0, PEER_CIDR_V6 = 1, PEER_GROUP = 2, PEER_LIST = 3 };
 
 #define V4_BITS 96 /* in front of an IPv4 address */
 #define ADDRESS_BITS 128
@@ -39,7 +50,7 @@ enum counter {
 	DELIVERED_FROM_SERVICE,
 	ARP_ANSWERED,
 	ARP_IGNORED,
-	DROP_NOT_IPV4,
+	DROP_NOT_IP,
 	DROP_MULTICAST,
 	DROP_MALFORMED,
 	DROP_NO_PORT,
@@ -53,6 +64,13 @@ enum counter {
 	DROP_INGRESS_GROUPS,
 	DROP_FRAGMENT,
 	DROP_SERVICE_TABLE_FULL,
+	DROP_EGRESS_ACL,
+	DROP_INGRESS_ACL,
+	DROP_TRACKING_FULL,
+	NEIGHBOUR_ANSWERED,
+	NEIGHBOUR_IGNORED,
+	ROUTER_ADVERTISED,
+	TOO_BIG_ANSWERED,
 	COUNTERS,
 };
 
@@ -79,8 +97,13 @@ struct port {
 	__u32 route_table;
 	__u32 flags;
 	__u32 subnet;
+	__u32 acl;         /* 0: lets everything pass */
+	__u32 holder;      /* whose allowance its tracked flows count against */
+	__u32 allowance;   /* how many tracked flows the holder may have */
+	__u32 v6_bits;     /* length of the subnet's IPv6 block; 0 without one */
 	struct address router;
 	struct address broadcast;
+	struct address subnet_v6; /* first address of the IPv6 block */
 	__u8 mac[6];
 	__u8 gateway_mac[6];
 	__u32 group_count;
@@ -108,10 +131,12 @@ struct route_key {
 struct route {
 	__u32 kind;
 	__u32 eni;
+	__u32 mtu; /* of the way beyond; at most MTU */
 };
 
+/* Of `group_rules` and `acl_rules`. */
 struct rules_key {
-	__u32 group;
+	__u32 list; /* number of the group or of the ACL */
 	__u32 direction;
 	__u32 chunk;
 };
@@ -121,12 +146,14 @@ struct rule {
 	__u16 peer; /* enum rule_peer */
 	__u16 from; /* port, or ICMP type */
 	__u16 to;   /* port, or ICMP code */
-	struct address address; /* of a group, its number in the first word, host order */
+	__u32 flags;
+	struct address address; /* of a group or prefix list, its number in the first word, host order */
 	struct address mask;
 };
 
 struct rule_chunk {
 	__u32 count;
+	__u32 answers; /* in the first chunk: ANSWERS_* of all chunks */
 	struct rule rules[RULES_PER_CHUNK];
 };
 
@@ -148,9 +175,17 @@ struct track_key {
 
 struct track {
 	__u64 last_ns;
+	__u32 holder;
 	__u8 phase;
 	__u8 flags;
-	__u8 pad[6];
+	__u8 pad[2];
+	struct bpf_timer timer; /* ends it when it was idle for too long */
+};
+
+/* Tracked flows of an instance. */
+struct tracking {
+	__u64 used;
+	__u64 exceeded; /* packets that found no room */
 };
 
 struct flow_key {
@@ -190,9 +225,9 @@ struct fragment_key {
 	__u32 eni;
 	struct address source;
 	struct address destination;
-	__be16 id;
+	__be32 id;
 	__u8 protocol;
-	__u8 pad;
+	__u8 pad[3];
 };
 
 struct transport {

@@ -26,25 +26,22 @@ static __always_inline __u32 recorded_flags(__u8 tcp_flags)
 	return flags;
 }
 
-static __always_inline void record_flow(__u32 eni, const struct packet *packet, enum direction direction,
-					enum action action, __u64 now)
+VERIFIED_ONCE int record_flow(__u32 eni, const struct packet *packet, __u32 direction, __u32 action)
 {
-	struct flow_key key = {
-		.eni = eni,
-		.source = packet->source,
-		.destination = packet->destination,
-		.protocol = packet->protocol,
-		.direction = direction,
-		.action = action,
-	};
-	struct flow fresh = { .first_ns = now, .last_ns = now };
-	__u32 zero = 0, flags = recorded_flags(packet->tcp_flags);
+	struct flow_key key = { .eni = eni, .direction = direction, .action = action };
+	struct flow fresh = {};
+	__u32 zero = 0, flags;
 	__u32 *open = bpf_map_lookup_elem(&window, &zero);
 	struct flow *flow;
 
-	if (!open)
-		return;
+	if (!open || !packet)
+		return 0;
+	flags = recorded_flags(packet->tcp_flags);
+	fresh.first_ns = packet->now;
 	key.window = *open;
+	key.source = packet->source;
+	key.destination = packet->destination;
+	key.protocol = packet->protocol;
 	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) {
 		key.source_port = packet->l4.source_port;
 		key.destination_port = packet->l4.destination_port;
@@ -56,14 +53,15 @@ static __always_inline void record_flow(__u32 eni, const struct packet *packet, 
 		flow = bpf_map_lookup_elem(&flows, &key);
 		if (!flow) {
 			record_loss(key.window, eni);
-			return;
+			return 0;
 		}
 	}
-	flow->last_ns = now;
+	flow->last_ns = packet->now;
 	__sync_fetch_and_add(&flow->packets, packet->count);
 	__sync_fetch_and_add(&flow->bytes, packet->bytes);
 	if ((flow->tcp_flags & flags) != flags)
 		__sync_fetch_and_or(&flow->tcp_flags, flags);
+	return 0;
 }
 
 #endif

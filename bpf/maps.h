@@ -37,9 +37,20 @@ MODEL(ports, BPF_MAP_TYPE_HASH, __u32, struct port, 65536);
 MODEL(addresses, BPF_MAP_TYPE_HASH, struct address_key, __u32, 1048576);
 MODEL(routes, BPF_MAP_TYPE_LPM_TRIE, struct route_key, struct route, 262144);
 MODEL(group_rules, BPF_MAP_TYPE_HASH, struct rules_key, struct rule_chunk, 65536);
+/* Of network ACLs. */
+MODEL(acl_rules, BPF_MAP_TYPE_HASH, struct rules_key, struct rule_chunk, 65536);
+/* Blocks of prefix lists: the table of the key is the list's number, as with route tables. */
+MODEL(list_blocks, BPF_MAP_TYPE_LPM_TRIE, struct route_key, __u32, 262144);
 MODEL(members, BPF_MAP_TYPE_HASH, struct member_key, __u32, 1048576);
 
-TABLE(tracks, BPF_MAP_TYPE_LRU_HASH, struct track_key, struct track, 262144);
+/* Grows with each change of what groups allow. */
+TABLE(rules_age, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+
+/* Full, it takes no new flow: none that is tracked is forgotten for it. */
+TABLE(tracks, BPF_MAP_TYPE_HASH, struct track_key, struct track, 262144);
+MODEL(trackings, BPF_MAP_TYPE_HASH, __u32, struct tracking, 65536);
+/* Flows that need no tracking, with the age of the rules that say so: a shortcut, asked for again when it is lost. */
+TABLE(untracked, BPF_MAP_TYPE_LRU_HASH, struct track_key, __u64, 65536);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct transport, 4096);
 TABLE(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(flow_losses, BPF_MAP_TYPE_HASH, struct loss_key, __u64, 8192);

@@ -8,9 +8,11 @@
 #include <linux/ip.h>
 #include <bpf/bpf_endian.h>
 
+#include "ipv6.h"
 #include "maps.h"
 
 #define IP_OFFSET ETH_HLEN
+#define FRAGMENT_DONT 0x4000
 #define FRAGMENT_OFFSET_MASK 0x1fff
 #define FRAGMENT_MORE 0x2000
 /* <linux/icmp.h> needs the C library. */
@@ -25,18 +27,27 @@
 #define TCP_RST 4
 #define TCP_ACK 16
 
+/* A function that is verified once, on its own: inlined, or static, its paths multiply with those around it. Pointers that
+ * it takes may be null to the verifier. */
+#define VERIFIED_ONCE __attribute__((noinline))
+
 struct packet {
+	__u64 now; /* when it came, monotonic */
 	struct address source;
 	struct address destination;
 	struct transport l4;
 	__u32 l4_offset;
-	__u32 count; /* segments: more than one behind segmentation offload */
-	__u32 bytes; /* of all segments, IP headers included */
+	__u32 count;   /* segments: more than one behind segmentation offload */
+	__u32 bytes;   /* of all segments, IP headers included */
+	__u32 segment; /* bytes of the largest segment */
+	__be32 id;
 	__u8 protocol;
 	__u8 tcp_flags;
+	__u8 is_v6;
+	__u8 dont_fragment;
 	__u8 later_fragment;
 	__u8 more_fragments;
-	__be16 id;
+	__u8 pad[6];
 };
 
 static __always_inline struct address v4_mapped(__be32 address)
@@ -52,12 +63,37 @@ static __always_inline int is_same(const struct address *one, const struct addre
 	       one->words[1] == other->words[1] && one->words[0] == other->words[0];
 }
 
+static __always_inline int is_v4(const struct address *address)
+{
+	return !address->words[0] && !address->words[1] &&
+	       address->words[2] == __bpf_constant_htonl(0xffff);
+}
+
 static __always_inline int is_icmp_error(const struct packet *packet)
 {
 	__u8 type = packet->l4.icmp_type;
 
+	/* ICMPv6: the lower half of the types are errors (RFC 4443 section 2.1). */
+	if (packet->protocol == IPPROTO_ICMPV6)
+		return type < 128;
 	return packet->protocol == IPPROTO_ICMP &&
 	       (type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB);
+}
+
+/* Of a packet of TCP. */
+static __always_inline int is_first_of_tcp(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline int has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
+static __always_inline int is_icmp(__u8 protocol)
+{
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
 /* Reads ports, or ICMP type, code and id. 0 when the packet is too short for its protocol. */
@@ -66,20 +102,16 @@ static __always_inline int read_transport(struct __sk_buff *skb, __u32 offset, _
 {
 	__u8 head[8] = {};
 
-	switch (protocol) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
+	if (has_ports(protocol))
 		return bpf_skb_load_bytes(skb, offset, l4, 4) == 0;
-	case IPPROTO_ICMP:
-		if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
-			return 0;
-		l4->icmp_type = head[0];
-		l4->icmp_code = head[1];
-		l4->icmp_id = *(__be16 *)&head[4];
+	if (!is_icmp(protocol))
 		return 1;
-	default:
-		return 1;
-	}
+	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
+		return 0;
+	l4->icmp_type = head[0];
+	l4->icmp_code = head[1];
+	l4->icmp_id = *(__be16 *)&head[4];
+	return 1;
 }
 
 /* Length of the transport header, for the size of a segment. */
@@ -94,36 +126,85 @@ static __always_inline __u32 transport_header(struct __sk_buff *skb, const struc
 	return (offset >> 4) * 4;
 }
 
-/* Reads the IPv4 packet; answers the counter that names the fault, or DELIVERED. */
-static __always_inline __u32 read_packet(struct __sk_buff *skb, struct packet *packet)
+/* Reads the IPv4 header; answers its length, 0 for a header that is none. */
+static __always_inline __u32 read_v4(struct __sk_buff *skb, struct packet *packet, __u32 *length)
 {
 	struct iphdr ip;
-	__u32 headers, length = skb->len - ETH_HLEN;
+	__u16 offset;
 
 	if (bpf_skb_load_bytes(skb, IP_OFFSET, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
-		return DROP_MALFORMED;
-	headers = ip.ihl * 4;
-	if (!skb->gso_size) {
-		/* A short frame may be padded: what IP says counts. */
-		if (bpf_ntohs(ip.tot_len) > length || bpf_ntohs(ip.tot_len) < headers)
-			return DROP_MALFORMED;
-		length = bpf_ntohs(ip.tot_len);
-	}
+		return 0;
+	offset = bpf_ntohs(ip.frag_off);
+	*length = bpf_ntohs(ip.tot_len);
 	packet->source = v4_mapped(ip.saddr);
 	packet->destination = v4_mapped(ip.daddr);
 	packet->protocol = ip.protocol;
 	packet->id = ip.id;
-	packet->later_fragment = (ip.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK)) != 0;
-	packet->more_fragments = (ip.frag_off & bpf_htons(FRAGMENT_MORE)) != 0;
+	packet->dont_fragment = (offset & FRAGMENT_DONT) != 0;
+	packet->later_fragment = (offset & FRAGMENT_OFFSET_MASK) != 0;
+	packet->more_fragments = (offset & FRAGMENT_MORE) != 0;
+	/* A fragment that begins inside the TCP header would rewrite what was judged (RFC 1858). */
+	if ((offset & FRAGMENT_OFFSET_MASK) == 1 && ip.protocol == IPPROTO_TCP)
+		return 0;
+	return ip.ihl * 4;
+}
+
+/* Reads the IPv6 header and those behind it; answers the length of all, 0 for what is none. */
+static __always_inline __u32 read_v6(struct __sk_buff *skb, struct packet *packet, __u32 *length)
+{
+	struct ipv6_header ip;
+	struct v6_walk walk;
+
+	if (bpf_skb_load_bytes(skb, IP_OFFSET, &ip, sizeof(ip)) || (ip.version_class & 0xf0) != 0x60)
+		return 0;
+	/* A mapped address on the wire would be taken for an IPv4 one. */
+	if (is_v4(&ip.source) || is_v4(&ip.destination))
+		return 0;
+	*length = sizeof(ip) + bpf_ntohs(ip.payload_length);
+	walk.offset = IP_OFFSET + sizeof(ip);
+	walk.next = ip.next_header;
+	if (!walk_v6(skb, &walk))
+		return 0;
+	packet->is_v6 = 1;
+	packet->source = ip.source;
+	packet->destination = ip.destination;
+	packet->protocol = walk.next;
+	packet->id = walk.fragment_id;
+	/* Routers never fragment IPv6. */
+	packet->dont_fragment = 1;
+	packet->later_fragment = (walk.fragment & V6_FRAGMENT_OFFSET) != 0;
+	packet->more_fragments = (walk.fragment & V6_FRAGMENT_MORE) != 0;
+	return walk.offset - IP_OFFSET;
+}
+
+/* Reads the packet; answers the counter that names the fault, or DELIVERED. */
+VERIFIED_ONCE int read_packet(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 headers, said = 0, length = skb->len - ETH_HLEN;
+
+	if (!packet)
+		return DROP_MALFORMED;
+
+	headers = skb->protocol == bpf_htons(ETH_P_IP) ? read_v4(skb, packet, &said) :
+							 read_v6(skb, packet, &said);
+	if (!headers)
+		return DROP_MALFORMED;
+	if (!skb->gso_size) {
+		/* A short frame may be padded: what IP says counts. */
+		if (said > length || said < headers)
+			return DROP_MALFORMED;
+		length = said;
+	}
 	packet->l4_offset = IP_OFFSET + headers;
 	packet->count = 1;
 	packet->bytes = length;
+	packet->segment = length;
 	if (packet->later_fragment)
 		return length > MTU ? DROP_MTU : DELIVERED;
 
-	if (!read_transport(skb, packet->l4_offset, ip.protocol, &packet->l4))
+	if (!read_transport(skb, packet->l4_offset, packet->protocol, &packet->l4))
 		return DROP_MALFORMED;
-	if (ip.protocol == IPPROTO_TCP &&
+	if (packet->protocol == IPPROTO_TCP &&
 	    bpf_skb_load_bytes(skb, packet->l4_offset + 13, &packet->tcp_flags, 1))
 		return DROP_MALFORMED;
 	if (skb->gso_size) {
@@ -132,11 +213,11 @@ static __always_inline __u32 read_packet(struct __sk_buff *skb, struct packet *p
 			packet->count = skb->gso_segs;
 			packet->bytes += (packet->count - 1) * headers;
 		}
-		length = headers + skb->gso_size;
-		if (length > packet->bytes)
-			length = packet->bytes;
+		packet->segment = headers + skb->gso_size;
+		if (packet->segment > packet->bytes)
+			packet->segment = packet->bytes;
 	}
-	return length > MTU ? DROP_MTU : DELIVERED;
+	return packet->segment > MTU ? DROP_MTU : DELIVERED;
 }
 
 /* A later fragment has no ports: it takes those of the first one, seen before it. */

@@ -17,6 +17,8 @@ static __always_inline int is_service(const struct address *address)
 {
 	__be32 v4 = address->words[3];
 
+	if (!is_v4(address))
+		return 0;
 	return v4 == LINK_LOCAL_SERVICE(254) || v4 == LINK_LOCAL_SERVICE(253) || v4 == LINK_LOCAL_SERVICE(123);
 }
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stateful tracking, per ENI. Rules are asked only for a packet that belongs to no tracked flow. */
+/* Stateful tracking, per ENI. Rules are asked only for a packet that belongs to no tracked flow. A flow of TCP or UDP is
+ * not tracked when a rule for everyone allows it and another allows all answers to everyone, from any port: without
+ * those rules it ends at once. */
 #ifndef UNDERLAY_TRACK_H
 #define UNDERLAY_TRACK_H
 
 #include "groups.h"
+
+/* <errno.h> and <time.h> need the C library. */
+#define EEXIST 17
+#define CLOCK_MONOTONIC 1
+
+#define ICMPV6_ECHO 128
+#define ICMPV6_ECHOREPLY 129
 
 enum phase {
 	OPENING,     /* packets one way only */
@@ -23,17 +32,22 @@ static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum 
 {
 	__be16 local_port = 0, remote_port = 0;
 
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
+	__u8 type = l4->icmp_type;
+
+	if (has_ports(protocol)) {
 		local_port = direction == EGRESS ? l4->source_port : l4->destination_port;
 		remote_port = direction == EGRESS ? l4->destination_port : l4->source_port;
-	} else if (protocol == IPPROTO_ICMP) {
+	} else if (is_icmp(protocol)) {
+		__u8 echo = protocol == IPPROTO_ICMP ? ICMP_ECHO : ICMPV6_ECHO;
+		__u8 reply = protocol == IPPROTO_ICMP ? ICMP_ECHOREPLY : ICMPV6_ECHOREPLY;
+
 		/* Which side asks is part of the flow: an answer must not open the way for questions. */
-		if (l4->icmp_type == ICMP_ECHO || l4->icmp_type == ICMP_ECHOREPLY) {
+		if (type == echo || type == reply) {
 			local_port = l4->icmp_id;
-			remote_port = (l4->icmp_type == ICMP_ECHO) == (direction == EGRESS);
+			remote_port = (type == echo) == (direction == EGRESS);
 		} else {
 			/* No answer belongs to it: each way is a flow of its own. */
-			local_port = l4->icmp_type;
+			local_port = type;
 			remote_port = (direction == EGRESS ? 0x200 : 0x100) + l4->icmp_code;
 		}
 	}
@@ -57,6 +71,7 @@ static __always_inline __u64 idle_limit(const struct track *track, const struct 
 	case IPPROTO_UDP:
 		return track->phase == STREAM ? port->udp_stream_ns : port->udp_ns;
 	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
 		return settings->icmp_ns;
 	default:
 		return settings->other_ns;
@@ -94,69 +109,240 @@ static __always_inline void advance(struct track *track, const struct packet *pa
 		track->phase = STREAM;
 }
 
-/* An ICMP error passes with the flow that it speaks of. */
-static __always_inline int is_related(struct __sk_buff *skb, __u32 eni, const struct port *port,
-				      const struct settings *settings, const struct packet *packet,
-				      enum direction direction, __u64 now)
-{
-	struct transport l4 = {};
-	struct track_key key;
-	struct address source, destination;
-	struct track *track;
-	struct iphdr inner;
-	__u32 offset = packet->l4_offset + ICMP_HEADER;
+struct side {
+	const struct port *port;
+	const struct settings *settings;
+	__u64 now;
+	__u32 eni;
+	enum direction direction;
+};
 
-	if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)) || inner.ihl < 5)
-		return 0;
-	if (!read_transport(skb, offset + inner.ihl * 4, inner.protocol, &l4))
-		return 0;
-	source = v4_mapped(inner.saddr);
-	destination = v4_mapped(inner.daddr);
-	track_key_of(&key, eni, direction == EGRESS ? INGRESS : EGRESS, inner.protocol, &source,
-		     &destination, &l4);
-	track = bpf_map_lookup_elem(&tracks, &key);
-	return track && now - track->last_ns <= idle_limit(track, port, settings, inner.protocol);
+enum passing { REFUSED, UNTRACKED, TRACKED, NO_ROOM };
+
+static __always_inline int is_alive(const struct track *track, const struct side *side, __u8 protocol)
+{
+	/* Who moved to another instance left its flows behind. */
+	return track->holder == side->port->holder &&
+	       side->now - track->last_ns <= idle_limit(track, side->port, side->settings, protocol);
 }
 
-/* Whether the ENI's groups let the packet pass, tracked flows included. */
-static __always_inline int passes_groups(struct __sk_buff *skb, __u32 eni, const struct port *port,
-					 const struct settings *settings, const struct packet *packet,
-					 enum direction direction, __u64 now)
+static __always_inline void forget(const struct track_key *key, __u32 holder)
 {
-	struct track_key key;
-	struct track fresh = {};
-	struct track *track;
+	struct tracking *tracking = bpf_map_lookup_elem(&trackings, &holder);
 
-	if (is_icmp_error(packet) && !packet->later_fragment) {
-		if (is_related(skb, eni, port, settings, packet, direction, now))
-			return 1;
-		return groups_allow(packet, eni, port, direction);
-	}
-	track_key_of(&key, eni, direction, packet->protocol, &packet->source, &packet->destination,
-		     &packet->l4);
-	track = bpf_map_lookup_elem(&tracks, &key);
-	if (track && now - track->last_ns <= idle_limit(track, port, settings, packet->protocol)) {
-		/* A SYN after the end begins another connection: the rules are asked again. */
-		int reopens = track->phase == CLOSED &&
-			      (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	/* Whoever removes it counts it. */
+	if (!bpf_map_delete_elem(&tracks, key) && tracking)
+		__sync_fetch_and_add(&tracking->used, -1);
+}
 
-		if (!reopens) {
-			advance(track, packet, direction, now);
-			return 1;
-		}
-	}
-	if (!groups_allow(packet, eni, port, direction)) {
-		if (track)
-			bpf_map_delete_elem(&tracks, &key);
+/* An idle flow makes room for others. It is looked at again after its limit, or after a while, since its ENI may be gone
+ * by then. */
+#define LONGEST_WAIT_NS (60ULL * 1000000000)
+
+static int expire(void *map, struct track_key *key, struct track *track)
+{
+	__u64 limit = 0, idle = bpf_ktime_get_ns() - track->last_ns;
+	__u32 zero = 0, eni = key->eni;
+	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
+	struct port *port = bpf_map_lookup_elem(&ports, &eni);
+
+	(void)map;
+	if (settings && port && port->holder == track->holder)
+		limit = idle_limit(track, port, settings, key->protocol);
+	if (idle >= limit) {
+		forget(key, track->holder);
 		return 0;
 	}
-	fresh.last_ns = now;
-	fresh.phase = OPENING;
-	fresh.flags = direction == EGRESS ? BEGUN_OUTWARD : 0;
-	if (packet->tcp_flags & TCP_FIN)
-		fresh.flags |= direction == EGRESS ? FIN_OUTWARD : FIN_INWARD;
-	bpf_map_update_elem(&tracks, &key, &fresh, BPF_ANY);
-	return 1;
+	limit -= idle;
+	bpf_timer_start(&track->timer, limit < LONGEST_WAIT_NS ? limit : LONGEST_WAIT_NS, 0);
+	return 0;
+}
+
+/* The holder's count; 0 when its allowance is used up. */
+static __always_inline struct tracking *take_room(const struct port *port)
+{
+	struct tracking none = {}, *tracking = bpf_map_lookup_elem(&trackings, &port->holder);
+
+	if (!tracking) {
+		bpf_map_update_elem(&trackings, &port->holder, &none, BPF_NOEXIST);
+		tracking = bpf_map_lookup_elem(&trackings, &port->holder);
+	}
+	if (!tracking)
+		return 0;
+	if (__sync_fetch_and_add(&tracking->used, 1) < port->allowance)
+		return tracking;
+	__sync_fetch_and_add(&tracking->used, -1);
+	__sync_fetch_and_add(&tracking->exceeded, 1);
+	return 0;
+}
+
+static __always_inline void begin(struct track *track, const struct side *side, __u8 tcp_flags)
+{
+	track->last_ns = side->now;
+	track->holder = side->port->holder;
+	track->phase = OPENING;
+	track->flags = side->direction == EGRESS ? BEGUN_OUTWARD : 0;
+	if (tcp_flags & TCP_FIN)
+		track->flags |= side->direction == EGRESS ? FIN_OUTWARD : FIN_INWARD;
+}
+
+static __always_inline enum passing track_flow(const struct track_key *key, const struct side *side,
+					       const struct packet *packet)
+{
+	struct tracking *tracking = take_room(side->port);
+	struct track fresh = {}, *track;
+	long fault;
+
+	if (!tracking)
+		return NO_ROOM;
+	begin(&fresh, side, packet->tcp_flags);
+	fault = bpf_map_update_elem(&tracks, key, &fresh, BPF_NOEXIST);
+	if (fault) {
+		__sync_fetch_and_add(&tracking->used, -1);
+		if (fault == -EEXIST) /* another processor was first */
+			return TRACKED;
+		__sync_fetch_and_add(&tracking->exceeded, 1);
+		return NO_ROOM;
+	}
+	track = bpf_map_lookup_elem(&tracks, key);
+	if (track && !bpf_timer_init(&track->timer, &tracks, CLOCK_MONOTONIC)) {
+		bpf_timer_set_callback(&track->timer, expire);
+		bpf_timer_start(&track->timer, idle_limit(track, side->port, side->settings, key->protocol), 0);
+	}
+	return TRACKED;
+}
+
+/* An ICMP error passes with the flow that it speaks of. Extension headers inside are not passed over. */
+static __always_inline int is_related(struct __sk_buff *skb, const struct side *side,
+				      const struct packet *packet)
+{
+	__u32 offset = packet->l4_offset + ICMP_HEADER;
+	struct address source, destination;
+	struct transport l4 = {};
+	struct track_key key;
+	struct track *track;
+	__u8 protocol;
+
+	if (packet->is_v6) {
+		struct ipv6_header inner;
+
+		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)))
+			return 0;
+		source = inner.source;
+		destination = inner.destination;
+		protocol = inner.next_header;
+		offset += sizeof(inner);
+	} else {
+		struct iphdr inner;
+
+		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)) || inner.ihl < 5)
+			return 0;
+		source = v4_mapped(inner.saddr);
+		destination = v4_mapped(inner.daddr);
+		protocol = inner.protocol;
+		offset += inner.ihl * 4;
+	}
+	if (!read_transport(skb, offset, protocol, &l4))
+		return 0;
+	track_key_of(&key, side->eni, side->direction == EGRESS ? INGRESS : EGRESS, protocol, &source,
+		     &destination, &l4);
+	track = bpf_map_lookup_elem(&tracks, &key);
+	return track && is_alive(track, side, protocol);
+}
+
+/* TCP is tracked from its first packet on: could a later one begin a tracked flow, the next segment of the one side would
+ * revive what the removal of a rule has cut for the other. */
+static __always_inline int may_begin(const struct packet *packet)
+{
+	return packet->protocol != IPPROTO_TCP || is_first_of_tcp(packet);
+}
+
+/* What the rules say of a packet that belongs to no tracked flow. */
+static __always_inline enum passing ask_rules(const struct track_key *key, const struct side *side,
+					      const struct packet *packet, struct track *track)
+{
+	__u8 open = GROUPS_ALLOW_EVERYONE | GROUPS_ALLOW_ANSWERS;
+	__u32 zero = 0;
+	__u64 *age = bpf_map_lookup_elem(&rules_age, &zero), asked;
+	int said, untracked_both_ways;
+
+	if (!age)
+		return REFUSED;
+	/* Read before the rules are: who changes them counts afterwards. */
+	asked = *(volatile __u64 *)age;
+	said = groups_say(packet, side->eni, side->port, side->direction);
+	if (track && (!(said & GROUPS_ALLOW) || track->holder != side->port->holder)) {
+		forget(key, track->holder);
+		track = 0;
+	}
+	if (!(said & GROUPS_ALLOW))
+		return REFUSED;
+	untracked_both_ways = has_ports(packet->protocol) &&
+			      ((said & open) == open || answers_untracked(packet, side->eni, side->direction));
+	if (untracked_both_ways)
+		bpf_map_update_elem(&untracked, key, &asked, BPF_ANY);
+	if (untracked_both_ways || !may_begin(packet)) {
+		if (track)
+			forget(key, track->holder);
+		return UNTRACKED;
+	}
+	if (!track)
+		return track_flow(key, side, packet);
+	begin(track, side, packet->tcp_flags);
+	return TRACKED;
+}
+
+static __always_inline int is_known_untracked(const struct track_key *key)
+{
+	__u64 *since = bpf_map_lookup_elem(&untracked, key), *age;
+	__u32 zero = 0;
+
+	if (!since)
+		return 0;
+	age = bpf_map_lookup_elem(&rules_age, &zero);
+	return age && *age == *since;
+}
+
+static __always_inline enum passing pass_side(struct __sk_buff *skb, const struct side *side,
+					      const struct packet *packet)
+{
+	struct track_key key;
+	struct track *track;
+
+	if (is_icmp_error(packet) && !packet->later_fragment && is_related(skb, side, packet))
+		return TRACKED;
+	track_key_of(&key, side->eni, side->direction, packet->protocol, &packet->source,
+		     &packet->destination, &packet->l4);
+	track = bpf_map_lookup_elem(&tracks, &key);
+	if (track && is_alive(track, side, packet->protocol)) {
+		/* A SYN after the end begins another connection: the rules are asked again. */
+		int reopens = track->phase == CLOSED && is_first_of_tcp(packet);
+
+		if (!reopens) {
+			advance(track, packet, side->direction, side->now);
+			return TRACKED;
+		}
+	}
+	if (!track && has_ports(packet->protocol) && is_known_untracked(&key))
+		return UNTRACKED;
+	return ask_rules(&key, side, packet, track);
+}
+
+/* Whether the ENI's groups let the packet pass, tracked flows included: enum passing. */
+VERIFIED_ONCE int pass_groups(struct __sk_buff *skb, __u32 eni, __u32 direction, const struct packet *packet)
+{
+	__u32 zero = 0;
+	struct side side = {
+		.port = bpf_map_lookup_elem(&ports, &eni),
+		.settings = bpf_map_lookup_elem(&settings_table, &zero),
+		.eni = eni,
+		.direction = direction,
+	};
+
+	if (!side.port || !side.settings || !packet)
+		return REFUSED;
+	side.now = packet->now;
+	return pass_side(skb, &side, packet);
 }
 
 #endif

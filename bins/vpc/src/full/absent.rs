@@ -3,11 +3,10 @@
 use underlay_vpc_model::Feature;
 
 /// Whatever the fabric learns to enforce leaves this list.
-pub const ABSENT: [Feature; 6] = [
+pub const ABSENT: [Feature; 5] = [
     Feature::EgressOnlyInternetGateways,
     Feature::InternetGateways,
     Feature::NatGateways,
-    Feature::NetworkAcls,
     Feature::Peering,
     Feature::PrefixListRoutes,
 ];

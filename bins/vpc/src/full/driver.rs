@@ -7,7 +7,9 @@ use std::{
 
 use underlay_fabric::{Fabric, FabricError};
 use underlay_flowlog::EniFacts;
-use underlay_types::{EniId, InstanceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId};
+use underlay_types::{
+    EniId, InstanceId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId,
+};
 use underlay_vpc_model::{BootMode, Change, Eni, Model};
 
 use super::{
@@ -148,11 +150,8 @@ impl Driver {
         let Some(subnet) = model.subnet(&eni.subnet) else {
             return Ok(());
         };
-        let mut addresses = vec![eni.addresses.primary];
-        if all_addresses {
-            addresses.extend(&eni.addresses.secondary);
-        }
-        namespaces::configure(name, eni.mac, &addresses, subnet.cidr, subnet.router())
+        let own = translate::configured(subnet, eni, all_addresses);
+        namespaces::configure(name, eni.mac, &own.addresses, &own.routers)
             .map_err(|error| namespace("configure the device of", &eni.id)(error.into()))
     }
 
@@ -199,6 +198,7 @@ impl Driver {
                 let removed = self.namespaces.remove(instance.as_str());
                 removed.map_err(namespace("remove the namespace of", instance))
             }
+            Change::NetworkAclChanged(acl) => self.follow_acl(model, acl),
             Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
@@ -207,7 +207,6 @@ impl Driver {
             | Change::FlowLogsChanged
             | Change::InternetGatewayChanged(_)
             | Change::NatGatewayChanged(_)
-            | Change::NetworkAclChanged(_)
             | Change::PeeringChanged(_)
             | Change::PublicAddressChanged(_)
             | Change::VpcChanged(_) => Ok(()),
@@ -263,18 +262,37 @@ impl Driver {
     }
 
     fn follow_group(&mut self, model: &Model, id: &SecurityGroupId) -> Result<(), DriveError> {
-        match model.group(id) {
-            Some(group) => self.fabric.set_group(id, &translate::rules(model, group)),
-            None => self.fabric.remove_group(id),
-        }
-        .map_err(fabric("set the rules of", id))
+        let Some(group) = model.group(id) else {
+            let removed = self.fabric.remove_group(id);
+            return removed.map_err(fabric("remove the rules of", id));
+        };
+        // Lists of Amazon's never change, so that nothing else tells of them.
+        translate::lists_of(group).try_for_each(|list| self.follow_prefix_list(model, list))?;
+        let set = self.fabric.set_group(id, &translate::rules(group));
+        set.map_err(fabric("set the rules of", id))
     }
 
-    /// The rules that name a list hold its entries.
+    fn follow_acl(&mut self, model: &Model, id: &NetworkAclId) -> Result<(), DriveError> {
+        let Some(acl) = model.network_acl(id) else {
+            let removed = self.fabric.remove_acl(id);
+            return removed.map_err(fabric("remove the entries of", id));
+        };
+        let set = self.fabric.set_acl(id, &translate::acl(acl));
+        set.map_err(fabric("set the entries of", id))?;
+        let subnets = acl.associations.iter().map(|each| &each.subnet);
+        let mut subnets = subnets.filter(|subnet| model.subnet(subnet).is_some());
+        subnets.try_for_each(|subnet| self.follow_subnet(model, subnet))
+    }
+
     fn follow_prefix_list(&mut self, model: &Model, id: &PrefixListId) -> Result<(), DriveError> {
-        model
-            .groups_naming(id)
-            .try_for_each(|group| self.follow_group(model, &group.id))
+        match model.prefix_list(id) {
+            Some(list) => {
+                let blocks: Vec<_> = list.entries().iter().map(|entry| entry.cidr).collect();
+                self.fabric.set_prefix_list(id, &blocks)
+            }
+            None => self.fabric.remove_prefix_list(id),
+        }
+        .map_err(fabric("set the blocks of", id))
     }
 
     fn follow_table(&mut self, model: &Model, id: &RouteTableId) -> Result<(), DriveError> {
@@ -285,8 +303,12 @@ impl Driver {
         set.map_err(fabric("set the routes of", id))?;
         // Its associations may have changed: a subnet that uses the same table as before is not
         // touched.
+        let Some(table) = model.route_table(id) else {
+            return Ok(());
+        };
         model
             .subnets()
+            .filter(|subnet| subnet.vpc == table.vpc)
             .try_for_each(|subnet| self.follow_subnet(model, &subnet.id))
     }
 

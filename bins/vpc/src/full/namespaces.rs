@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_netlink::{
     KernelError, Socket,
     address::{self, Address},
@@ -126,28 +126,30 @@ fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), KernelError> {
     socket.run(&[link::set_up(lo, true)])
 }
 
-/// Configures the device with `mac` in the namespace `name`: up, with `addresses` in `subnet`,
-/// and a default route by the subnet's router.
+/// Configures the device with `mac` in the namespace `name`: up, with `addresses` (and the lengths
+/// of their subnets' blocks), and default routes by `routers`.
 ///
 /// # Errors
 /// When there is no such device or the kernel refuses.
 pub(super) fn configure(
     name: &str,
     mac: Mac,
-    addresses: &[Ipv4Addr],
-    subnet: Ipv4Net,
-    router: Ipv4Addr,
+    addresses: &[IpNet],
+    routers: &[IpAddr],
 ) -> Result<(), KernelError> {
     let netns = netns::open_named(name)?;
     let mut socket = Socket::open_in(netns.as_fd())?;
     let dev = link::by_mac(&mut socket, mac)?.index;
     let mut requests = vec![link::set_up(dev, true)];
-    for address in addresses {
-        let net = Ipv4Net::new(*address, subnet.prefix_len()).unwrap_or_else(|_| (*address).into());
-        requests.push(address::add(&Address::new(dev, IpNet::V4(net))));
-    }
-    let everything = IpNet::V4(Ipv4Net::default());
-    let default = Route::via(everything, IpAddr::V4(router), dev, route::MAIN).without_onlink();
-    requests.push(route::add(&default));
+    let add = |address: &IpNet| address::add(&Address::new(dev, *address));
+    requests.extend(addresses.iter().map(add));
+    requests.extend(routers.iter().map(|router| {
+        let everything = match router {
+            IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+            IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+        };
+        let default = Route::via(everything, *router, dev, route::MAIN);
+        route::add(&default.without_onlink())
+    }));
     socket.run(&requests)
 }

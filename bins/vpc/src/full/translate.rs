@@ -1,38 +1,43 @@
 //! The model's objects in the fabric's words.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use underlay_fabric::{
-    GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+    AclRule, AclRules, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet,
+    TrackingAllowance, TrackingTimeouts,
 };
+use underlay_types::PrefixListId;
 use underlay_vpc_model::{
-    self as model, Eni, Model, PrefixListEntry, RouteState, RouteTable, RuleDirection, RulePeer,
-    RuleTraffic, SecurityGroup,
+    self as model, AclAction, AclDirection, AclTraffic, Eni, EniAddresses, Model, NetworkAcl,
+    NetworkAclEntry, RouteState, RouteTable, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
 };
 
 /// A port of an ENI, with the tracking of its instance's type.
 pub(super) fn port(model: &Model, eni: &Eni) -> PortConfig {
-    let primary = std::iter::once(eni.addresses.primary);
     PortConfig {
         eni: eni.id.clone(),
         mac: eni.mac,
         subnet: eni.subnet.clone(),
-        addresses: primary
-            .chain(eni.addresses.secondary.iter().copied())
-            .map(IpAddr::V4)
-            .collect(),
-        prefixes: eni
-            .addresses
-            .prefixes
-            .iter()
-            .copied()
-            .map(IpNet::V4)
-            .collect(),
+        addresses: eni.addresses.iter().collect(),
+        prefixes: prefixes(&eni.addresses),
         source_dest_check: eni.source_dest_check,
         groups: eni.groups.clone(),
         timeouts: timeouts(model, eni),
+        allowance: TrackingAllowance {
+            instance: eni.instance().cloned(),
+            ..TrackingAllowance::default()
+        },
     }
+}
+
+fn prefixes(own: &EniAddresses) -> Vec<IpNet> {
+    let v4 = own.prefixes.iter().copied().map(IpNet::V4);
+    let v6 = own.v6_prefixes.iter().copied().map(IpNet::V6);
+    v4.chain(v6).collect()
 }
 
 fn timeouts(model: &Model, eni: &Eni) -> TrackingTimeouts {
@@ -50,9 +55,42 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
     let table = model.route_table_of(&subnet.id)?;
     Some(Subnet {
         vpc: subnet.vpc.clone(),
-        blocks: vec![IpNet::V4(subnet.cidr)],
+        blocks: std::iter::once(IpNet::V4(subnet.cidr))
+            .chain(subnet.v6_cidr().map(IpNet::V6))
+            .collect(),
         route_table: table.id.clone(),
+        acl: model.network_acl_of(&subnet.id).map(|acl| acl.id.clone()),
     })
+}
+
+/// How an ENI's device is set up by DHCP and the router's advertisements.
+pub(super) struct Configured {
+    /// Addresses, with the lengths of the subnet's blocks.
+    pub(super) addresses: Vec<IpNet>,
+    /// Whom default routes lead to.
+    pub(super) routers: Vec<IpAddr>,
+}
+
+/// The router's link-local address, the same in every subnet.
+const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0x0ec2, 0, 0, 0, 0, 0, 1);
+
+/// What the device of `eni` gets: its primary address and its IPv6 addresses, as DHCPv6 hands all
+/// of them out, or all addresses.
+pub(super) fn configured(subnet: &model::Subnet, eni: &Eni, all: bool) -> Configured {
+    let own = &eni.addresses;
+    let within = |address: IpAddr, length: u8| {
+        IpNet::new(address, length).unwrap_or_else(|_| IpNet::from(address))
+    };
+    let v4 = std::iter::once(own.primary).chain(own.secondary.iter().copied().filter(|_| all));
+    let v4 = v4.map(|address| within(IpAddr::V4(address), subnet.cidr.prefix_len()));
+    let mut addresses: Vec<_> = v4.collect();
+    let mut routers = vec![IpAddr::V4(subnet.router())];
+    if let Some(block) = subnet.v6_cidr().filter(|_| !own.v6.is_empty()) {
+        let v6 = own.v6.iter().copied();
+        addresses.extend(v6.map(|address| within(IpAddr::V6(address), block.prefix_len())));
+        routers.push(IpAddr::V6(ROUTER_V6));
+    }
+    Configured { addresses, routers }
 }
 
 /// A table's routes; one whose target takes no packets is a blackhole.
@@ -64,56 +102,74 @@ pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
             // What the fabric cannot do is refused when the route is made: see `ABSENT`.
             (RouteState::Active | RouteState::Blackhole, _) => RouteTarget::Blackhole,
         };
-        let destination = route.destination.cidr()?;
-        Some(Route {
-            destination,
-            target,
-        })
+        Some(Route::new(route.destination.cidr()?, target))
     };
     table.routes.iter().filter_map(route).collect()
 }
 
-/// A group's rules. Those that speak of IPv6 match nothing here and are left out.
-pub(super) fn rules(model: &Model, group: &SecurityGroup) -> GroupRules {
-    let of = |direction| {
-        let each = |rule| rules_of(model, rule);
-        group.rules_of(direction).flat_map(each).collect()
+/// A network ACL's entries, the `*` ones among them.
+pub(super) fn acl(acl: &NetworkAcl) -> AclRules {
+    let rule = |entry: &NetworkAclEntry| AclRule {
+        protocol: acl_protocol(entry.traffic),
+        block: entry.cidr,
+        allow: entry.action == AclAction::Allow,
     };
+    AclRules {
+        ingress: acl.entries_of(AclDirection::Ingress).map(rule).collect(),
+        egress: acl.entries_of(AclDirection::Egress).map(rule).collect(),
+    }
+}
+
+const fn acl_protocol(traffic: AclTraffic) -> Protocol {
+    match traffic {
+        AclTraffic::All => Protocol::Any,
+        AclTraffic::Icmp { kind, code } => Protocol::Icmp { kind, code },
+        AclTraffic::Icmpv6 { kind, code } => Protocol::Icmpv6 { kind, code },
+        AclTraffic::Protocol(number) => Protocol::Other(number),
+        AclTraffic::Tcp(range) => Protocol::Tcp {
+            from: range.from,
+            to: range.to,
+        },
+        AclTraffic::Udp(range) => Protocol::Udp {
+            from: range.from,
+            to: range.to,
+        },
+    }
+}
+
+/// A group's rules.
+pub(super) fn rules(group: &SecurityGroup) -> GroupRules {
+    let of = |direction| group.rules_of(direction).map(rule).collect();
     GroupRules {
         ingress: of(RuleDirection::Ingress),
         egress: of(RuleDirection::Egress),
     }
 }
 
-/// A rule that names a prefix list is one for each of its entries.
-fn rules_of(model: &Model, rule: &model::Rule) -> Vec<Rule> {
-    let peers = match &rule.peer {
-        RulePeer::Group(group) => vec![Peer::Group(group.clone())],
-        RulePeer::Ipv4(block) => vec![Peer::Cidr(IpNet::V4(*block))],
-        RulePeer::Ipv6(_) => Vec::new(),
-        RulePeer::PrefixList(list) => {
-            let entries = model
-                .prefix_list(list)
-                .map_or(&[][..], |list| list.entries());
-            let peer = |entry: &PrefixListEntry| match entry.cidr {
-                IpNet::V4(_) => Some(Peer::Cidr(entry.cidr)),
-                IpNet::V6(_) => None,
-            };
-            entries.iter().filter_map(peer).collect()
-        }
-    };
-    let Some(protocol) = protocol(rule.traffic) else {
-        return Vec::new();
-    };
-    let rule = |peer| Rule { protocol, peer };
-    peers.into_iter().map(rule).collect()
+/// The prefix lists that a group's rules name.
+pub(super) fn lists_of(group: &SecurityGroup) -> impl Iterator<Item = &PrefixListId> {
+    group.rules.iter().filter_map(|rule| match &rule.peer {
+        RulePeer::PrefixList(list) => Some(list),
+        RulePeer::Group(_) | RulePeer::Ipv4(_) | RulePeer::Ipv6(_) => None,
+    })
 }
 
-fn protocol(traffic: RuleTraffic) -> Option<Protocol> {
-    let protocol = match traffic {
+fn rule(rule: &model::Rule) -> Rule {
+    let peer = match &rule.peer {
+        RulePeer::Group(group) => Peer::Group(group.clone()),
+        RulePeer::Ipv4(block) => Peer::Cidr(IpNet::V4(*block)),
+        RulePeer::Ipv6(block) => Peer::Cidr(IpNet::V6(*block)),
+        RulePeer::PrefixList(list) => Peer::List(list.clone()),
+    };
+    let protocol = protocol(rule.traffic);
+    Rule { protocol, peer }
+}
+
+const fn protocol(traffic: RuleTraffic) -> Protocol {
+    match traffic {
         RuleTraffic::All => Protocol::Any,
         RuleTraffic::Icmp { kind, code } => Protocol::Icmp { kind, code },
-        RuleTraffic::Icmpv6 { .. } => return None,
+        RuleTraffic::Icmpv6 { kind, code } => Protocol::Icmpv6 { kind, code },
         RuleTraffic::Protocol(number) => Protocol::Other(number),
         RuleTraffic::Tcp(range) => Protocol::Tcp {
             from: range.from,
@@ -123,6 +179,5 @@ fn protocol(traffic: RuleTraffic) -> Option<Protocol> {
             from: range.from,
             to: range.to,
         },
-    };
-    Some(protocol)
+    }
 }

@@ -63,7 +63,7 @@ impl World {
         let mut world = Self {
             dice,
             model,
-            tracker: Tracker::tracking_everything(),
+            tracker: Tracker::default(),
             groups: Vec::new(),
             table: RouteTableId::from_serial(0),
             sent: Vec::new(),
@@ -278,7 +278,7 @@ impl World {
         loop {
             let now = self.fabric.counters().unwrap();
             let grown = now.iter().zip(before).find(|(now, before)| {
-                !matches!(now.0, "arp-answered" | "arp-ignored" | "drop-not-ipv4")
+                !matches!(now.0, "arp-answered" | "arp-ignored" | "drop-not-ip")
                     && now.1 != before.1
             });
             if let Some(((name, _), _)) = grown {

@@ -15,25 +15,25 @@ pub struct AddressKey {
 }
 const _: () = assert!(size_of::<AddressKey>() == 4 + 16 + 4);
 
-/// Of `routes`, a longest-prefix trie.
+/// Of `routes` and `list_blocks`, longest-prefix tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RouteKey {
     /// 32 bits of the table, and the destination's.
     pub prefix_length: u32,
-    /// Twice the number of the route table; plus 1 for its IPv6 routes.
+    /// Twice the number of the route table or prefix list; plus 1 for IPv6.
     pub table_be: [u8; 4],
     /// First address of the destination.
     pub destination_be: [u8; 16],
 }
 const _: () = assert!(size_of::<RouteKey>() == 4 + 4 + 16);
 
-/// Of `group_rules`.
+/// Of `group_rules` and `acl_rules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RulesKey {
-    /// Number of the group.
-    pub group: u32,
+    /// Number of the group or of the network ACL.
+    pub list: u32,
     /// [`crate::INGRESS`] or [`crate::EGRESS`].
     pub direction: u32,
     /// Which [`crate::RULES_PER_CHUNK`] rules.

@@ -13,14 +13,14 @@ mod values;
 
 pub use address::{address_bytes, address_of, prefix_bits};
 pub use keys::{AddressKey, Caller, FlowKey, LossKey, MemberKey, RouteKey, RulesKey, TrackKey};
-pub use values::{Flow, Port, Route, Rule, RuleChunk, Settings, Track};
+pub use values::{Flow, Port, Route, Rule, RuleChunk, Settings, Track, Tracking};
 
 /// Security groups that a port can carry.
 pub const GROUPS_PER_PORT: usize = 16;
 /// Rules in one entry of `group_rules`.
 pub const RULES_PER_CHUNK: usize = 32;
-/// Entries that are asked for one group and direction.
-pub const CHUNKS_PER_GROUP: usize = 32;
+/// Entries that are asked for one group or network ACL and direction.
+pub const CHUNKS_PER_LIST: usize = 32;
 /// Bytes of the largest IP packet that passes.
 pub const MTU: u16 = 9001;
 
@@ -29,9 +29,9 @@ pub const INGRESS: u8 = 0;
 /// Direction of a packet that leaves the ENI's owner.
 pub const EGRESS: u8 = 1;
 
-/// The packet passed the ENI's groups.
+/// The packet passed the ENI's groups and its subnet's network ACL.
 pub const ACCEPT: u8 = 0;
-/// The ENI's groups refused the packet.
+/// The ENI's groups or its subnet's network ACL refused the packet.
 pub const REJECT: u8 = 1;
 
 /// The VPC's mapping says where the packet goes.
@@ -47,6 +47,22 @@ pub const PEER_CIDR_V4: u16 = 0;
 pub const PEER_CIDR_V6: u16 = 1;
 /// The peer of a rule is the ENIs that carry a group.
 pub const PEER_GROUP: u16 = 2;
+/// The peer of a rule is the blocks of a prefix list.
+pub const PEER_LIST: u16 = 3;
+
+/// Flag of a rule: its peer is every address of a family.
+pub const RULE_EVERYONE: u32 = 1;
+/// Flag of a network ACL's entry: what it matches is refused.
+pub const RULE_DENY: u32 = 2;
+
+/// Every answer over TCP and IPv4 may pass, whoever it is for or from.
+pub const ANSWERS_TCP_V4: u32 = 1;
+/// The same over UDP and IPv4.
+pub const ANSWERS_UDP_V4: u32 = 2;
+/// The same over TCP and IPv6.
+pub const ANSWERS_TCP_V6: u32 = 4;
+/// The same over UDP and IPv6.
+pub const ANSWERS_UDP_V6: u32 = 8;
 
 /// Bits in front of an IPv4 address.
 pub const V4_BITS: u8 = 96;
@@ -66,13 +82,13 @@ pub const ICMP_ANY: u16 = 0xffff;
 pub const PORT_SOURCE_DEST_CHECK: u32 = 1;
 
 /// What happened to packets, as indices of the `counters` map, with the names that people see.
-pub const COUNTERS: [&str; 19] = [
+pub const COUNTERS: [&str; 26] = [
     "delivered",
     "delivered-to-service",
     "delivered-from-service",
     "arp-answered",
     "arp-ignored",
-    "drop-not-ipv4",
+    "drop-not-ip",
     "drop-multicast",
     "drop-malformed",
     "drop-no-port",
@@ -86,4 +102,11 @@ pub const COUNTERS: [&str; 19] = [
     "drop-ingress-groups",
     "drop-fragment",
     "drop-service-table-full",
+    "drop-egress-acl",
+    "drop-ingress-acl",
+    "drop-tracking-full",
+    "neighbour-answered",
+    "neighbour-ignored",
+    "router-advertised",
+    "too-big-answered",
 ];

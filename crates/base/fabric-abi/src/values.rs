@@ -46,10 +46,20 @@ pub struct Port {
     pub flags: u32,
     /// Number of the subnet.
     pub subnet: u32,
+    /// Number of the subnet's network ACL; 0 when it lets everything pass.
+    pub acl: u32,
+    /// Number of the instance whose tracked flows those of the ENI are.
+    pub holder: u32,
+    /// How many tracked flows the instance may have.
+    pub allowance: u32,
+    /// Length of the subnet's IPv6 block; 0 without one.
+    pub v6_bits: u32,
     /// The subnet's router.
     pub router_be: [u8; 16],
     /// The subnet's last IPv4 address.
     pub broadcast_be: [u8; 16],
+    /// First address of the subnet's IPv6 block.
+    pub subnet_v6_be: [u8; 16],
     /// The ENI's Ethernet address.
     pub mac: [u8; 6],
     /// The router's Ethernet address.
@@ -67,9 +77,9 @@ pub struct Port {
     /// Idle limit of a UDP flow with more than one request and answer.
     pub udp_stream_ns: u64,
 }
-const _: () = assert!(size_of::<Port>() == 5 * 4 + 2 * 16 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
-const _: () = assert!(offset_of!(Port, groups) == 68);
-const _: () = assert!(offset_of!(Port, tcp_established_ns) == 68 + 16 * 4 + 4);
+const _: () = assert!(size_of::<Port>() == 9 * 4 + 3 * 16 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
+const _: () = assert!(offset_of!(Port, groups) == 100);
+const _: () = assert!(offset_of!(Port, tcp_established_ns) == 100 + 16 * 4 + 4);
 
 /// Of `routes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -79,38 +89,45 @@ pub struct Route {
     pub kind: u32,
     /// Number of the ENI that the packet goes to; else 0.
     pub eni: u32,
+    /// Bytes of the largest IP packet that the way beyond takes.
+    pub mtu: u32,
 }
-const _: () = assert!(size_of::<Route>() == 4 + 4);
+const _: () = assert!(size_of::<Route>() == 4 + 4 + 4);
 
-/// One rule of a group.
+/// One rule of a group, or entry of a network ACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Rule {
     /// IANA number, or [`crate::PROTOCOL_ANY`].
     pub protocol: u16,
-    /// [`crate::PEER_CIDR_V4`], [`crate::PEER_CIDR_V6`] or [`crate::PEER_GROUP`].
+    /// One of [`crate::PEER_CIDR_V4`] and its like.
     pub peer: u16,
     /// First port, or ICMP type.
     pub from: u16,
     /// Last port, or ICMP code.
     pub to: u16,
-    /// First address of the block; of a group, its number in the machine's order, then zeros.
-    pub address_or_group: [u8; 16],
+    /// [`crate::RULE_EVERYONE`] and [`crate::RULE_DENY`].
+    pub flags: u32,
+    /// First address of the block; of a group or prefix list, its number in the machine's order,
+    /// then zeros.
+    pub address_or_number: [u8; 16],
     /// Mask of the block.
     pub mask_be: [u8; 16],
 }
-const _: () = assert!(size_of::<Rule>() == 4 * 2 + 2 * 16);
+const _: () = assert!(size_of::<Rule>() == 4 * 2 + 4 + 2 * 16);
 
-/// Of `group_rules`.
+/// Of `group_rules` and `acl_rules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RuleChunk {
     /// How many of `rules` count.
     pub count: u32,
+    /// In the first chunk: [`crate::ANSWERS_TCP_V4`] and its like, of all chunks.
+    pub answers: u32,
     /// The rules.
     pub rules: [Rule; RULES_PER_CHUNK],
 }
-const _: () = assert!(size_of::<RuleChunk>() == 4 + 32 * 40);
+const _: () = assert!(size_of::<RuleChunk>() == 4 + 4 + 32 * 44);
 
 /// Of `tracks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -118,14 +135,29 @@ const _: () = assert!(size_of::<RuleChunk>() == 4 + 32 * 40);
 pub struct Track {
     /// Monotonic time of the last packet.
     pub last_ns: u64,
+    /// Number of the instance that it counts for.
+    pub holder: u32,
     /// How far the flow is (`enum phase` of bpf/track.h).
     pub phase: u8,
     /// Who began, and who ended it.
     pub flags: u8,
     /// Zero.
-    pub pad: [u8; 6],
+    pub pad: [u8; 2],
+    /// The kernel's; reads as zero.
+    pub timer: [u64; 2],
 }
-const _: () = assert!(size_of::<Track>() == 8 + 2 + 6);
+const _: () = assert!(size_of::<Track>() == 8 + 4 + 2 + 2 + 16);
+
+/// Of `trackings`: tracked flows of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tracking {
+    /// How many there are.
+    pub used: u64,
+    /// Packets that found no room.
+    pub exceeded: u64,
+}
+const _: () = assert!(size_of::<Tracking>() == 8 + 8);
 
 /// Of `flows`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -1,21 +1,26 @@
 //! The fabric as a whole.
 
+mod acls;
 mod groups;
 mod port_entry;
 mod ports;
 mod resume;
 mod routes;
+mod rules;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 
 use aya::Ebpf;
+use ipnet::IpNet;
 use underlay_netlink::{KernelError, Socket, netns, sysctl};
-use underlay_types::{EniId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use underlay_types::{
+    EniId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+};
 
 use crate::{
     FabricError, Subnet,
@@ -38,7 +43,7 @@ pub struct FabricNames {
 /// How much the fabric holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FabricSizes {
-    /// Tracked flows of all ENIs; when full, the least recently used one is forgotten.
+    /// Tracked flows of all ENIs; when full, packets that would begin one are dropped.
     pub tracked_flows: u32,
     /// Flow records of the open window; what does not fit is counted as lost.
     pub flow_records: u32,
@@ -66,6 +71,12 @@ pub struct Fabric {
     vpcs: Numbers<VpcId>,
     tables: Numbers<RouteTableId>,
     groups: Numbers<SecurityGroupId>,
+    lists: Numbers<PrefixListId>,
+    list_blocks: HashMap<PrefixListId, BTreeSet<IpNet>>,
+    acl_numbers: Numbers<NetworkAclId>,
+    acls: HashMap<NetworkAclId, acls::Acl>,
+    /// Instances, or ENIs without one, whose tracked flows are counted.
+    holders: Numbers<String>,
     subnet_numbers: Numbers<SubnetId>,
     subnets: HashMap<SubnetId, Subnet>,
     pub(crate) ports: HashMap<EniId, PortState>,
@@ -157,6 +168,11 @@ impl Fabric {
             vpcs: Numbers::kept("vpc", kept),
             tables: Numbers::kept("table", kept),
             groups: Numbers::kept("group", kept),
+            lists: Numbers::kept("list", kept),
+            list_blocks: HashMap::new(),
+            acl_numbers: Numbers::kept("acl", kept),
+            acls: HashMap::new(),
+            holders: Numbers::kept("holder", kept),
             subnet_numbers: Numbers::kept("subnet", kept),
             subnets: HashMap::new(),
             ports: HashMap::new(),

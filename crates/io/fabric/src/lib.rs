@@ -24,14 +24,18 @@ mod pod;
 mod programs;
 mod services;
 mod store;
+mod tracking;
+mod trie;
 mod words;
 
 pub use error::FabricError;
 pub use fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
 pub use flows::{Action, Direction, Drained, FlowRecord};
 pub use store::FabricStore;
+pub use tracking::TrackingUse;
 pub use words::{
-    GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+    AclRule, AclRules, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet,
+    TrackingAllowance, TrackingTimeouts,
 };
 
 /// Bytes of the largest IP packet that passes, and the MTU of an ENI.

@@ -4,15 +4,12 @@ use std::{collections::BTreeSet, fmt::Debug};
 
 use aya::{
     Ebpf,
-    maps::{
-        Array, HashMap, MapData, MapError, PerCpuArray,
-        lpm_trie::{Key, LpmTrie},
-    },
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray},
 };
 use underlay_fabric_abi as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::{FabricError, pod::Raw};
+use crate::{FabricError, pod::Raw, trie::Trie};
 
 /// Plain data.
 pub(crate) trait Plain: FromBytes + IntoBytes + Immutable + Copy + Debug + 'static {}
@@ -26,7 +23,7 @@ pub(crate) struct Table<K, V> {
 }
 
 /// Keys that were set since marking began.
-type Marks = BTreeSet<Vec<u8>>;
+pub(crate) type Marks = BTreeSet<Vec<u8>>;
 
 impl<K: Plain, V: Plain> Table<K, V> {
     fn take(object: &mut Ebpf, name: &'static str) -> Result<Self, FabricError> {
@@ -101,7 +98,7 @@ impl<K: Plain, V: Plain> Table<K, V> {
     }
 }
 
-fn shape(name: &'static str, source: MapError) -> FabricError {
+pub(crate) fn shape(name: &'static str, source: MapError) -> FabricError {
     FabricError::Map {
         op: "open",
         what: "the map".to_owned(),
@@ -116,12 +113,15 @@ pub(crate) struct Maps {
     pub(crate) ports: Table<u32, abi::Port>,
     pub(crate) addresses: Table<abi::AddressKey, u32>,
     pub(crate) group_rules: Table<abi::RulesKey, abi::RuleChunk>,
+    pub(crate) acl_rules: Table<abi::RulesKey, abi::RuleChunk>,
     pub(crate) members: Table<abi::MemberKey, u32>,
+    pub(crate) trackings: Table<u32, abi::Tracking>,
     pub(crate) flows: Table<abi::FlowKey, abi::Flow>,
     pub(crate) flow_losses: Table<abi::LossKey, u64>,
     pub(crate) callers: Table<[u8; 16], abi::Caller>,
-    routes: LpmTrie<MapData, Raw<[u8; 20]>, Raw<abi::Route>>,
-    routes_marked: Option<Marks>,
+    pub(crate) routes: Trie<abi::Route>,
+    pub(crate) list_blocks: Trie<u32>,
+    rules_age: Array<MapData, u64>,
     settings: Array<MapData, Raw<abi::Settings>>,
     window: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -130,7 +130,7 @@ pub(crate) struct Maps {
 impl Maps {
     pub(crate) fn take(object: &mut Ebpf) -> Result<Self, FabricError> {
         let mut map = |name| object.take_map(name).ok_or(FabricError::Object(name));
-        let routes = LpmTrie::try_from(map("routes")?).map_err(|e| shape("routes", e))?;
+        let age = Array::try_from(map("rules_age")?).map_err(|e| shape("rules_age", e))?;
         let settings = Array::try_from(map("settings_table")?).map_err(|e| shape("settings", e))?;
         let window = Array::try_from(map("window")?).map_err(|e| shape("window", e))?;
         let counters = PerCpuArray::try_from(map("counters")?).map_err(|e| shape("counters", e))?;
@@ -139,12 +139,15 @@ impl Maps {
             ports: Table::take(object, "ports")?,
             addresses: Table::take(object, "addresses")?,
             group_rules: Table::take(object, "group_rules")?,
+            acl_rules: Table::take(object, "acl_rules")?,
             members: Table::take(object, "members")?,
+            trackings: Table::take(object, "trackings")?,
             flows: Table::take(object, "flows")?,
             flow_losses: Table::take(object, "flow_losses")?,
             callers: Table::take(object, "callers")?,
-            routes,
-            routes_marked: None,
+            routes: Trie::take(object, "routes")?,
+            list_blocks: Trie::take(object, "list_blocks")?,
+            rules_age: age,
             settings,
             window,
             counters,
@@ -190,7 +193,9 @@ impl Maps {
         self.addresses.marks = Some(Marks::new());
         self.group_rules.marks = Some(Marks::new());
         self.members.marks = Some(Marks::new());
-        self.routes_marked = Some(Marks::new());
+        self.acl_rules.marks = Some(Marks::new());
+        self.routes.mark();
+        self.list_blocks.mark();
     }
 
     /// Removes what user space has not set since [`Self::mark`].
@@ -200,20 +205,9 @@ impl Maps {
         self.addresses.sweep()?;
         self.group_rules.sweep()?;
         self.members.sweep()?;
-        let marks = self.routes_marked.take().unwrap_or_default();
-        let failed = |source| FabricError::Map {
-            op: "remove",
-            what: "what is no route any more".to_owned(),
-            map: "routes",
-            source: Box::new(source),
-        };
-        let there: Result<Vec<_>, _> = self.routes.keys().collect();
-        for key in there.map_err(failed)? {
-            if !marks.contains(&route_mark(&key)) {
-                self.routes.remove(&key).map_err(failed)?;
-            }
-        }
-        Ok(())
+        self.acl_rules.sweep()?;
+        self.routes.sweep()?;
+        self.list_blocks.sweep()
     }
 
     pub(crate) fn set_window(&mut self, number: u32) -> Result<(), FabricError> {
@@ -227,29 +221,19 @@ impl Maps {
             })
     }
 
-    /// Sets a route, or removes it.
-    pub(crate) fn set_route(
-        &mut self,
-        key: abi::RouteKey,
-        route: Option<abi::Route>,
-    ) -> Result<(), FabricError> {
-        let mut data = [0; 20];
-        data[..4].copy_from_slice(&key.table_be);
-        data[4..].copy_from_slice(&key.destination_be);
-        let trie_key = Key::new(key.prefix_length, Raw(data));
-        if let (Some(marks), Some(_)) = (&mut self.routes_marked, route) {
-            marks.insert(route_mark(&trie_key));
-        }
-        match route {
-            Some(route) => self.routes.insert(&trie_key, Raw(route), 0),
-            None => self.routes.remove(&trie_key),
-        }
-        .map_err(|source| FabricError::Map {
-            op: if route.is_some() { "set" } else { "remove" },
-            what: format!("{key:?}"),
-            map: "routes",
-            source: Box::new(source),
-        })
+    /// Has the programs ask the rules again where they know that a flow needs no tracking.
+    pub(crate) fn age_rules(&mut self) -> Result<(), FabricError> {
+        let failed = |op| {
+            move |source| FabricError::Map {
+                op,
+                what: "the age of the rules".to_owned(),
+                map: "rules_age",
+                source: Box::new(source),
+            }
+        };
+        let age = self.rules_age.get(&0, 0).map_err(failed("read"))?;
+        let next = age.wrapping_add(1);
+        self.rules_age.set(0, next, 0).map_err(failed("set"))
     }
 
     /// The counters, each the sum of all processors.
@@ -270,11 +254,4 @@ impl Maps {
             })
             .collect()
     }
-}
-
-fn route_mark(key: &Key<Raw<[u8; 20]>>) -> Vec<u8> {
-    let Raw(data) = key.data();
-    let mut mark = key.prefix_len().to_ne_bytes().to_vec();
-    mark.extend(data);
-    mark
 }

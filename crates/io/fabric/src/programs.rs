@@ -100,3 +100,21 @@ pub(crate) fn attach(
         Ok(())
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the verifier walks decides how long every start takes; it grows suddenly when a
+    /// function is inlined that ought to be verified once.
+    #[test]
+    fn the_verifier_walks_few_instructions() {
+        let mut object = load(&FabricSizes::default()).unwrap();
+        for name in [ProgramName::FromEni, ProgramName::FromServices] {
+            let info = program(&mut object, name).unwrap().info().unwrap();
+            let walked = info.verified_instruction_count().unwrap();
+            println!("{name:?}: {walked}");
+            assert!(walked < 200_000, "{name:?}: {walked} instructions");
+        }
+    }
+}

@@ -5,8 +5,13 @@ use std::{
     time::Duration,
 };
 
-use ipnet::{IpNet, Ipv4Net};
-use underlay_types::{EniId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use underlay_types::{
+    EniId, InstanceId, Mac, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId,
+    VpcId,
+};
+
+use crate::MTU;
 
 /// An ENI that gets a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,27 @@ pub struct PortConfig {
     pub groups: Vec<SecurityGroupId>,
     /// Idle limits of its tracked flows.
     pub timeouts: TrackingTimeouts,
+    /// Whom they count for.
+    pub allowance: TrackingAllowance,
+}
+
+/// How many flows may be tracked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackingAllowance {
+    /// The instance whose ENIs share the allowance; without one the ENI has it alone.
+    pub instance: Option<InstanceId>,
+    /// How many. A packet that would begin one more is dropped.
+    pub flows: u32,
+}
+
+impl Default for TrackingAllowance {
+    /// EC2 publishes no number: only the size of the fabric's table ends it.
+    fn default() -> Self {
+        Self {
+            instance: None,
+            flows: u32::MAX,
+        }
+    }
 }
 
 /// How long a tracked flow of an ENI may be idle.
@@ -60,6 +86,8 @@ pub struct Subnet {
     pub blocks: Vec<IpNet>,
     /// Its route table.
     pub route_table: RouteTableId,
+    /// Its network ACL; without one everything passes its edge.
+    pub acl: Option<NetworkAclId>,
 }
 
 impl Subnet {
@@ -69,6 +97,15 @@ impl Subnet {
         self.blocks.iter().find_map(|block| match block {
             IpNet::V4(block) => Some(*block),
             IpNet::V6(_) => None,
+        })
+    }
+
+    /// The IPv6 block; the first, if there are several.
+    #[must_use]
+    pub fn v6(&self) -> Option<Ipv6Net> {
+        self.blocks.iter().find_map(|block| match block {
+            IpNet::V4(_) => None,
+            IpNet::V6(block) => Some(*block),
         })
     }
 
@@ -87,6 +124,21 @@ pub struct Route {
     pub destination: IpNet,
     /// Who gets them.
     pub target: RouteTarget,
+    /// Bytes of the largest packet that the way takes: the router tells who sends a larger one
+    /// that must not be fragmented.
+    pub mtu: u16,
+}
+
+impl Route {
+    /// A route on which everything passes that the VPC takes.
+    #[must_use]
+    pub const fn new(destination: IpNet, target: RouteTarget) -> Self {
+        Self {
+            destination,
+            target,
+            mtu: MTU,
+        }
+    }
 }
 
 /// Who gets a packet.
@@ -130,6 +182,13 @@ pub enum Protocol {
         /// The code.
         code: Option<u8>,
     },
+    /// ICMPv6, of one type and code or of any.
+    Icmpv6 {
+        /// The type.
+        kind: Option<u8>,
+        /// The code.
+        code: Option<u8>,
+    },
     /// Any other protocol, by its IANA number.
     Other(u8),
     /// TCP to a port of the range.
@@ -155,4 +214,27 @@ pub enum Peer {
     Cidr(IpNet),
     /// Addresses of the ENIs that carry a group.
     Group(SecurityGroupId),
+    /// Addresses of the blocks of a prefix list.
+    List(PrefixListId),
+}
+
+/// The entries of a network ACL, in the order in which they are asked: the first that matches
+/// decides. What none matches is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AclRules {
+    /// For packets into the subnet.
+    pub ingress: Vec<AclRule>,
+    /// For packets out of the subnet.
+    pub egress: Vec<AclRule>,
+}
+
+/// An entry of a network ACL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AclRule {
+    /// Which packets.
+    pub protocol: Protocol,
+    /// From or to whom.
+    pub block: IpNet,
+    /// Whether they pass.
+    pub allow: bool,
 }

@@ -47,6 +47,8 @@ pub(super) struct PortNumbers {
     pub(super) vpc: u32,
     pub(super) route_table: u32,
     pub(super) subnet: u32,
+    pub(super) acl: u32,
+    pub(super) holder: u32,
 }
 
 pub(super) fn encode(
@@ -69,8 +71,15 @@ pub(super) fn encode(
             0
         },
         subnet: of.subnet,
+        acl: of.acl,
+        holder: of.holder,
+        allowance: config.allowance.flows,
+        v6_bits: subnet.v6().map_or(0, |block| block.prefix_len().into()),
         router_be: v4_bytes(subnet.router()),
         broadcast_be: v4_bytes(subnet.v4().map(|block| block.broadcast())),
+        subnet_v6_be: subnet
+            .v6()
+            .map_or([0; 16], |block| block.network().octets()),
         mac: config.mac.0,
         gateway_mac: gateway_mac(subnet, of.subnet).0,
         group_count: u32::try_from(groups.len()).unwrap_or(0),

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, os::fd::AsFd, path::Path};
 
 use underlay_fabric_abi as abi;
 use underlay_netlink::link;
-use underlay_types::{EniId, SubnetId};
+use underlay_types::{EniId, InstanceId, SubnetId};
 
 use super::port_entry::{PortNumbers, address_keys, check_groups, encode};
 use crate::{
-    Fabric, FabricError, PortConfig, Subnet,
+    Fabric, FabricError, PortConfig, Subnet, TrackingAllowance,
     device::{self, Pair, Place},
     programs::{self, ProgramName},
 };
@@ -22,6 +22,12 @@ pub(crate) struct PortState {
     pub(super) number: u32,
     pub(super) place: Place,
     pub(super) pair: Pair,
+}
+
+impl PortState {
+    pub(crate) const fn allowance(&self) -> &TrackingAllowance {
+        &self.config.allowance
+    }
 }
 
 impl Fabric {
@@ -242,6 +248,8 @@ impl Fabric {
             ifindex,
             vpc,
             route_table: self.tables.of(&subnet.route_table),
+            acl: self.acl_to_ask(subnet.acl.as_ref()),
+            holder: self.holder_of(&config.eni, &config.allowance),
             subnet: self.subnet_numbers.of(&config.subnet),
         };
         let port = encode(&config, &subnet, &groups, &numbers);
@@ -249,7 +257,15 @@ impl Fabric {
         for key in address_keys(vpc, &config) {
             self.maps.addresses.set(key, number)?;
         }
+        self.maps.age_rules()?;
         self.maps.enis.set(ifindex, number)
+    }
+
+    /// The number of whoever the tracked flows of an ENI count for.
+    pub(crate) fn holder_of(&mut self, eni: &EniId, allowance: &TrackingAllowance) -> u32 {
+        let instance = allowance.instance.as_ref();
+        let holder = instance.map_or(eni.as_str(), InstanceId::as_str).to_owned();
+        self.holders.of(&holder)
     }
 
     fn unpublish(&mut self, state: &PortState) -> Result<(), FabricError> {
@@ -268,7 +284,7 @@ impl Fabric {
                 self.withdraw_address(key, number)?;
             }
         }
-        Ok(())
+        self.maps.age_rules()
     }
 
     /// An address may have gone to another port already: then it stays there.

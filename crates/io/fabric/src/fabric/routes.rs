@@ -43,15 +43,14 @@ impl Fabric {
         let before = self.routes.remove(id).unwrap_or_default();
         for (destination, route) in &wanted {
             if before.get(destination) != Some(route) {
-                self.maps
-                    .set_route(key(number, *destination), Some(*route))?;
+                self.maps.routes.set(number, *destination, Some(*route))?;
             }
         }
         for destination in before
             .keys()
             .filter(|destination| !wanted.contains_key(destination))
         {
-            self.maps.set_route(key(number, *destination), None)?;
+            self.maps.routes.set(number, *destination, None)?;
         }
         self.routes.insert(id.clone(), wanted);
         Ok(())
@@ -68,29 +67,12 @@ impl Fabric {
     }
 
     fn encode(&mut self, route: &Route) -> abi::Route {
-        match &route.target {
-            RouteTarget::Blackhole => abi::Route {
-                kind: abi::ROUTE_BLACKHOLE,
-                eni: 0,
-            },
-            RouteTarget::Eni(eni) => abi::Route {
-                kind: abi::ROUTE_ENI,
-                eni: self.enis.of(eni),
-            },
-            RouteTarget::Local => abi::Route {
-                kind: abi::ROUTE_LOCAL,
-                eni: 0,
-            },
-        }
-    }
-}
-
-fn key(table: u32, destination: IpNet) -> abi::RouteKey {
-    let first = destination.network();
-    let bits = abi::prefix_bits(first, destination.prefix_len());
-    abi::RouteKey {
-        prefix_length: 32 + u32::from(bits),
-        table_be: (2 * table + u32::from(first.is_ipv6())).to_be_bytes(),
-        destination_be: abi::address_bytes(first),
+        let (kind, eni) = match &route.target {
+            RouteTarget::Blackhole => (abi::ROUTE_BLACKHOLE, 0),
+            RouteTarget::Eni(eni) => (abi::ROUTE_ENI, self.enis.of(eni)),
+            RouteTarget::Local => (abi::ROUTE_LOCAL, 0),
+        };
+        let mtu = u32::from(route.mtu.min(abi::MTU));
+        abi::Route { kind, eni, mtu }
     }
 }

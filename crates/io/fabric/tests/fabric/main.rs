@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod acls;
 mod groups;
+mod ipv6;
 mod metadata;
 mod ports;
 mod reach;
 mod records;
 mod resume;
 mod routing;
+mod too_big;
+mod tracking;
 mod traffic;
 mod world;

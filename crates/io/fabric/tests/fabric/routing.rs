@@ -20,10 +20,7 @@ fn a_blackhole_that_is_more_specific_wins_until_it_goes() {
     let mut world = world();
     let to = (ip("10.0.2.10"), 7);
     assert_eq!(udp(world.at("client"), to), Outcome::Answered);
-    world.routes(&[Route {
-        destination: block("10.0.2.0/24"),
-        target: RouteTarget::Blackhole,
-    }]);
+    world.routes(&[Route::new(block("10.0.2.0/24"), RouteTarget::Blackhole)]);
     assert_eq!(udp(world.at("client"), to), Outcome::Silence);
     assert_eq!(world.counter("drop-blackhole"), 1);
     world.routes(&[]);
@@ -45,10 +42,7 @@ fn a_route_to_an_eni_needs_its_destination_check_off() {
     let mut world = world();
     let eni = world.at("server").port.eni.clone();
     let outside = "198.51.100.7";
-    world.routes(&[Route {
-        destination: block("198.51.100.0/24"),
-        target: RouteTarget::Eni(eni),
-    }]);
+    world.routes(&[Route::new(block("198.51.100.0/24"), RouteTarget::Eni(eni))]);
     world.at("server").add_address(outside);
     assert_eq!(tcp(world.at("client"), (ip(outside), 7)), Outcome::Silence);
     assert!(world.counter("drop-dest-check") > 0);

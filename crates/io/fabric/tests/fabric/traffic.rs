@@ -2,7 +2,9 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{
+        IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -26,7 +28,8 @@ pub(crate) enum Outcome {
 /// An echo server for UDP and TCP on `port`, until the test ends.
 pub(crate) fn serve(instance: &Instance, port: u16) {
     let (udp, tcp) = instance.run(|| {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        // Of both families.
+        let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
         (
             UdpSocket::bind(any).unwrap(),
             TcpListener::bind(any).unwrap(),

@@ -5,13 +5,15 @@ use std::{
     net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 use underlay_fabric::{
     Fabric, FabricNames, FabricSizes, FabricStore, GroupRules, LoadedPrograms, Peer, PortConfig,
-    Protocol, Route, RouteTarget, Rule, Subnet, TrackingTimeouts,
+    Protocol, Route, RouteTarget, Rule, Subnet, TrackingAllowance, TrackingTimeouts,
 };
 use underlay_netlink::{
     Socket,
@@ -19,7 +21,7 @@ use underlay_netlink::{
     link, netns,
     route::{self, Route as KernelRoute},
 };
-use underlay_types::{EniId, Mac, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use underlay_types::{EniId, Mac, NetworkAclId, RouteTableId, SecurityGroupId};
 
 static WORLDS: AtomicU64 = AtomicU64::new(0);
 
@@ -97,7 +99,7 @@ impl World {
             services: format!("{prefix}-services"),
         };
         let sizes = FabricSizes {
-            tracked_flows: 4096,
+            tracked_flows: 16_384,
             flow_records: 4096,
         };
         let programs = keep(LoadedPrograms::load(&sizes).unwrap());
@@ -133,29 +135,36 @@ impl World {
 
     /// Sets subnets, routes and a group.
     fn say(&mut self) {
-        for (id, cidr) in [(A, "10.0.1.0/24"), (B, "10.0.2.0/24")] {
-            let vpc: VpcId = "vpc-00000001".parse().unwrap();
-            let subnet = Subnet {
-                vpc,
-                blocks: vec![block(cidr)],
-                route_table: route_table(),
-            };
-            self.fabric
-                .set_subnet(&id.parse::<SubnetId>().unwrap(), subnet)
-                .unwrap();
+        for id in [A, B] {
+            self.subnet_acl(id, None);
         }
         self.routes(&[]);
-        let all = vec![allow(Protocol::Any, anywhere())];
+        let everyone = ["0.0.0.0/0", "::/0"].map(|text| Peer::Cidr(block(text)));
+        let all = everyone.map(|every| allow(Protocol::Any, every)).to_vec();
         self.rules(OPEN, all.clone(), all);
+    }
+
+    /// Sets a subnet with this network ACL.
+    pub(crate) fn subnet_acl(&mut self, id: &str, acl: Option<NetworkAclId>) {
+        let blocks = match id {
+            A => ["10.0.1.0/24", "2001:db8:0:1::/64"],
+            _ => ["10.0.2.0/24", "2001:db8:0:2::/64"],
+        };
+        let subnet = Subnet {
+            vpc: "vpc-00000001".parse().unwrap(),
+            blocks: blocks.map(block).to_vec(),
+            route_table: route_table(),
+            acl,
+        };
+        self.fabric
+            .set_subnet(&id.parse().unwrap(), subnet)
+            .unwrap();
     }
 
     /// Sets the routes beside `local`.
     pub(crate) fn routes(&mut self, others: &[Route]) {
-        let destination = block("10.0.0.0/16");
-        let mut routes = vec![Route {
-            destination,
-            target: RouteTarget::Local,
-        }];
+        let own = ["10.0.0.0/16", "2001:db8::/56"].map(block);
+        let mut routes = own.map(|own| Route::new(own, RouteTarget::Local)).to_vec();
         routes.extend_from_slice(others);
         self.fabric.set_routes(&route_table(), &routes).unwrap();
     }
@@ -184,6 +193,7 @@ impl World {
             source_dest_check: true,
             groups: groups.iter().map(|text| group(text)).collect(),
             timeouts: TrackingTimeouts::default(),
+            allowance: TrackingAllowance::default(),
         };
         let netns_name = format!("{}-{name}", self.prefix);
         let netns = netns::create_named(&netns_name).unwrap();
@@ -259,6 +269,49 @@ impl Instance {
                 route::add(&default),
             ])
             .unwrap();
+    }
+
+    /// Adds an IPv6 address, and a default route by the router.
+    pub(crate) fn configure_v6(&self, address: IpAddr) {
+        let mut socket = self.socket();
+        let dev = link::by_name(&mut socket, &self.device).unwrap().index;
+        let cidr = IpNet::new(address, 64).unwrap();
+        let default = KernelRoute::via(block("::/0"), ip("fe80:ec2::1"), dev, route::MAIN);
+        socket
+            .run(&[
+                address::add(&Address::new(dev, cidr)),
+                route::add(&default.without_onlink()),
+            ])
+            .unwrap();
+        // Until its link is up the kernel takes no advertisement; then it has a link-local address.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let link_local = block("fe80::/10");
+        while !address::dump(&mut socket)
+            .unwrap()
+            .iter()
+            .any(|address| address.dev == dev && link_local.contains(&address.address))
+        {
+            assert!(Instant::now() < deadline, "the device does not come up");
+            std::thread::yield_now();
+        }
+    }
+
+    /// The routes that the kernel made of the router's advertisement.
+    pub(crate) fn advertised_routes(&self) -> String {
+        let path = format!("--net={}", self.path().display());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let output = Command::new("nsenter")
+                .args([&path, "ip", "-6", "route", "show", "proto", "ra"])
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            if !text.is_empty() {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "the kernel heard no router");
+            std::thread::yield_now();
+        }
     }
 
     /// Adds a further address to the device.
