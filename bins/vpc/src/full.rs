@@ -6,6 +6,7 @@
 
 mod absent;
 pub mod admin;
+mod claim;
 mod clean;
 mod commands;
 mod driver;
@@ -23,6 +24,7 @@ mod vpc;
 mod windows;
 
 pub use absent::ABSENT;
+pub use claim::Claim;
 pub use clean::{CleanError, clean};
 pub use commands::{CommandError, FullArgs, RunCommand};
 pub use link_local::LinkLocalError;
@@ -31,4 +33,4 @@ pub use namespaces::NamespaceError;
 pub use preflight::PreflightError;
 pub use process::{EndError, ProcessRecord, ProcessRecordError};
 pub use run_dir::{RunDir, RunDirError, RunId, RunIdError};
-pub use serve::{FullError, FullOptions, serve, stop};
+pub use serve::{Ending, FullError, FullOptions, serve, stop};

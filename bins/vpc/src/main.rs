@@ -1,6 +1,9 @@
 //! The VPC on one machine: EC2 API, instance metadata, fabric, flow logs.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::Write, net::SocketAddr, os::unix::process::CommandExt, path::PathBuf, process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
@@ -9,7 +12,7 @@ use underlay_vpc::{
     api::KeyPair,
     control_plane,
     flowlogs::{self, LogsArgs},
-    full::{self, FullArgs, RunCommand},
+    full::{self, Ending, FullArgs, RunCommand},
     serve::{ApiServer, Clock, ModelOptions, StateDir, random_seed},
 };
 use underlay_vpc_model::{Budgets, Model, ModelConfig, Speed};
@@ -112,9 +115,15 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     if !args.control_plane {
-        let server = begin(&args, Model::new(config(&args, random_seed())), None);
         let options = args.full.options(args.api, random_seed());
-        return Ok(runtime.block_on(full::serve(server, options))?);
+        let claim = full::Claim::take(&options.run)?;
+        let server = begin_from(claim.state(), &args)?;
+        let ending = runtime.block_on(full::serve(server, claim, options))?;
+        return if ending == Ending::Restart {
+            Err(again())
+        } else {
+            Ok(())
+        };
     }
     let state = args.state.as_deref().map(StateDir::take).transpose()?;
     let server = match &state {
@@ -134,6 +143,14 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         server.keep_journal(&state.journal())?;
     }
     Ok(())
+}
+
+/// Has the program as it is now run in the place of this one. Returns only if that fails.
+fn again() -> anyhow::Error {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let error = std::process::Command::new(program).args(arguments).exec();
+    anyhow::Error::new(error).context("starting the program anew")
 }
 
 /// The model's configuration; the options were looked at before.

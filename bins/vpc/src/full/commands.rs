@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use underlay_types::{EniId, SecurityGroupId, SubnetId, chain};
 
 use super::{
-    CleanError, FullOptions, RunDir, RunDirError, RunId,
+    CleanError, Ending, FullOptions, RunDir, RunDirError, RunId,
     admin::{AdminError, Client, EndpointRequest, HostRequest, Status},
     clean, stop,
 };
@@ -34,6 +34,10 @@ pub struct FullArgs {
     /// Where flow logs are written; in the run's folder unless named
     #[arg(long, value_name = "DIR", conflicts_with = "control_plane")]
     flow_log_dir: Option<PathBuf>,
+    /// Leave everything in place at SIGTERM: packets go on, and a start with the same --run-id
+    /// goes on with the run
+    #[arg(long, conflicts_with = "control_plane", requires = "run_id")]
+    keep: bool,
 }
 
 fn window(text: &str) -> Result<Duration, String> {
@@ -47,13 +51,18 @@ fn window(text: &str) -> Result<Duration, String> {
 impl FullArgs {
     /// What full mode is started with. `random` names the run if nobody else did.
     #[must_use]
-    pub fn options(self, api: SocketAddr, random: u64) -> FullOptions {
+    pub fn options(&self, api: SocketAddr, random: u64) -> FullOptions {
         FullOptions {
             api,
-            run: self.run_id.unwrap_or_else(|| RunId::random(random)),
+            run: self.run_id.clone().unwrap_or_else(|| RunId::random(random)),
             dns_upstream: self.dns_upstream,
             flow_log_window: self.flow_log_window,
-            flow_log_dir: self.flow_log_dir,
+            flow_log_dir: self.flow_log_dir.clone(),
+            ending: if self.keep {
+                Ending::Leave
+            } else {
+                Ending::Remove
+            },
         }
     }
 }
@@ -102,6 +111,12 @@ pub enum RunCommand {
         /// The namespace's name below /run/netns
         #[arg(long)]
         name: String,
+    },
+    /// Start a run's server anew, by the program as it is now; packets go on meanwhile
+    Restart {
+        /// Which run
+        #[arg(long, value_name = "ID")]
+        run: RunId,
     },
     /// Show what runs
     Status {
@@ -186,10 +201,13 @@ impl RunCommand {
                 let host = client(&run)?.host(&HostRequest { eni, name })?;
                 Ok(writeln!(out, "{}", host.netns.display())?)
             }
+            Self::Restart { run } => Ok(client(&run)?.restart()?),
             Self::Status { run, json } => show_status(run.as_ref(), json, out),
             Self::Stop { run } => {
                 let dir = existing(&run)?;
-                left(stop(&dir))
+                left(stop(&dir))?;
+                // One that was to leave everything in place did.
+                left(clean(&dir))
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The driver: makes the kernel follow the model.
 
+mod resume;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -17,6 +19,8 @@ use super::{
     translate,
 };
 use crate::flowlogs::eni_facts;
+
+pub(super) use resume::Resumed;
 
 /// What the driver could not do.
 #[derive(Debug, thiserror::Error)]
@@ -230,12 +234,7 @@ impl Driver {
             });
         }
         self.add_port(model, eni, instance.as_str(), device_index)?;
-        let boot = model.instance(instance).map(|instance| instance.boot);
-        let primary = eni
-            .attachment
-            .as_ref()
-            .is_some_and(|held| (held.network_card, held.device_index) == (0, 0));
-        if primary && boot == Some(BootMode::Dhcp) {
+        if boots_by_dhcp(model, eni) {
             self.configure(model, eni, instance.as_str(), false)?;
         }
         Ok(())
@@ -331,6 +330,14 @@ impl Driver {
             self.seen.insert(eni.id.clone(), facts);
         }
     }
+}
+
+/// Whether an interface is the one that its instance configures by DHCP when it boots.
+fn boots_by_dhcp(model: &Model, eni: &Eni) -> bool {
+    let instance = eni.instance().and_then(|id| model.instance(id));
+    let held = eni.attachment.as_ref();
+    held.is_some_and(|held| (held.network_card, held.device_index) == (0, 0))
+        && instance.is_some_and(|instance| instance.boot == BootMode::Dhcp)
 }
 
 fn detached(change: &Change) -> Option<&EniId> {

@@ -17,7 +17,7 @@ use super::{
     vpc::FullVpc,
 };
 
-const REQUESTER: &str = "amazon-vpce";
+pub(super) const REQUESTER: &str = "amazon-vpce";
 
 /// An endpoint to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,16 @@ impl FullVpc {
             url: format!("http://{address}"),
             eni,
         })
+    }
+
+    /// Serves the API again at the endpoints of another process.
+    pub(super) fn serve_again(self: &Arc<Self>, endpoints: &[Placed]) {
+        for placed in endpoints {
+            if let Err(refusal) = self.serve_in(placed) {
+                let (name, reason) = (&placed.name, refusal.reason);
+                tracing::error!(name, reason, "an endpoint does not serve any more");
+            }
+        }
     }
 
     fn serve_in(self: &Arc<Self>, placed: &Placed) -> Result<Ipv4Addr, Refusal> {

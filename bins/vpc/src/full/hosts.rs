@@ -6,8 +6,18 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, chain};
 use underlay_vpc_model::Event;
 
-use super::{admin::Refusal, endpoints::refused, namespaces::Namespaces, vpc::FullVpc};
+use super::{
+    admin::Refusal,
+    driver::Resumed,
+    endpoints::{REQUESTER, refused},
+    namespaces::Namespaces,
+    vpc::FullVpc,
+};
 
+/// Holds the ENIs of hosts.
+const HOST: &str = "underlay-vpc-host";
+/// Those whose ENIs have devices in namespaces of their own.
+pub(super) const OWNERS: [&str; 2] = [REQUESTER, HOST];
 const NAME_MAX: usize = 64;
 
 /// A host to make.
@@ -45,11 +55,44 @@ impl FullVpc {
     /// Nothing is left behind.
     pub(super) fn host(&self, request: &HostRequest) -> Result<Host, Refusal> {
         check_name(&request.name)?;
-        let placed = place(self, &request.eni, &request.name, "underlay-vpc-host")?;
+        let placed = place(self, &request.eni, &request.name, HOST)?;
         Ok(Host {
             netns: Namespaces::path(&placed.name),
             addresses: placed.addresses,
         })
+    }
+}
+
+impl FullVpc {
+    /// Gives back ENIs whose devices another process did not come to make, and deletes those of
+    /// endpoints: nobody was told of them. Answers the endpoints that are in place.
+    pub(super) fn take_back_unplaced(&self, resumed: Resumed) -> Vec<Placed> {
+        let owned = |eni: &EniId| {
+            self.api.read(|model| {
+                let eni = model.eni(eni)?;
+                Some((
+                    eni.requester.as_deref() == Some(REQUESTER),
+                    eni.addresses.primary,
+                ))
+            })
+        };
+        for eni in &resumed.unplaced {
+            let is_endpoint = owned(eni).is_some_and(|(is_endpoint, _)| is_endpoint);
+            take_back(self, eni);
+            tracing::warn!(%eni, "its host or endpoint was not ready, and is not there");
+            if is_endpoint && let Err(error) = self.api.change(Event::DeleteServiceEni(eni.clone()))
+            {
+                tracing::error!(error = chain(&error), %eni, "the ENI stays");
+            }
+        }
+        let endpoint = |(eni, name): (EniId, String)| {
+            let (_, address) = owned(&eni).filter(|(is_endpoint, _)| *is_endpoint)?;
+            Some(Placed {
+                name,
+                addresses: vec![address],
+            })
+        };
+        resumed.placed.into_iter().filter_map(endpoint).collect()
     }
 }
 

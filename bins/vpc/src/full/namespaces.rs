@@ -46,6 +46,40 @@ impl Namespaces {
         }
     }
 
+    /// Those that another process recorded.
+    ///
+    /// # Errors
+    /// When the run's folder cannot be read.
+    pub(super) fn recorded(run: RunDir) -> Result<Self, NamespaceError> {
+        let names = run.lines("namespaces")?.into_iter().collect();
+        Ok(Self { run, names })
+    }
+
+    /// Makes a namespace unless it is there already; answers whether it was not.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(super) fn ensure(&mut self, name: &str) -> Result<bool, NamespaceError> {
+        if self.has(name) {
+            if let Ok(netns) = netns::open_named(name) {
+                loopback_up(netns.as_fd())?;
+                return Ok(false);
+            }
+            // A name without a namespace: it was being made or removed.
+            netns::remove_named(name)?;
+        }
+        self.create(name).map(|()| true)
+    }
+
+    /// The names of instances, hosts and endpoints that are not `wanted`.
+    pub(super) fn of_guests(&self, wanted: &BTreeSet<String>) -> Vec<String> {
+        let own = self.run.netns_name("");
+        let endpoint = self.run.netns_name("api-");
+        let is_guest = |name: &String| !name.starts_with(&own) || name.starts_with(&endpoint);
+        let unwanted = self.names.difference(wanted);
+        unwanted.filter(|name| is_guest(name)).cloned().collect()
+    }
+
     /// Where a namespace of this name is, or would be.
     #[must_use]
     pub(super) fn path(name: &str) -> PathBuf {

@@ -1,10 +1,10 @@
 //! Starting a VPC, and ending it.
 
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -15,18 +15,20 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use underlay_fabric::{Fabric, FabricError, FabricNames, LoadedPrograms};
+use underlay_fabric::{Fabric, FabricError, FabricNames, FabricStore, LoadedPrograms};
 use underlay_types::{InstanceId, chain};
 
 use super::{
     admin,
+    claim::Claim,
     clean::{self, CleanError},
-    driver::Driver,
+    driver::{Driver, Resumed},
+    hosts::{OWNERS, Placed},
     link_local::{self, LinkLocalError},
     metadata::{self, MetadataError},
     namespaces::{NamespaceError, Namespaces},
-    preflight::{self, PreflightError},
-    process::{self, ProcessRecord},
+    preflight::PreflightError,
+    process,
     run_dir::{RunDir, RunDirError, RunId},
     vpc::{Follow, FullVpc},
     windows::{self, FlowLogs},
@@ -34,7 +36,8 @@ use super::{
 use crate::{
     control_plane::say_ready,
     imds::{self, MetadataServer},
-    serve::ApiServer,
+    journal::JournalError,
+    serve::{ApiServer, StateError},
 };
 
 /// How long a VPC may take to end by itself.
@@ -51,6 +54,8 @@ pub struct FullOptions {
     pub dns_upstream: Option<SocketAddr>,
     /// The length of a flow-log window.
     pub flow_log_window: Duration,
+    /// What becomes of the run at SIGTERM and SIGINT.
+    pub ending: Ending,
     /// Where flow logs are written; in the run's folder without it.
     pub flow_log_dir: Option<PathBuf>,
 }
@@ -91,6 +96,12 @@ pub enum FullError {
         #[source]
         source: io::Error,
     },
+    /// What the run was cannot be read or kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What the run was cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The run's folder cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
@@ -99,58 +110,84 @@ pub enum FullError {
     Taken(RunId),
 }
 
-/// Runs a VPC until SIGTERM, SIGINT or a stop by the admin socket, and removes it.
+/// What becomes of a run when its process ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// All of it stays, and packets go on, until somebody starts it again.
+    Leave,
+    /// All of it is removed.
+    #[default]
+    Remove,
+    /// It stays, and the caller is to start the program again in its place.
+    Restart,
+}
+
+/// Runs a VPC until SIGTERM, SIGINT or word by the admin socket. Says what became of it: one that
+/// ends with [`Ending::Remove`] is gone.
 ///
 /// # Errors
-/// When it cannot start. Nothing is left behind then.
-pub async fn serve(api: Arc<ApiServer>, options: FullOptions) -> Result<(), FullError> {
-    let programs = preflight::check()?;
-    let run = RunDir::of(&options.run);
-    if run.path().exists() {
-        return Err(FullError::Taken(options.run));
-    }
-    let listening = TcpListener::bind(options.api).and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    let listening = listening.map_err(|source| FullError::Listen {
-        place: options.api.to_string(),
-        source,
-    })?;
-    // Looked at above only to refuse early: whose the run is, is decided here.
-    run.create().map_err(|error| match error.source.kind() {
-        io::ErrorKind::AlreadyExists => FullError::Taken(options.run.clone()),
-        _ => error.into(),
-    })?;
-    let outcome = start_and_wait(api, &options, &run, programs, listening).await;
-    // Whatever came of it: what is recorded goes. Others may have recorded theirs in the folder.
-    for error in tokio::task::block_in_place(|| clean::clean(&run)) {
-        tracing::error!(error = chain(&error), "not removed");
+/// When it cannot start. Nothing of a new run is left then, and everything of one that was gone on
+/// with.
+pub async fn serve(
+    api: Arc<ApiServer>,
+    claim: Claim,
+    options: FullOptions,
+) -> Result<Ending, FullError> {
+    let Claim {
+        run,
+        state,
+        programs,
+        resumes,
+    } = claim;
+    let kept = Kept {
+        run: run.clone(),
+        journal: state.journal(),
+        programs,
+        resumes,
+    };
+    let outcome = start_and_wait(api, &options, kept).await;
+    let removes = match &outcome {
+        Ok(ending) => *ending == Ending::Remove,
+        Err(_) => !resumes,
+    };
+    if removes {
+        // What is recorded goes. Others may have recorded theirs in the folder.
+        for error in tokio::task::block_in_place(|| clean::clean(&run)) {
+            tracing::error!(error = chain(&error), "not removed");
+        }
     }
     outcome
+}
+
+/// What a run keeps, and whether that is there already.
+struct Kept {
+    run: RunDir,
+    journal: PathBuf,
+    programs: LoadedPrograms,
+    resumes: bool,
 }
 
 async fn start_and_wait(
     api: Arc<ApiServer>,
     options: &FullOptions,
-    run: &RunDir,
-    programs: LoadedPrograms,
-    (listener, address): (TcpListener, SocketAddr),
-) -> Result<(), FullError> {
+    kept: Kept,
+) -> Result<Ending, FullError> {
     let failed = |what| move |source| FullError::Process { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(failed("handle SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("handle SIGINT"))?;
-    run.append("pids", &ProcessRecord::own("underlay-vpc").to_string())?;
-    let (vpc, terminated) = assemble(Arc::clone(&api), options, run, programs)?;
+    let journal = kept.journal.clone();
+    let (listener, address) = listen(options.api, &kept.run)?;
+    let (vpc, terminated, endpoints) = assemble(Arc::clone(&api), options, kept)?;
     let mut tasks = JoinSet::new();
     start(&mut tasks, &vpc, options, address, terminated)?;
-    let listen = |source| FullError::Listen {
+    vpc.serve_again(&endpoints);
+    let refused = |source| FullError::Listen {
         place: address.to_string(),
         source,
     };
-    let listening = api.serve_on(listener, vpc.stop.clone()).map_err(listen)?;
+    let listening = api.serve_on(listener, vpc.stop.clone()).map_err(refused)?;
     say_ready(address).map_err(failed("write to standard output"))?;
-    tracing::info!(run = %run.id(), "the VPC is up");
+    tracing::info!(run = %vpc.run.id(), "the VPC is up");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -163,44 +200,114 @@ async fn start_and_wait(
             tracing::error!(%error, "a part of the VPC failed");
         }
     }
+    let ending = vpc.ending.get().copied();
+    let ending = ending.unwrap_or(options.ending);
     tokio::task::block_in_place(|| {
         drop(vpc.flush_flow_logs());
+        if ending != Ending::Remove {
+            // Without history, any later build can go on with the objects.
+            return Ok(api.keep_journal(&journal)?);
+        }
         for error in vpc.driver.lock().namespaces().remove_all() {
             tracing::error!(error = chain(&error), "a namespace stays");
         }
-    });
-    Ok(())
+        Ok(())
+    })
+    .map(|()| ending)
 }
+
+/// Listens where the API is to be served; a run that goes on, where it was if any port will do.
+fn listen(wanted: SocketAddr, run: &RunDir) -> Result<(TcpListener, SocketAddr), FullError> {
+    let before = run.lines("api")?;
+    let before = before.last().and_then(|line| line.parse().ok());
+    let place = match before {
+        Some(before) if wanted.port() == 0 => before,
+        _ => wanted,
+    };
+    let failed = |source| FullError::Listen {
+        place: place.to_string(),
+        source,
+    };
+    let listener = TcpListener::bind(place).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    run.append("api", &address.to_string())?;
+    Ok((listener, address))
+}
+
+type Assembled = (
+    Arc<FullVpc>,
+    mpsc::UnboundedReceiver<InstanceId>,
+    Vec<Placed>,
+);
 
 fn assemble(
     api: Arc<ApiServer>,
     options: &FullOptions,
-    run: &RunDir,
-    programs: LoadedPrograms,
-) -> Result<(Arc<FullVpc>, mpsc::UnboundedReceiver<InstanceId>), FullError> {
-    let names = FabricNames {
-        fabric: run.netns_name("fabric"),
-        services: run.netns_name("services"),
+    kept: Kept,
+) -> Result<Assembled, FullError> {
+    let Kept {
+        run,
+        journal,
+        programs,
+        resumes,
+    } = kept;
+    let (driver, resumed) = if resumes {
+        let (driver, resumed) = go_on(&api, &run)?;
+        (driver, Some(resumed))
+    } else {
+        (begin(&run, programs)?, None)
     };
-    let mut namespaces = Namespaces::new(run.clone());
-    namespaces.record(&names.fabric)?;
-    namespaces.record(&names.services)?;
-    let fabric = Fabric::create(programs, names)?;
-    let driver = Arc::new(Mutex::new(Driver::new(fabric, namespaces)));
+    let driver = Arc::new(Mutex::new(driver));
     let (sender, terminated) = mpsc::unbounded_channel();
     api.set_hook(Follow {
         driver: Arc::clone(&driver),
         terminated: sender,
     });
-    let flow_logs = FlowLogs::new(flow_log_dir(options, run), options.flow_log_window);
+    // From here on the run can be gone on with.
+    api.keep_journal(&journal)?;
+    let flow_logs = FlowLogs::new(flow_log_dir(options, &run), options.flow_log_window);
     let vpc = FullVpc {
-        run: run.clone(),
+        run,
         api,
         driver,
         flow_logs: Mutex::new(flow_logs),
         stop: CancellationToken::new(),
+        ending: OnceLock::new(),
     };
-    Ok((Arc::new(vpc), terminated))
+    let endpoints = resumed.map_or_else(Vec::new, |resumed| vpc.take_back_unplaced(resumed));
+    Ok((Arc::new(vpc), terminated, endpoints))
+}
+
+fn fabric_names(run: &RunDir) -> FabricNames {
+    FabricNames {
+        fabric: run.netns_name("fabric"),
+        services: run.netns_name("services"),
+    }
+}
+
+fn store(run: &RunDir) -> FabricStore {
+    FabricStore::at(run.path().join("fabric"))
+}
+
+/// A fabric of a new run. What is made stays when the process ends: it is removed by its record.
+fn begin(run: &RunDir, programs: LoadedPrograms) -> Result<Driver, FullError> {
+    let names = fabric_names(run);
+    let mut namespaces = Namespaces::new(run.clone());
+    namespaces.record(&names.fabric)?;
+    namespaces.record(&names.services)?;
+    let mut fabric = Fabric::create(store(run).keep(programs)?, names)?;
+    fabric.stay(true);
+    Ok(Driver::new(fabric, namespaces))
+}
+
+/// What another process left, made what the model says.
+fn go_on(api: &ApiServer, run: &RunDir) -> Result<(Driver, Resumed), FullError> {
+    let fabric = Fabric::resume(store(run).load()?, fabric_names(run))?;
+    let namespaces = Namespaces::recorded(run.clone())?;
+    let mut driver = Driver::new(fabric, namespaces);
+    let resumed = api.read(|model| driver.resume(model, &OWNERS));
+    resumed.log();
+    Ok((driver, resumed))
 }
 
 fn flow_log_dir(options: &FullOptions, run: &RunDir) -> PathBuf {
@@ -248,7 +355,7 @@ fn start(
     tasks.spawn(windows::run(Arc::clone(vpc), stop()));
     tasks.spawn(windows::watch_lost_ports(Arc::clone(vpc), stop()));
     let socket = vpc.run.admin_socket();
-    let listener = crate::admin::listen(&socket).map_err(|source| FullError::Listen {
+    let listener = listen_anew(&socket).map_err(|source| FullError::Listen {
         place: socket.display().to_string(),
         source,
     })?;
@@ -262,6 +369,14 @@ fn start(
     });
     tasks.spawn(crate::admin::serve(admin, listener, stop()));
     Ok(())
+}
+
+/// Opens the admin socket; one that another process of this run left makes room.
+fn listen_anew(socket: &Path) -> io::Result<tokio::net::UnixListener> {
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => crate::admin::listen(socket),
+    }
 }
 
 /// Has a running VPC end and waits for it. One that does not run is no error.

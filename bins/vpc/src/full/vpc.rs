@@ -1,6 +1,6 @@
 //! A running VPC: its API, its driver and its flow logs, put together.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use underlay_types::{InstanceId, chain};
 use underlay_vpc_model::{Change, Model};
 
-use super::{driver::Driver, run_dir::RunDir, windows::FlowLogs};
+use super::{driver::Driver, run_dir::RunDir, serve::Ending, windows::FlowLogs};
 use crate::serve::{ApiServer, ChangeHook, HookError};
 
 /// What the parts of a running VPC share.
@@ -21,6 +21,16 @@ pub(super) struct FullVpc {
     pub(super) driver: Arc<Mutex<Driver>>,
     pub(super) flow_logs: Mutex<FlowLogs>,
     pub(super) stop: CancellationToken,
+    /// What becomes of the run, if somebody said so.
+    pub(super) ending: OnceLock<Ending>,
+}
+
+impl FullVpc {
+    /// Ends the process, and with it what `ending` says.
+    pub(super) fn end(&self, ending: Ending) {
+        self.ending.get_or_init(|| ending);
+        self.stop.cancel();
+    }
 }
 
 /// Has the driver follow the model.

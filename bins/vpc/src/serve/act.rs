@@ -166,12 +166,21 @@ impl ApiServer {
 
     /// Writes a journal anew that is mostly history.
     fn shorten(&self, model: &Model) {
+        let is_long = self.journal.lock().as_ref().is_some_and(Journal::is_long);
+        if is_long {
+            self.write_anew(model);
+        }
+    }
+
+    /// Writes the journal anew: what changed the model otherwise is no record.
+    pub(super) fn write_anew(&self, model: &Model) {
         let mut journal = self.journal.lock();
-        if let Some(long) = journal.as_mut().filter(|journal| journal.is_long()) {
-            match Journal::begin(long.path(), &self.start(model)) {
-                Ok(fresh) => *long = fresh,
-                Err(error) => tracing::warn!(error = chain(&error), "the journal grows"),
-            }
+        let Some(long) = journal.as_mut() else {
+            return;
+        };
+        match Journal::begin(long.path(), &self.start(model)) {
+            Ok(fresh) => *long = fresh,
+            Err(error) => tracing::error!(error = chain(&error), "the journal is not up to date"),
         }
     }
 

@@ -31,7 +31,11 @@ impl ApiServer {
         } else {
             admission.switch_on(id, request, now)
         };
-        drop((admission, model));
+        drop(admission);
+        if of_objects {
+            self.write_anew(&model);
+        }
+        drop(model);
         self.outages.send_replace(());
         fault
     }
@@ -39,7 +43,10 @@ impl ApiServer {
     /// Switches off those that `which` names. Returns how many.
     pub fn switch_faults_off(&self, which: impl Fn(&Fault) -> bool) -> usize {
         let of_calls = self.admission.lock().switch_off(&which);
-        let of_objects = self.model.lock().switch_faults_off(&which);
+        let mut model = self.model.lock();
+        let of_objects = model.switch_faults_off(&which);
+        self.write_anew(&model);
+        drop(model);
         self.outages.send_replace(());
         of_calls + of_objects
     }

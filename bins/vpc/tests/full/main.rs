@@ -8,3 +8,4 @@ mod link_local;
 mod network;
 mod outside;
 mod run;
+mod survival;

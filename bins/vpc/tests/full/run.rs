@@ -58,7 +58,11 @@ impl Run {
 
     /// A run with further options.
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let id = fresh_id();
+        Self::named(fresh_id(), options)
+    }
+
+    /// A run of this name, begun or gone on with.
+    fn named(id: String, options: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--api", "127.0.0.1:0", "--run-id", &id])
             .args(options)
@@ -73,6 +77,19 @@ impl Run {
             .unwrap_or_else(|| panic!("not ready: {line:?}"))
             .to_owned());
         Self { id, ec2, child }
+    }
+
+    /// Has another process go on with this run, whose own has ended.
+    pub(crate) fn go_on(&mut self, options: &[&str]) {
+        let next = Self::named(self.id.clone(), options);
+        let mut ended = std::mem::replace(self, next);
+        ended.child.wait().unwrap();
+        // Dropped, it would remove what the next one has.
+        std::mem::forget(ended);
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn folder(&self) -> PathBuf {

@@ -6,6 +6,7 @@ mod attach;
 mod elastic_addresses;
 mod eni_table;
 mod enis;
+mod everything;
 mod flow_logs;
 mod groups;
 mod history;

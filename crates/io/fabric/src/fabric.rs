@@ -184,9 +184,10 @@ impl Fabric {
         }
     }
 
-    /// Leaves everything as it is: packets go on, and another process may take over.
-    pub fn leave(mut self) {
-        self.stays = true;
+    /// Whether everything stays as it is when this is dropped: packets go on, and another process
+    /// may take over. So it is after [`Self::resume`], and not after [`Self::create`].
+    pub fn stay(&mut self, stays: bool) {
+        self.stays = stays;
     }
 
     /// The namespace where link-local services listen, on 169.254.169.254, .253 and .123.

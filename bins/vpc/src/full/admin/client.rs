@@ -49,6 +49,16 @@ impl Client {
         self.0.call("POST", "/flow-logs/flush", &())
     }
 
+    /// Has the VPC's process end, and the program as it is now take over.
+    ///
+    /// # Errors
+    /// When it does not run or does not answer.
+    pub fn restart(&self) -> Result<(), AdminError> {
+        self.0
+            .call("POST", "/restart", &())
+            .map(|_: serde_json::Value| ())
+    }
+
     /// Has the VPC end.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use underlay_vpc_model::{InstanceState, Model};
 use super::{Flushed, InstanceStatus, Refusal, Status};
 use crate::{
     admin::{self, Admin, read, write},
-    full::{namespaces::Namespaces, vpc::FullVpc},
+    full::{namespaces::Namespaces, serve::Ending, vpc::FullVpc},
 };
 
 /// What the status says beside the model's part.
@@ -51,8 +51,12 @@ fn act(
                 errors,
             })
         }
+        (&Method::POST, "/restart") => {
+            vpc.end(Ending::Restart);
+            write(&serde_json::json!({}))
+        }
         (&Method::POST, "/stop") => {
-            vpc.stop.cancel();
+            vpc.end(Ending::Remove);
             write(&serde_json::json!({}))
         }
         _ => admin::act(&vpc.api, method, path, body),

@@ -55,6 +55,7 @@ impl Fabric {
             services,
         };
         let mut fabric = Self::with(object, maps, kept.as_ref(), window, place);
+        fabric.stays = true;
         if let Some((ledger, remembered)) = &kept {
             fabric.found = fabric.find_ports(ledger, remembered)?;
         }

@@ -122,7 +122,8 @@ impl World {
             services: format!("{}-services", self.prefix),
         };
         let fabric = Fabric::resume(store.load().unwrap(), names).unwrap();
-        std::mem::replace(&mut self.fabric, fabric).leave();
+        self.fabric.stay(true);
+        self.fabric = fabric;
         self.say();
         for (name, instance) in &self.instances {
             if !without.contains(name) {
@@ -131,6 +132,7 @@ impl World {
             }
         }
         self.fabric.finish_resume().unwrap();
+        self.fabric.stay(false);
     }
 
     /// Sets subnets, routes and a group.
