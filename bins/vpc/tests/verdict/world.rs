@@ -381,6 +381,7 @@ impl World {
 fn expected(verdict: &Verdict) -> &'static [&'static str] {
     match verdict {
         Verdict::Delivered(_) => &["delivered"],
+        Verdict::Left(_) | Verdict::Translated(..) => &[],
         Verdict::Dropped(reason) => match reason {
             DropReason::NoSender => &["drop-no-port"],
             // Of two faults the fabric names the other first.
@@ -394,6 +395,11 @@ fn expected(verdict: &Verdict) -> &'static [&'static str] {
             DropReason::UnknownAddress => &["drop-unknown-address"],
             DropReason::DestinationCheck => &["drop-dest-check"],
             DropReason::IngressGroups(_) => &["drop-ingress-groups"],
+            // These worlds have neither ACLs of their own nor gateways.
+            DropReason::NetworkAcl(..)
+            | DropReason::NoPublicAddress
+            | DropReason::NotAsked
+            | DropReason::NotTranslated => &[],
         },
     }
 }

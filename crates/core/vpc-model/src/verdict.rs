@@ -3,18 +3,22 @@
 //! It is written from the documentation and shares nothing with any fabric: a fabric is checked
 //! against it.
 //!
-//! Ideal vs reality: link-local services, network ACLs and gateways are not looked at.
+//! Ideal vs reality: link-local services are not looked at. NAT gateways use their primary address
+//! only, and choose the lowest free port where EC2 chooses any: whoever compares ignores the port.
 
+mod acls;
+mod edge;
 mod groups;
 mod tracker;
+mod ways;
 
 use std::net::IpAddr;
 
-use underlay_types::{EniId, Timestamp};
+use underlay_types::{EniId, NetworkAclId, Timestamp};
 
-use self::tracker::Passage;
 pub use self::tracker::{Tracker, TrackerTimeouts};
-use crate::{Eni, Model, Route, RouteState, RouteTarget, RuleDirection};
+use self::{tracker::Passage, ways::Way};
+use crate::{AclDirection, Eni, Model, RuleDirection};
 
 /// A packet, as far as the VPC looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,8 +129,12 @@ pub enum Segment {
 /// What becomes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It comes out at this interface.
+    /// It comes out at this interface, as it was sent.
     Delivered(EniId),
+    /// It comes out at this interface, as this packet.
+    Translated(EniId, Packet),
+    /// It leaves for the internet, as this packet.
+    Left(Packet),
     /// It is dropped.
     Dropped(DropReason),
 }
@@ -154,6 +162,14 @@ pub enum DropReason {
     DestinationCheck,
     /// No rule of this receiver's groups allows it.
     IngressGroups(EniId),
+    /// The ACL of the subnet that it leaves (egress) or enters does not allow it.
+    NetworkAcl(NetworkAclId, AclDirection),
+    /// It would leave by an internet gateway, and its source has no public address.
+    NoPublicAddress,
+    /// The gateway lets answers in only, and it is none.
+    NotAsked,
+    /// A NAT gateway does not translate its protocol, or has no port left.
+    NotTranslated,
 }
 
 impl Model {
@@ -167,10 +183,20 @@ impl Model {
         sender: &EniId,
         packet: &Packet,
     ) -> Verdict {
-        match self.judge(tracker, now, sender, packet) {
-            Ok(receiver) => Verdict::Delivered(receiver),
-            Err(reason) => Verdict::Dropped(reason),
-        }
+        self.judge(tracker, now, sender, packet)
+            .unwrap_or_else(Verdict::Dropped)
+    }
+
+    /// What becomes of a packet that comes from the internet, and what `tracker` learns of it.
+    pub fn verdict_from_outside(
+        &self,
+        tracker: &mut Tracker,
+        now: Timestamp,
+        packet: &Packet,
+    ) -> Verdict {
+        let way = self.way_in(tracker, now, packet);
+        way.and_then(|way| self.arrive(tracker, now, packet, way))
+            .unwrap_or_else(Verdict::Dropped)
     }
 
     fn judge(
@@ -179,7 +205,7 @@ impl Model {
         now: Timestamp,
         sender: &EniId,
         packet: &Packet,
-    ) -> Result<EniId, DropReason> {
+    ) -> Result<Verdict, DropReason> {
         let sender = self.eni(sender).filter(|eni| eni.is_attached());
         let sender = sender.ok_or(DropReason::NoSender)?;
         if sender.source_dest_check && !sender.addresses.contains(packet.source) {
@@ -194,16 +220,32 @@ impl Model {
             Passage::Refused => return Err(DropReason::EgressGroups),
             Passage::Passes => {}
         }
-        let receiver = self.next_hop(sender, packet.destination)?;
+        let way = self.way(tracker, now, sender, packet)?;
+        self.arrive(tracker, now, packet, way)
+    }
+
+    /// What the receiver at the end of `way` makes of the packet that was `sent`.
+    fn arrive(
+        &self,
+        tracker: &mut Tracker,
+        now: Timestamp,
+        sent: &Packet,
+        way: Way<'_>,
+    ) -> Result<Verdict, DropReason> {
+        let (receiver, packet) = match way {
+            Way::Out(packet) => return Ok(Verdict::Left(packet)),
+            Way::To(receiver, packet) => (receiver, packet),
+        };
         if receiver.source_dest_check && !receiver.addresses.contains(packet.destination) {
             return Err(DropReason::DestinationCheck);
         }
-        let ingress = groups::Question::new(self, receiver, RuleDirection::Ingress, packet);
+        let ingress = groups::Question::new(self, receiver, RuleDirection::Ingress, &packet);
         let id = receiver.id.clone();
         match tracker.judge(now, &ingress) {
             Passage::Full => Err(DropReason::TrackingFull(id)),
             Passage::Refused => Err(DropReason::IngressGroups(id)),
-            Passage::Passes => Ok(id),
+            Passage::Passes if &packet == sent => Ok(Verdict::Delivered(id)),
+            Passage::Passes => Ok(Verdict::Translated(id, packet)),
         }
     }
 
@@ -225,37 +267,6 @@ impl Model {
                     && router != Some(destination)
             }
         }
-    }
-
-    /// The interface that the sender's route table and the VPC's mapping lead to.
-    fn next_hop(&self, sender: &Eni, destination: IpAddr) -> Result<&Eni, DropReason> {
-        let table = self
-            .route_table_of(&sender.subnet)
-            .ok_or(DropReason::NoRoute)?;
-        let route = table
-            .routes
-            .iter()
-            .filter(|route| route.destination.contains(destination))
-            .max_by_key(|route| {
-                route
-                    .destination
-                    .cidr()
-                    .map_or(0, |block| block.prefix_len())
-            })
-            .ok_or(DropReason::NoRoute)?;
-        match &route.target {
-            RouteTarget::Local => self
-                .eni_by_address(&sender.vpc, destination)
-                .filter(|eni| eni.is_attached())
-                .ok_or(DropReason::UnknownAddress),
-            RouteTarget::Eni(id) => self.live_target(route, id),
-            _ => Err(DropReason::NoRoute),
-        }
-    }
-
-    fn live_target(&self, route: &Route, id: &EniId) -> Result<&Eni, DropReason> {
-        let alive = self.route_state(route) == RouteState::Active;
-        self.eni(id).filter(|_| alive).ok_or(DropReason::Blackhole)
     }
 }
 

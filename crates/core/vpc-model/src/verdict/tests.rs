@@ -1,3 +1,4 @@
+mod gateways;
 mod tracking;
 
 use std::time::Duration;
@@ -308,7 +309,7 @@ fn dropped(world: &mut World, packet: Packet) -> DropReason {
     let web = world.web.clone();
     match world.send(&web, packet) {
         Verdict::Dropped(reason) => reason,
-        Verdict::Delivered(eni) => panic!("delivered to {eni}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{collections::HashMap, time::Duration};
 use underlay_types::Timestamp;
 
 use self::key::Key;
+use super::edge::EdgeFlows;
 use super::{Segment, Transport, groups::Question};
 use crate::{Eni, Model, RuleDirection};
 
@@ -17,6 +18,8 @@ pub struct Tracker {
     allowance: Option<usize>,
     everything: bool,
     flows: HashMap<Key, Tracked>,
+    /// What gateways remember.
+    pub(super) edge: EdgeFlows,
 }
 
 /// How long a flow is tracked while idle, where that is no attribute of the interface.
