@@ -170,12 +170,198 @@ def subnet_attributes(ec2, subnet):
         ec2.modify_subnet_attribute(SubnetId=subnet, EnableLniAtDeviceIndex=1)
 
 
+def interface_addresses(ec2, subnet, block):
+    base = block.network_address
+
+    def seen(eni):
+        return only(
+            ec2.describe_network_interfaces(NetworkInterfaceIds=[eni]), "NetworkInterfaces"
+        )
+
+    def v6(eni):
+        return [each["Ipv6Address"] for each in seen(eni)["Ipv6Addresses"]]
+
+    eni = local_vpc.create_eni(ec2, subnet, Ipv6AddressCount=2)
+    assert eni["Ipv6Addresses"] == [
+        {"Ipv6Address": str(base + 4), "IsPrimaryIpv6": False},
+        {"Ipv6Address": str(base + 5), "IsPrimaryIpv6": False},
+    ]
+    assert "Ipv6Prefixes" not in eni and eni["Ipv6Address"] == str(base + 4)
+    eni = eni["NetworkInterfaceId"]
+    named = ec2.assign_ipv6_addresses(
+        NetworkInterfaceId=eni, Ipv6Addresses=[str(base + 4), str(base + 77)]
+    )
+    # Only what is new.
+    assert named["AssignedIpv6Addresses"] == [str(base + 77)]
+    prefixes = ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6PrefixCount=1)
+    (prefix,) = prefixes["AssignedIpv6Prefixes"]
+    assert prefix == f"{base + (1 << 48)}/80"
+    assert seen(eni)["Ipv6Prefixes"] == [{"Ipv6Prefix": prefix}]
+    for filters in [
+        by("ipv6-addresses.ipv6-address", base + 77),
+        by("ipv6-addresses.ipv6-address", base + 5) + by("status", "available"),
+    ]:
+        found = ec2.describe_network_interfaces(Filters=filters)
+        assert only(found, "NetworkInterfaces")["NetworkInterfaceId"] == eni
+
+    def assign(**more):
+        return ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, **more)
+
+    only_one = (
+        "You can and can only specify one of ipv6-addresses or ipv6-addresses-count  ipv6-prefix "
+        "and ipv6-prefix-count."
+    )
+    with refused("InvalidParameterValue", only_one):
+        assign(Ipv6AddressCount=1, Ipv6PrefixCount=1)
+    with refused("InvalidParameterCombination"):
+        assign(Ipv6AddressCount=1, Ipv6Addresses=[str(base + 9)])
+    with refused("MissingParameter"):
+        assign()
+    with refused("InvalidParameterValue"):
+        assign(Ipv6AddressCount=0)
+    with refused("InvalidParameterValue"):
+        assign(Ipv6Addresses=["2001:db8::1"])
+    with refused("InvalidParameterValue"):
+        assign(Ipv6Addresses=[str(base + 1)])
+    with refused("InvalidParameterValue"):
+        assign(Ipv6Addresses=["10.0.0.9"])
+    with refused("InvalidIPAddress.InUse"):
+        local_vpc.create_eni(ec2, subnet, Ipv6Addresses=[{"Ipv6Address": str(base + 77)}])
+    with refused("InvalidIPAddress.InUse"):
+        local_vpc.create_eni(ec2, subnet, Ipv6Prefixes=[{"Ipv6Prefix": prefix}])
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        ec2.assign_ipv6_addresses(NetworkInterfaceId="eni-00000000", Ipv6AddressCount=1)
+    with refused("InvalidParameterValue"):
+        ec2.unassign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=[str(base + 99)])
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, EnablePrimaryIpv6=True)
+    assert [each["IsPrimaryIpv6"] for each in seen(eni)["Ipv6Addresses"]] == [True, False, False]
+    with refused("InvalidParameterValue"):
+        ec2.unassign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=[str(base + 4)])
+    gone = ec2.unassign_ipv6_addresses(
+        NetworkInterfaceId=eni, Ipv6Addresses=[str(base + 5)], Ipv6Prefixes=[prefix]
+    )
+    assert gone["UnassignedIpv6Addresses"] == [str(base + 5)]
+    assert gone["UnassignedIpv6Prefixes"] == [prefix]
+    assert v6(eni) == [str(base + 4), str(base + 77)]
+    ec2.delete_network_interface(NetworkInterfaceId=eni)
+
+    # A subnet that gives an address to each, and how to get none.
+    ec2.modify_subnet_attribute(SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": True})
+    given = local_vpc.create_eni(ec2, subnet)
+    assert [each["Ipv6Address"] for each in given["Ipv6Addresses"]] == [str(base + 4)]
+    none = local_vpc.create_eni(ec2, subnet, Ipv6AddressCount=0)
+    assert none["Ipv6Addresses"] == []
+    ec2.modify_subnet_attribute(SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": False})
+    for each in [given, none]:
+        ec2.delete_network_interface(NetworkInterfaceId=each["NetworkInterfaceId"])
+
+
+def launches(ec2, subnet, block):
+    base = block.network_address
+    first = local_vpc.run_instance(ec2, subnet, Ipv6AddressCount=1, EnablePrimaryIpv6=True)
+    (eni,) = first["NetworkInterfaces"]
+    address = {"Ipv6Address": str(base + 4), "IsPrimaryIpv6": True}
+    assert eni["Ipv6Addresses"] == [address] and first["Ipv6Address"] == str(base + 4)
+    second = local_vpc.run_instance(ec2, subnet, Ipv6Addresses=[{"Ipv6Address": str(base + 50)}])
+    assert second["Ipv6Address"] == str(base + 50)
+    interface = {"DeviceIndex": 0, "SubnetId": subnet, "Ipv6PrefixCount": 1}
+    launch = {
+        "ImageId": local_vpc.DHCP_IMAGE,
+        "InstanceType": "m5.large",
+        "MinCount": 1,
+        "MaxCount": 1,
+    }
+    third = ec2.run_instances(**launch, NetworkInterfaces=[interface])["Instances"][0]
+    (eni,) = third["NetworkInterfaces"]
+    assert eni["Ipv6Prefixes"] == [{"Ipv6Prefix": f"{base + (1 << 48)}/80"}]
+    with refused(
+        "InvalidParameterCombination",
+        "IPv6 addresses and IPv6 address count may not be specified on the same request",
+    ):
+        local_vpc.run_instance(
+            ec2, subnet, Ipv6AddressCount=1, Ipv6Addresses=[{"Ipv6Address": str(base + 51)}]
+        )
+    with refused("InvalidParameterCombination"):
+        ec2.run_instances(**launch, NetworkInterfaces=[interface], Ipv6AddressCount=1)
+    with refused("PrivateIpAddressLimitExceeded"):
+        local_vpc.run_instance(ec2, subnet, Ipv6AddressCount=11)
+    with refused("UnsupportedOperation"):
+        launch["InstanceType"] = "t2.micro"
+        ec2.run_instances(**launch, NetworkInterfaces=[interface])
+    ids = [each["InstanceId"] for each in [first, second, third]]
+    ec2.terminate_instances(InstanceIds=ids)
+
+
+def reservations(ec2, vpc, block):
+    v6 = list(block.subnets(new_prefix=64))[5]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.2.5.0/24", Ipv6CidrBlock=str(v6))
+    subnet = subnet["Subnet"]["SubnetId"]
+
+    def available():
+        found = only(ec2.describe_subnets(SubnetIds=[subnet]), "Subnets")
+        return found["AvailableIpAddressCount"]
+
+    def reserve(cidr, kind, **more):
+        return ec2.create_subnet_cidr_reservation(
+            SubnetId=subnet, Cidr=str(cidr), ReservationType=kind, **more
+        )["SubnetCidrReservation"]
+
+    tags = [
+        {"ResourceType": "subnet-cidr-reservation", "Tags": [{"Key": "for", "Value": "pods"}]}
+    ]
+    assert available() == 251
+    pods = reserve("10.2.5.64/26", "prefix", Description="pods", TagSpecifications=tags)
+    assert pods["Cidr"] == "10.2.5.64/26" and pods["ReservationType"] == "prefix"
+    assert pods["OwnerId"] == "123456789012" and pods["Description"] == "pods"
+    fixed = reserve("10.2.5.0/27", "explicit")
+    wide = reserve(next(v6.subnets(new_prefix=80)), "explicit")
+    # What another emulator stores and does not honour.
+    assert available() == 251 - 64 - 28
+    eni = local_vpc.create_eni(ec2, subnet, Ipv4PrefixCount=1, Ipv6AddressCount=1)
+    assert eni["PrivateIpAddress"] == "10.2.5.32"
+    assert eni["Ipv4Prefixes"] == [{"Ipv4Prefix": "10.2.5.64/28"}]
+    assert eni["Ipv6Addresses"][0]["Ipv6Address"] == str(v6.network_address + (1 << 48))
+    named = local_vpc.create_eni(ec2, subnet, PrivateIpAddress="10.2.5.10")
+    assert named["PrivateIpAddress"] == "10.2.5.10"
+    assert available() == 251 - 64 - 28 - 1
+    with refused(
+        "InvalidParameterValue",
+        "Reservation CIDR 10.2.5.80/28 has overlap with existing reserved CIDR block",
+    ):
+        reserve("10.2.5.80/28", "prefix")
+    with refused("InvalidParameterValue"):
+        reserve("10.2.6.0/28", "prefix")
+    with refused("InvalidParameterValue"):
+        reserve("10.2.5.128/28", "mine")
+
+    def ids(**more):
+        found = ec2.get_subnet_cidr_reservations(SubnetId=subnet, **more)
+        sets = [found["SubnetIpv4CidrReservations"], found["SubnetIpv6CidrReservations"]]
+        return [sorted(each["SubnetCidrReservationId"] for each in kept) for kept in sets]
+
+    def key(each):
+        return each["SubnetCidrReservationId"]
+
+    assert ids() == [sorted([key(pods), key(fixed)]), [key(wide)]]
+    assert ids(Filters=by("reservationType", "explicit")) == [[key(fixed)], [key(wide)]]
+    assert ids(Filters=by("tag:for", "pods")) == [[key(pods)], []]
+    gone = ec2.delete_subnet_cidr_reservation(SubnetCidrReservationId=key(pods))
+    assert key(gone["DeletedSubnetCidrReservation"]) == key(pods)
+    # The prefix in use stays in use.
+    assert available() == 251 - 16 - 28 - 1
+    with refused("InvalidSubnetCidrReservationID.NotFound"):
+        ec2.delete_subnet_cidr_reservation(SubnetCidrReservationId=key(pods))
+
+
 def main():
     ec2 = local_vpc.client()
     vpc, block = vpc_blocks(ec2)
     vpc_attributes(ec2, vpc)
-    subnet, _ = subnet_blocks(ec2, vpc, block)
+    subnet, part = subnet_blocks(ec2, vpc, block)
     subnet_attributes(ec2, subnet)
+    interface_addresses(ec2, subnet, part)
+    launches(ec2, subnet, part)
+    reservations(ec2, vpc, block)
     print("dual stack: ok")
 
 

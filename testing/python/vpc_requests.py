@@ -20,7 +20,7 @@ def bounds(ec2, subnet):
     ]:
         with refused("InvalidParameterValue"):
             run_instance(ec2, subnet, **more)
-    with refused("UnsupportedOperation"):
+    with refused("InvalidParameterValue"):
         run_instance(ec2, subnet, Ipv6AddressCount=1)
     # Each bound itself is allowed.
     run_instance(
@@ -80,7 +80,7 @@ def counts_of_nothing(ec2, subnet):
             ec2.assign_private_ip_addresses(
                 NetworkInterfaceId=eni["NetworkInterfaceId"], **{name: 0}
             )
-    with refused("UnsupportedOperation"):
+    with refused("InvalidParameterValue"):
         create_eni(ec2, subnet, Ipv6AddressCount=1)
 
 

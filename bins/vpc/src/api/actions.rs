@@ -3,9 +3,9 @@
 use underlay_vpc_model::Ec2Error;
 
 use super::{
-    call::Call, catalogue, elastic_addresses, eni_request, enis, flow_logs, groups, images,
+    call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, groups, images,
     instances, internet_gateways, nat_gateways, network_acls, params::Params, peerings,
-    prefix_lists, route_tables, routes, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
+    prefix_lists, reservations, route_tables, routes, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -38,6 +38,7 @@ pub(super) fn takes_token(action: &str) -> bool {
 const ACTIONS: &[(&str, Read)] = &[
     ("AcceptVpcPeeringConnection", peerings::accept),
     ("AllocateAddress", elastic_addresses::allocate),
+    ("AssignIpv6Addresses", eni_v6::assign),
     ("AssignPrivateIpAddresses", eni_request::assign),
     ("AssociateAddress", elastic_addresses::associate),
     ("AssociateRouteTable", route_tables::associate),
@@ -62,6 +63,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("CreateRouteTable", route_tables::create),
     ("CreateSecurityGroup", groups::create),
     ("CreateSubnet", subnets::create),
+    ("CreateSubnetCidrReservation", reservations::create),
     ("CreateTags", tags::create),
     ("CreateVpc", vpcs::create),
     ("CreateVpcPeeringConnection", peerings::create),
@@ -80,6 +82,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DeleteRouteTable", route_tables::delete),
     ("DeleteSecurityGroup", groups::delete),
     ("DeleteSubnet", subnets::delete),
+    ("DeleteSubnetCidrReservation", reservations::delete),
     ("DeleteTags", tags::delete),
     ("DeleteVpc", vpcs::delete),
     ("DeleteVpcPeeringConnection", peerings::delete),
@@ -132,6 +135,7 @@ const ACTIONS: &[(&str, Read)] = &[
         prefix_lists::associations,
     ),
     ("GetManagedPrefixListEntries", prefix_lists::entries),
+    ("GetSubnetCidrReservations", reservations::get),
     ("ModifyManagedPrefixList", prefix_lists::modify),
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySubnetAttribute", subnets::modify_attribute),
@@ -157,6 +161,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("RevokeSecurityGroupIngress", groups::revoke_ingress),
     ("RunInstances", instances::run),
     ("TerminateInstances", instances::terminate),
+    ("UnassignIpv6Addresses", eni_v6::unassign),
     ("UnassignPrivateIpAddresses", eni_request::unassign),
 ];
 

@@ -93,6 +93,13 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
                 .map(ToString::to_string)
                 .collect()
         }),
+        ("ipv6-addresses.ipv6-address", |_, eni| {
+            eni.addresses.v6.iter().map(ToString::to_string).collect()
+        }),
+        ("ipv6-prefix.ipv6-prefix", |_, eni| {
+            let prefixes = eni.addresses.v6_prefixes.iter();
+            prefixes.map(ToString::to_string).collect()
+        }),
         ("mac-address", |_, eni| vec![eni.mac.to_string()]),
         ("network-interface-id", |_, eni| vec![eni.id.to_string()]),
         ("owner-id", |model, _| {

@@ -9,16 +9,16 @@ use underlay_vpc_model::{
     Tags, V4Request,
 };
 
-use super::{call::Call, params::Params, tags::take_specifications, xml::Xml};
+use super::{call::Call, eni_v6::take_v6, params::Params, tags::take_specifications, xml::Xml};
 
 /// Most addresses a call may ask for; a subnet has no more.
 const MAX_COUNT: u32 = 65_536;
 
 /// What counts may say when an interface is made: 0 is none.
-const AT_CREATION: RangeInclusive<u32> = 0..=MAX_COUNT;
+pub(super) const AT_CREATION: RangeInclusive<u32> = 0..=MAX_COUNT;
 
 /// What counts may say when addresses are assigned to an interface.
-const ON_ASSIGNMENT: RangeInclusive<u32> = 1..=MAX_COUNT;
+pub(super) const ON_ASSIGNMENT: RangeInclusive<u32> = 1..=MAX_COUNT;
 
 /// Takes the parameters of CreateNetworkInterface.
 ///
@@ -27,8 +27,10 @@ const ON_ASSIGNMENT: RangeInclusive<u32> = 1..=MAX_COUNT;
 pub(super) fn take_eni_request(params: &mut Params) -> Result<EniRequest, Ec2Error> {
     let [tags] = take_specifications(params, ["network-interface"])?;
     let subnet = params.id("SubnetId")?;
+    let primary_v6 = params.flag("EnablePrimaryIpv6")?.unwrap_or(false);
     refuse_types(params)?;
     Ok(EniRequest {
+        primary_v6,
         tags,
         ..take_rest(params, subnet)?
     })
@@ -47,6 +49,7 @@ pub(super) fn take_launch_interface(
     let delete_on_termination = params.flag("DeleteOnTermination")?;
     refuse_types(params)?;
     let public_address = params.flag("AssociatePublicIpAddress")?;
+    let primary_v6 = params.flag("PrimaryIpv6")?.unwrap_or(false);
     let existing: Option<EniId> = params.optional_id("NetworkInterfaceId")?;
     let source = match existing {
         Some(id) => LaunchInterfaceSource::Existing(id),
@@ -54,6 +57,7 @@ pub(super) fn take_launch_interface(
             let subnet = params.id("SubnetId")?;
             let rest = take_rest(params, subnet)?;
             LaunchInterfaceSource::New(EniRequest {
+                primary_v6,
                 tags: tags.clone(),
                 ..rest
             })
@@ -80,12 +84,14 @@ fn take_rest(params: &mut Params, subnet: SubnetId) -> Result<EniRequest, Ec2Err
     }
     let primary = primary.or(listed_primary);
     let prefixes = params.structures("Ipv4Prefix", |p| p.required_parsed("Ipv4Prefix"))?;
-    refuse_ipv6(params)?;
+    let v6 = take_v6(params)?;
     let v4 = one_kind(params, addresses, prefixes, &AT_CREATION)?.unwrap_or(V4Request::Nothing);
     Ok(EniRequest {
         subnet,
         primary,
         v4,
+        v6,
+        primary_v6: false,
         groups,
         tracking: take_tracking(params)?,
         description,
@@ -156,7 +162,7 @@ fn one_kind(
 }
 
 /// Takes a number out of `counts`; 0 is none.
-fn take_count(
+pub(super) fn take_count(
     params: &mut Params,
     name: &str,
     counts: &RangeInclusive<u32>,
@@ -167,20 +173,6 @@ fn take_count(
             Ok(count) if counts.contains(&count) => Ok(Some(count).filter(|count| *count > 0)),
             _ => Err(params.invalid(name, number)),
         },
-    }
-}
-
-/// Takes `Ipv6AddressCount`, which may only be 0.
-///
-/// # Errors
-/// `UnsupportedOperation` for IPv6 addresses; `InvalidParameterValue`.
-pub(super) fn refuse_ipv6(params: &mut Params) -> Result<(), Ec2Error> {
-    match take_count(params, "Ipv6AddressCount", &AT_CREATION)? {
-        None => Ok(()),
-        Some(_) => {
-            let text = "IPv6 addresses are not supported by this VPC.";
-            Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text))
-        }
     }
 }
 
@@ -248,7 +240,10 @@ fn take_lists(params: &mut Params) -> Result<(Vec<Ipv4Addr>, Vec<Ipv4Net>), Ec2E
     Ok((addresses, take_parsed(params, "Ipv4Prefix")?))
 }
 
-fn take_parsed<T: std::str::FromStr>(params: &mut Params, name: &str) -> Result<Vec<T>, Ec2Error> {
+pub(super) fn take_parsed<T: std::str::FromStr>(
+    params: &mut Params,
+    name: &str,
+) -> Result<Vec<T>, Ec2Error> {
     let texts = params.list(name)?;
     let parse = |text: &String| {
         text.parse()

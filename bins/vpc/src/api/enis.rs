@@ -62,6 +62,8 @@ fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
     xml.leaf("status", eni.status().as_str());
     write_interface(xml, model, eni);
     write_tracking(xml, eni.tracking);
+    xml.optional("ipv6Address", eni.addresses.v6.first());
+    xml.leaf("ipv6Native", false);
     write_tags(xml, &eni.tags);
 }
 
@@ -96,7 +98,15 @@ pub(super) fn write_interface(xml: &mut Xml, model: &Model, eni: &Eni) {
             xml.leaf("ipv4Prefix", prefix);
         });
     }
-    xml.items("ipv6AddressesSet", std::iter::empty::<()>(), |_, ()| {});
+    xml.items("ipv6AddressesSet", &addresses.v6, |xml, address| {
+        xml.leaf("ipv6Address", address);
+        xml.leaf("isPrimaryIpv6", addresses.primary_v6 == Some(*address));
+    });
+    if !addresses.v6_prefixes.is_empty() {
+        xml.items("ipv6PrefixSet", &addresses.v6_prefixes, |xml, prefix| {
+            xml.leaf("ipv6Prefix", prefix);
+        });
+    }
 }
 
 /// Writes what an interface was told of tracking, if it was.
@@ -190,6 +200,7 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
     let description = params.structure("Description", |p| Ok(p.text("Value")))?;
     let check = params.structure("SourceDestCheck", |p| p.flag("Value"))?;
     let groups: Vec<SecurityGroupId> = params.ids("SecurityGroupId")?;
+    let primary_v6 = params.flag("EnablePrimaryIpv6")?;
     let attachment = params.structure("Attachment", |p| {
         Ok((
             p.optional_id::<AttachmentId>("AttachmentId")?,
@@ -202,18 +213,22 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
         description.is_some(),
         check.is_some(),
         !groups.is_empty(),
+        primary_v6.is_some(),
         attachment != (None, None),
     ];
     if named.iter().filter(|each| **each).count() != 1 {
         let text = "Exactly one attribute must be specified: Description, SourceDestCheck, \
-                    SecurityGroupId, ConnectionTrackingSpecification or Attachment";
+                    SecurityGroupId, EnablePrimaryIpv6, ConnectionTrackingSpecification or \
+                    Attachment";
         return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
     }
     if attachment.0.is_some() != attachment.1.is_some() {
         return Err(params.missing("Attachment.AttachmentId and Attachment.DeleteOnTermination"));
     }
-    Ok(Call::new(move |model, _| {
-        if let Some(text) = &description {
+    Ok(Call::new(move |model, context| {
+        if let Some(on) = primary_v6 {
+            model.set_primary_v6(&id, on, context.now)?;
+        } else if let Some(text) = &description {
             model.set_eni_description(&id, text)?;
         } else if let Some(check) = check {
             model.set_source_dest_check(&id, check)?;

@@ -6,8 +6,8 @@ use underlay_types::{
     AllocationId, AttachmentId, EgressOnlyInternetGatewayId, ElasticAssociationId, EniId,
     FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
     NetworkAclId, PrefixListId, ResourceIdError, RouteTableAssociationId, RouteTableId,
-    SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId,
-    VpcId, VpcPeeringConnectionId,
+    SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetCidrReservationId,
+    SubnetId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -44,6 +44,7 @@ wire_ids! {
     SecurityGroupId => InvalidGroupIdMalformed,
     SecurityGroupRuleId => InvalidSecurityGroupRuleIdNotFound,
     SubnetCidrAssociationId => InvalidSubnetCidrBlockAssociationIdNotFound,
+    SubnetCidrReservationId => InvalidSubnetCidrReservationIdNotFound,
     SubnetId => InvalidSubnetIdMalformed,
     VpcCidrAssociationId => InvalidVpcCidrBlockAssociationIdNotFound,
     VpcId => InvalidVpcIdMalformed,

@@ -96,6 +96,7 @@ fn write_network(xml: &mut Xml, model: &Model, instance: &Instance) {
         xml.optional("ipAddress", public);
         let name = public.map(|public| public_dns_name(model, primary, public));
         xml.leaf("dnsName", name.unwrap_or_default());
+        xml.optional("ipv6Address", primary.addresses.v6.first());
         xml.leaf("sourceDestCheck", primary.source_dest_check);
         write_groups(xml, model, &primary.groups);
     }

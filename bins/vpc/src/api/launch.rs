@@ -8,10 +8,8 @@ use underlay_vpc_model::{
 };
 
 use super::{
-    eni_request::{refuse_ipv6, take_launch_interface},
-    params::Params,
-    tags::take_specifications,
-    vpcs::refuse_other_than,
+    eni_request::take_launch_interface, eni_v6::take_launch_v6, params::Params,
+    tags::take_specifications, vpcs::refuse_other_than,
 };
 
 /// Bytes of user data, decoded, at most.
@@ -128,8 +126,7 @@ fn take_without_effect(params: &mut Params) -> Result<(), Ec2Error> {
     })?;
     params.structure("EnclaveOptions", |p| {
         refuse_other_than(p, "Enabled", "false")
-    })?;
-    refuse_ipv6(params)
+    })
 }
 
 fn take_count(params: &mut Params, name: &str) -> Result<u32, Ec2Error> {
@@ -146,6 +143,8 @@ fn take_interfaces(params: &mut Params, tags: &Tags) -> Result<Vec<LaunchInterfa
     let subnet: Option<SubnetId> = params.optional_id("SubnetId")?;
     let groups = params.ids("SecurityGroupId")?;
     let primary = params.parsed("PrivateIpAddress")?;
+    let v6 = take_launch_v6(params)?;
+    let primary_v6 = params.flag("EnablePrimaryIpv6")?.unwrap_or(false);
     if listed.is_empty() {
         let subnet = subnet.ok_or_else(|| {
             let text = "No default VPC for this user. Name a subnet.";
@@ -153,6 +152,8 @@ fn take_interfaces(params: &mut Params, tags: &Tags) -> Result<Vec<LaunchInterfa
         })?;
         let request = EniRequest {
             primary,
+            v6,
+            primary_v6,
             groups,
             tags: tags.clone(),
             ..EniRequest::new(subnet)
@@ -165,9 +166,10 @@ fn take_interfaces(params: &mut Params, tags: &Tags) -> Result<Vec<LaunchInterfa
             public_address: None,
         }]);
     }
-    if subnet.is_some() || !groups.is_empty() || primary.is_some() {
-        let text = "Network interfaces and an instance-level subnet ID, security groups or private \
-                    address may not be specified on the same request";
+    let addresses = primary.is_some() || v6.is_some() || primary_v6;
+    if subnet.is_some() || !groups.is_empty() || addresses {
+        let text = "Network interfaces and an instance-level subnet ID, security groups or \
+                    addresses may not be specified on the same request";
         return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
     }
     Ok(listed)

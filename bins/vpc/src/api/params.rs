@@ -60,6 +60,11 @@ impl Params {
         Shape::of(action, &self.values)
     }
 
+    /// Whether a parameter of this name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// The SHA-256 of all of them in hexadecimal, for comparing calls.
     pub(super) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();

@@ -51,6 +51,15 @@ impl Xml {
         });
     }
 
+    /// `<name>` around one `<item>` per text.
+    pub(super) fn texts<T: Display>(&mut self, name: &str, texts: impl IntoIterator<Item = T>) {
+        self.tree(name, |xml| {
+            for text in texts {
+                xml.leaf("item", text);
+            }
+        });
+    }
+
     /// Puts another piece here.
     pub(super) fn append(&mut self, piece: &Self) {
         self.0.push_str(&piece.0);

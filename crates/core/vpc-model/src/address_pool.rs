@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressOrder, rng::Rng};
+use crate::{AddressOrder, ReservationKind, rng::Rng};
 
 /// Addresses of a prefix: a /28.
 const PREFIX_SIZE: u32 = 16;
@@ -17,6 +17,11 @@ pub(crate) struct AddressPool {
     cidr: Ipv4Net,
     /// Bit `i % 64` of word `i / 64` is the subnet's address number `i`.
     taken: Vec<u64>,
+    /// Likewise, which addresses are kept for one use.
+    kept: Vec<u64>,
+    /// What is kept for prefixes.
+    for_prefixes: Vec<Ipv4Net>,
+    /// How many addresses are neither taken nor kept.
     free: u32,
 }
 
@@ -29,6 +34,8 @@ impl AddressPool {
         let mut pool = Self {
             cidr,
             taken: vec![0; usize_of(size.div_ceil(64))],
+            kept: Vec::new(),
+            for_prefixes: Vec::new(),
             free: size,
         };
         for offset in [0, 1, 2, 3, size - 1] {
@@ -37,7 +44,7 @@ impl AddressPool {
         pool
     }
 
-    /// How many addresses are free.
+    /// How many addresses are free, and not kept for one use.
     pub(crate) const fn free(&self) -> u32 {
         self.free
     }
@@ -60,7 +67,7 @@ impl AddressPool {
         self.cidr.contains(&block)
             && self
                 .offset(block.network())
-                .is_some_and(|first| self.none_taken(first, size_of(block)))
+                .is_some_and(|first| none_set(&self.taken, first, size_of(block)))
     }
 
     /// Takes a free block. The caller has asked `is_free`.
@@ -78,70 +85,99 @@ impl AddressPool {
         }
     }
 
-    /// Takes a free address.
-    pub(crate) fn take_any(&mut self, order: AddressOrder, rng: &mut Rng) -> Option<Ipv4Addr> {
-        self.take_next(1, order, rng).map(|block| block.network())
+    /// Keeps a part of the subnet for one use.
+    pub(crate) fn keep(&mut self, part: Ipv4Net, kind: ReservationKind) {
+        self.kept.resize(self.taken.len(), 0);
+        self.set_kept(part, true);
+        if kind == ReservationKind::Prefix {
+            self.for_prefixes.push(part);
+        }
     }
 
-    /// Takes a free aligned /28.
+    /// Ends what [`Self::keep`] began.
+    pub(crate) fn unkeep(&mut self, part: Ipv4Net) {
+        self.set_kept(part, false);
+        self.for_prefixes.retain(|each| *each != part);
+        if self.kept.iter().all(|word| *word == 0) {
+            self.kept.clear();
+        }
+    }
+
+    /// Whether a part is kept for prefixes: those that are not named come from there.
+    pub(crate) const fn keeps_prefixes(&self) -> bool {
+        !self.for_prefixes.is_empty()
+    }
+
+    /// Takes a free address that is not kept.
+    pub(crate) fn take_any(&mut self, order: AddressOrder, rng: &mut Rng) -> Option<Ipv4Addr> {
+        let (first, count) = (0, size_of(self.cidr));
+        let found = next_free(first, count, 1, order, rng, |offset| {
+            none_set(&self.taken, offset, 1) && none_set(&self.kept, offset, 1)
+        })?;
+        self.set(found, 1, true);
+        Some(self.address(found))
+    }
+
+    /// Takes a free aligned /28: of what is kept for prefixes, if anything is.
     pub(crate) fn take_any_prefix(
         &mut self,
         order: AddressOrder,
         rng: &mut Rng,
     ) -> Option<Ipv4Net> {
-        self.take_next(PREFIX_SIZE, order, rng)
+        let found = if self.keeps_prefixes() {
+            self.next_kept_prefix(order, rng)?
+        } else {
+            next_free(0, size_of(self.cidr), PREFIX_SIZE, order, rng, |offset| {
+                none_set(&self.taken, offset, PREFIX_SIZE)
+                    && none_set(&self.kept, offset, PREFIX_SIZE)
+            })?
+        };
+        self.set(found, PREFIX_SIZE, true);
+        Ipv4Net::new(self.address(found), PREFIX_LEN).ok()
     }
 
-    /// The first free block of `size` aligned addresses from a starting point on, cyclically.
-    fn take_next(&mut self, size: u32, order: AddressOrder, rng: &mut Rng) -> Option<Ipv4Net> {
-        let blocks = size_of(self.cidr) / size;
-        let start = match order {
-            AddressOrder::Random => rng.below(blocks),
-            AddressOrder::Sequential => 0,
-        };
-        let found = (start..blocks)
-            .chain(0..start)
-            .find(|block| self.none_taken(block * size, size))?;
-        self.set(found * size, size, true);
-        let length = if size == 1 { 32 } else { PREFIX_LEN };
-        Ipv4Net::new(self.address(found * size), length).ok()
-    }
-
-    /// Whether `size` addresses from `first` on are free: a word at a time where they lie in one.
-    fn none_taken(&self, first: u32, size: u32) -> bool {
-        let word = |offset: u32| {
-            self.taken
-                .get(usize_of(offset / 64))
-                .copied()
-                .unwrap_or(u64::MAX)
-        };
-        if size < 64 && first % 64 + size <= 64 {
-            return word(first) >> (first % 64) & ((1 << size) - 1) == 0;
+    fn next_kept_prefix(&self, order: AddressOrder, rng: &mut Rng) -> Option<u32> {
+        let mut parts = self.for_prefixes.clone();
+        if order == AddressOrder::Random {
+            let first = rng.below(u32::try_from(parts.len()).unwrap_or(u32::MAX));
+            parts.rotate_left(usize_of(first));
         }
-        (first..first + size).all(|offset| word(offset) & (1 << (offset % 64)) == 0)
+        parts.into_iter().find_map(|part| {
+            let first = self.offset(part.network())?;
+            next_free(first, size_of(part), PREFIX_SIZE, order, rng, |offset| {
+                none_set(&self.taken, offset, PREFIX_SIZE)
+            })
+        })
     }
 
     fn set(&mut self, first: u32, size: u32, taken: bool) {
         for offset in first..first + size {
-            let Some(word) = self.taken.get_mut(usize_of(offset / 64)) else {
-                continue;
-            };
-            let bit = 1 << (offset % 64);
-            debug_assert!(
-                (*word & bit != 0) != taken,
-                "address {offset} of {}",
-                self.cidr
-            );
-            if taken {
-                *word |= bit;
-            } else {
-                *word &= !bit;
+            let is_kept = !none_set(&self.kept, offset, 1);
+            let was_taken = set_bit(&mut self.taken, offset, taken);
+            debug_assert!(was_taken != taken, "address {offset} of {}", self.cidr);
+            if !is_kept {
+                self.count(taken);
             }
         }
-        if taken {
-            self.free -= size;
+    }
+
+    fn set_kept(&mut self, part: Ipv4Net, kept: bool) {
+        let Some(first) = self.offset(part.network()) else {
+            return;
+        };
+        for offset in first..first + size_of(part) {
+            let is_taken = !none_set(&self.taken, offset, 1);
+            if set_bit(&mut self.kept, offset, kept) != kept && !is_taken {
+                self.count(kept);
+            }
+        }
+    }
+
+    const fn count(&mut self, gone: bool) {
+        if gone {
+            self.free -= 1;
         } else {
-            self.free += size;
+            self.free += 1;
         }
     }
 
@@ -153,6 +189,52 @@ impl AddressPool {
     fn address(&self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.cidr.network().to_bits() + offset)
     }
+}
+
+/// The first block of `size` aligned addresses that `is_free`, among `count` addresses from
+/// `first` on, looked for cyclically from some block on.
+fn next_free(
+    first: u32,
+    count: u32,
+    size: u32,
+    order: AddressOrder,
+    rng: &mut Rng,
+    is_free: impl Fn(u32) -> bool,
+) -> Option<u32> {
+    let blocks = count / size;
+    let start = match order {
+        AddressOrder::Random => rng.below(blocks),
+        AddressOrder::Sequential => 0,
+    };
+    let offsets = (start..blocks).chain(0..start);
+    offsets
+        .map(|block| first + block * size)
+        .find(|offset| is_free(*offset))
+}
+
+/// Whether none of `size` bits from `first` on is set: a word at a time where they lie in one.
+/// There are none where no word is.
+fn none_set(bits: &[u64], first: u32, size: u32) -> bool {
+    let word = |offset: u32| bits.get(usize_of(offset / 64)).copied().unwrap_or(0);
+    if size < 64 && first % 64 + size <= 64 {
+        return word(first) >> (first % 64) & ((1 << size) - 1) == 0;
+    }
+    (first..first + size).all(|offset| word(offset) & (1 << (offset % 64)) == 0)
+}
+
+/// Sets or clears a bit; what it was.
+fn set_bit(bits: &mut [u64], offset: u32, value: bool) -> bool {
+    let Some(word) = bits.get_mut(usize_of(offset / 64)) else {
+        return false;
+    };
+    let bit = 1 << (offset % 64);
+    let was = *word & bit != 0;
+    if value {
+        *word |= bit;
+    } else {
+        *word &= !bit;
+    }
+    was
 }
 
 /// Addresses in a block. Blocks here are /16 at the widest, so that the number fits.

@@ -123,6 +123,7 @@ error_codes! {
     InvalidSecurityGroupRuleIdNotFound "InvalidSecurityGroupRuleId.NotFound" 400,
     InvalidSubnetCidrBlockAssociationIdNotFound "InvalidSubnetCidrBlockAssociationID.NotFound" 400,
     InvalidStateTransition "InvalidStateTransition" 400,
+    InvalidSubnetCidrReservationIdNotFound "InvalidSubnetCidrReservationID.NotFound" 400,
     InvalidSubnetConflict "InvalidSubnet.Conflict" 400,
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400,
     InvalidSubnetIdNotFound "InvalidSubnetID.NotFound" 400,

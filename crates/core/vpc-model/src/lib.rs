@@ -51,24 +51,24 @@ pub use imds::{
 };
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
-    Assigned, AssociationTarget, EniRequest, FlowLogRequest, LaunchInterface,
+    Assigned, AssignedV6, AssociationTarget, EniRequest, FlowLogRequest, LaunchInterface,
     LaunchInterfaceSource, LaunchRequest, Model, NatGatewayRequest, PrefixListChange,
-    PrefixListRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry, V4Request, VpcAttribute,
-    check_tags,
+    PrefixListRequest, ReservationRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry,
+    V4Request, V6Request, VpcAttribute, check_tags,
 };
 pub use objects::{
     AclAction, AclDirection, AclTraffic, AddressFamily, Attachment, AttachmentHolder,
-    AttachmentStatus, BootMode, CidrState, ConnectionTracking, Connectivity, DeliveryError,
-    EgressOnlyInternetGateway, ElasticAddress, ElasticAssociation, Eni, EniAddresses, EniStatus,
-    FlowLog, FlowLogDestination, FlowLogResource, Image, Instance, InstanceState, InterfaceType,
-    InternetGateway, LaunchNames, MetadataOptions, NatGateway, NatGatewayAddress,
-    NatGatewayFailure, NatGatewayState, NetworkAcl, NetworkAclAssociation, NetworkAclEntry,
-    ObjectOptions, PeeringSide, PeeringState, PortRange, PrefixList, PrefixListEntry,
-    PrefixListOwner, PrefixListState, PublicAddress, Route, RouteDestination,
-    RouteDestinationError, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
-    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
-    TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation, VpcIpv6CidrAssociation,
-    VpcPeeringConnection,
+    AttachmentStatus, BootMode, CidrReservation, CidrState, ConnectionTracking, Connectivity,
+    DeliveryError, EgressOnlyInternetGateway, ElasticAddress, ElasticAssociation, Eni,
+    EniAddresses, EniStatus, FlowLog, FlowLogDestination, FlowLogResource, Image, Instance,
+    InstanceState, InterfaceType, InternetGateway, LaunchNames, MetadataOptions, NatGateway,
+    NatGatewayAddress, NatGatewayFailure, NatGatewayState, NetworkAcl, NetworkAclAssociation,
+    NetworkAclEntry, ObjectOptions, PeeringSide, PeeringState, PortRange, PrefixList,
+    PrefixListEntry, PrefixListOwner, PrefixListState, PublicAddress, ReservationKind, Route,
+    RouteDestination, RouteDestinationError, RouteState, RouteTable, RouteTableAssociation,
+    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
+    SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation,
+    VpcIpv6CidrAssociation, VpcPeeringConnection,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

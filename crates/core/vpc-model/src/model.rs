@@ -21,6 +21,7 @@ mod network_acls;
 mod peerings;
 mod prefix_lists;
 mod public_addresses;
+mod reservations;
 mod route_tables;
 mod routes;
 mod service_enis;
@@ -30,6 +31,8 @@ mod subnets;
 mod tagging;
 mod terminate;
 mod tracking;
+mod v6_addresses;
+mod v6_plan;
 mod vpc_cidrs;
 mod vpcs;
 
@@ -45,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{
     AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
     InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
-    SecurityGroupId, SubnetId, Timestamp, VpcId, VpcPeeringConnectionId,
+    SecurityGroupId, SubnetCidrReservationId, SubnetId, Timestamp, VpcId, VpcPeeringConnectionId,
 };
 
 pub use self::{
@@ -57,8 +60,10 @@ pub use self::{
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
     nat_gateways::NatGatewayRequest,
     prefix_lists::{PrefixListChange, PrefixListRequest},
+    reservations::ReservationRequest,
     subnets::{SubnetAttribute, SubnetRequest},
     tagging::{TagEntry, check_tags},
+    v6_plan::{AssignedV6, V6Request},
     vpcs::VpcAttribute,
 };
 use self::{
@@ -66,10 +71,10 @@ use self::{
     shown::Past,
 };
 use crate::{
-    Change, EgressOnlyInternetGateway, ElasticAddress, Eni, FaultSet, FlowLog, FlowLogResource,
-    HazardScope, Image, Instance, InternetGateway, ModelConfig, NatGateway, NetworkAcl, PrefixList,
-    RouteTable, SecurityGroup, Subnet, Vpc, VpcPeeringConnection, address_pool::AddressPool,
-    aws_prefix_lists, image_list, rng::Rng,
+    Change, CidrReservation, EgressOnlyInternetGateway, ElasticAddress, Eni, FaultSet, FlowLog,
+    FlowLogResource, HazardScope, Image, Instance, InternetGateway, ModelConfig, NatGateway,
+    NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, Vpc, VpcPeeringConnection,
+    address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
 };
 
 /// Of the seed, so that draws of chance differ from those of ids.
@@ -92,6 +97,7 @@ pub struct Model {
     vpcs: BTreeMap<VpcId, Vpc>,
     subnets: BTreeMap<SubnetId, Subnet>,
     pools: BTreeMap<SubnetId, AddressPool>,
+    reservations: BTreeMap<SubnetCidrReservationId, CidrReservation>,
     groups: BTreeMap<SecurityGroupId, SecurityGroup>,
     route_tables: BTreeMap<RouteTableId, RouteTable>,
     network_acls: BTreeMap<NetworkAclId, NetworkAcl>,
@@ -142,6 +148,7 @@ impl Model {
             vpcs: BTreeMap::new(),
             subnets: BTreeMap::new(),
             pools: BTreeMap::new(),
+            reservations: BTreeMap::new(),
             groups: BTreeMap::new(),
             route_tables: BTreeMap::new(),
             network_acls: BTreeMap::new(),

@@ -11,6 +11,7 @@ mod network;
 mod network_acl;
 mod peering;
 mod prefix_list;
+mod reservation;
 mod route_table;
 mod tracking;
 
@@ -39,6 +40,7 @@ pub use peering::{PeeringSide, PeeringState, VpcPeeringConnection};
 pub use prefix_list::{
     AddressFamily, PrefixList, PrefixListEntry, PrefixListOwner, PrefixListState,
 };
+pub use reservation::{CidrReservation, ReservationKind};
 pub use route_table::{
     Route, RouteDestination, RouteDestinationError, RouteState, RouteTable, RouteTableAssociation,
     RouteTarget,

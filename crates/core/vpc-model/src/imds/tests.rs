@@ -12,17 +12,21 @@ fn interface(device_index: u32, addresses: &[&str], prefixes: &[&str]) -> Interf
         network_card: 0,
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+        v6: Vec::new(),
+        v6_prefixes: Vec::new(),
         groups: vec![
             ("sg-0000000a".parse().unwrap(), "nodes".to_owned()),
             ("sg-0000000b".parse().unwrap(), "web".to_owned()),
         ],
         subnet: "subnet-0000000a".parse().unwrap(),
         subnet_cidr: "10.0.1.0/24".parse().unwrap(),
+        subnet_v6_cidr: None,
         vpc: "vpc-0000000a".parse().unwrap(),
         vpc_cidrs: vec![
             "10.0.0.0/16".parse().unwrap(),
             "10.1.0.0/16".parse().unwrap(),
         ],
+        vpc_v6_cidrs: Vec::new(),
     }
 }
 
@@ -253,6 +257,31 @@ fn every_key_of_an_interface_has_its_value() {
             "vpc-ipv4-cidr-blocks=10.0.0.0/16,10.1.0.0/16",
         ]
     );
+}
+
+#[test]
+fn keys_of_ipv6_are_there_with_their_values() {
+    let mut view = view();
+    let first = &mut view.interfaces[0];
+    first.v6 = vec!["2600::4".parse().unwrap(), "2600::5".parse().unwrap()];
+    first.v6_prefixes = vec!["2600::1:0:0:0/80".parse().unwrap()];
+    first.subnet_v6_cidr = Some("2600::/64".parse().unwrap());
+    first.vpc_v6_cidrs = vec!["2600::/56".parse().unwrap()];
+    let root = "network/interfaces/macs/02:00:00:00:00:01";
+    for (path, expected) in [
+        ("ipv6".to_owned(), "2600::4"),
+        (format!("{root}/ipv6s"), "2600::4\n2600::5"),
+        (format!("{root}/ipv6-prefix"), "2600::1:0:0:0/80"),
+        (format!("{root}/subnet-ipv6-cidr-blocks"), "2600::/64"),
+        (format!("{root}/vpc-ipv6-cidr-blocks"), "2600::/56"),
+    ] {
+        let path = format!("/latest/meta-data/{path}");
+        let parts = path::parts(&path).unwrap();
+        let Some(Node::Text(text)) = tree::find(&view, &parts) else {
+            panic!("{path} is not there");
+        };
+        assert_eq!(text, expected, "{path}");
+    }
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn meta_data(view: &InstanceView) -> Directory {
         .text("instance-id", view.id.as_str())
         .text("instance-life-cycle", "on-demand")
         .text("instance-type", &view.instance_type)
+        .optional(
+            "ipv6",
+            primary.and_then(|eni| Some(eni.v6.first()?.to_string())),
+        )
         .optional("local-hostname", host_name)
         .optional("local-ipv4", address.map(|address| address.to_string()))
         .optional("mac", mac)
@@ -186,6 +190,8 @@ fn interface(view: &InstanceView, eni: &InterfaceView) -> Directory {
         .text("device-number", eni.device_index.to_string())
         .text("interface-id", eni.id.as_str())
         .optional("ipv4-prefix", lines(&eni.prefixes))
+        .optional("ipv6-prefix", lines(&eni.v6_prefixes))
+        .optional("ipv6s", lines(&eni.v6))
         .optional("local-hostname", host_name)
         .optional("local-ipv4s", lines(&eni.addresses))
         .text("mac", eni.mac.to_string())
@@ -196,12 +202,14 @@ fn interface(view: &InstanceView, eni: &InterfaceView) -> Directory {
         .text("security-groups", group_names(eni))
         .text("subnet-id", eni.subnet.as_str())
         .text("subnet-ipv4-cidr-block", eni.subnet_cidr.to_string())
+        .optional("subnet-ipv6-cidr-blocks", lines(eni.subnet_v6_cidr))
         .text("vpc-id", eni.vpc.as_str())
         .optional(
             "vpc-ipv4-cidr-block",
             eni.vpc_cidrs.first().map(ToString::to_string),
         )
         .optional("vpc-ipv4-cidr-blocks", lines(&eni.vpc_cidrs))
+        .optional("vpc-ipv6-cidr-blocks", lines(&eni.vpc_v6_cidrs))
 }
 
 fn group_names(eni: &InterfaceView) -> String {

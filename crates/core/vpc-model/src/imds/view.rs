@@ -1,9 +1,9 @@
 //! What the metadata service knows of an instance: a snapshot of the model.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_types::{
     AccountId, EniId, ImageId, InstanceId, Mac, ReservationId, SecurityGroupId, SubnetId,
     Timestamp, VpcId,
@@ -63,16 +63,24 @@ pub struct InterfaceView {
     pub addresses: Vec<Ipv4Addr>,
     /// Its prefixes.
     pub prefixes: Vec<Ipv4Net>,
+    /// Its IPv6 addresses.
+    pub v6: Vec<Ipv6Addr>,
+    /// Its IPv6 prefixes.
+    pub v6_prefixes: Vec<Ipv6Net>,
     /// Its groups, with their names.
     pub groups: Vec<(SecurityGroupId, String)>,
     /// Its subnet.
     pub subnet: SubnetId,
     /// Its subnet's block.
     pub subnet_cidr: Ipv4Net,
+    /// Its subnet's IPv6 block.
+    pub subnet_v6_cidr: Option<Ipv6Net>,
     /// Its VPC.
     pub vpc: VpcId,
     /// Its VPC's blocks, the primary first.
     pub vpc_cidrs: Vec<Ipv4Net>,
+    /// Its VPC's IPv6 blocks.
+    pub vpc_v6_cidrs: Vec<Ipv6Net>,
 }
 
 impl InstanceView {
@@ -146,11 +154,15 @@ impl InterfaceView {
                 .chain(shown.secondary.iter().copied())
                 .collect(),
             prefixes: shown.prefixes.clone(),
+            v6: shown.v6.clone(),
+            v6_prefixes: shown.v6_prefixes.clone(),
             groups: eni.groups.iter().filter_map(name_of).collect(),
             subnet: eni.subnet.clone(),
             subnet_cidr: subnet.cidr,
+            subnet_v6_cidr: subnet.v6_cidr(),
             vpc: eni.vpc.clone(),
             vpc_cidrs: vpc.v4_blocks().collect(),
+            vpc_v6_cidrs: vpc.v6_blocks().collect(),
         })
     }
 }

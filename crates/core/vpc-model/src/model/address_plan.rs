@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
-
 use serde::{Deserialize, Serialize};
 
+use super::v6_plan::V6Plan;
 use crate::{AddressOrder, Ec2Error, ErrorCode, address_pool::AddressPool, rng::Rng};
 
 /// Addresses beyond the primary one that a caller asks for: of exactly one kind.
@@ -54,6 +54,7 @@ pub struct Assigned {
 #[derive(Debug, Clone)]
 pub(crate) struct AddressPlan {
     pub(crate) pool: AddressPool,
+    pub(crate) v6: V6Plan,
     pub(crate) rng: Rng,
     pub(crate) order: AddressOrder,
 }
@@ -97,7 +98,9 @@ impl AddressPlan {
                 }
             }
             V4Request::PrefixCount(count) => {
-                self.check_enough(count.saturating_mul(16))?;
+                if !self.pool.keeps_prefixes() {
+                    self.check_enough(count.saturating_mul(16))?;
+                }
                 for _ in 0..*count {
                     let prefix = self.pool.take_any_prefix(self.order, &mut self.rng);
                     assigned.prefixes.push(prefix.ok_or_else(no_free_block)?);
@@ -183,7 +186,7 @@ pub(super) fn no_free_address() -> Ec2Error {
     )
 }
 
-fn no_free_block() -> Ec2Error {
+pub(super) fn no_free_block() -> Ec2Error {
     Ec2Error::new(
         ErrorCode::InsufficientCidrBlocks,
         "The specified subnet does not have enough free cidr blocks to satisfy the request.",

@@ -2,21 +2,38 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use underlay_types::{EniId, InstanceId, SubnetId, Timestamp};
 
 use super::{
     address_plan::{AddressPlan, Assigned, V4Request, check_sane, no_free_address},
     shown::EniEvent,
+    v6_plan::V6Plan,
 };
 use crate::{Change, Ec2Error, Eni, EniAddresses, ErrorCode, InstanceType, Model};
 
 impl Model {
     pub(crate) fn plan_addresses(&self, subnet: &SubnetId) -> Result<AddressPlan, Ec2Error> {
-        self.require_subnet(subnet)?;
+        let found = self.require_subnet(subnet)?;
         let pool = self.pools.get(subnet).ok_or_else(no_free_address)?.clone();
+        let kept = self
+            .reservations
+            .values()
+            .filter(|each| &each.subnet == subnet);
+        let kept = kept.filter_map(|each| match each.cidr {
+            IpNet::V4(_) => None,
+            IpNet::V6(part) => Some((part, each.kind)),
+        });
+        let v6 = V6Plan {
+            vpc: found.vpc.clone(),
+            cidr: found.v6_cidr(),
+            kept: kept.collect(),
+            order: self.config.address_order,
+            taken: BTreeSet::new(),
+        };
         Ok(AddressPlan {
             pool,
+            v6,
             rng: self.rng.clone(),
             order: self.config.address_order,
         })
@@ -151,7 +168,7 @@ impl Model {
         Ok(())
     }
 
-    fn change_addresses(
+    pub(super) fn change_addresses(
         &mut self,
         id: &EniId,
         now: Timestamp,
@@ -196,6 +213,19 @@ impl Model {
         check_slots_of_type(kind, slots, prefixes)
     }
 
+    /// Whether the type of an instance, if there is one, allows an interface of so many IPv6 slots.
+    pub(crate) fn check_v6_slots_of(
+        &self,
+        instance: Option<&InstanceId>,
+        slots: usize,
+        prefixes: bool,
+    ) -> Result<(), Ec2Error> {
+        match instance.and_then(|instance| self.type_of(instance)) {
+            Some(kind) => check_v6_slots_of_type(kind, slots, prefixes),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn type_of(&self, instance: &InstanceId) -> Option<&'static InstanceType> {
         InstanceType::named(&self.instances.get(instance)?.instance_type)
     }
@@ -213,6 +243,35 @@ pub(crate) fn check_slots_of_type(
     if u32::try_from(slots).is_ok_and(|slots| slots <= kind.ipv4_per_eni) {
         return Ok(());
     }
+    let text = "Number of private addresses will exceed limit.";
+    Err(Ec2Error::new(
+        ErrorCode::PrivateIpAddressLimitExceeded,
+        text,
+    ))
+}
+
+/// Whether a type allows an interface of so many IPv6 slots.
+pub(crate) fn check_v6_slots_of_type(
+    kind: &InstanceType,
+    slots: usize,
+    prefixes: bool,
+) -> Result<(), Ec2Error> {
+    if slots == 0 {
+        return Ok(());
+    }
+    if kind.ipv6_per_eni == 0 || (prefixes && !kind.takes_prefixes()) {
+        let what = if prefixes {
+            "Prefixes"
+        } else {
+            "IPv6 addresses"
+        };
+        let text = format!("{what} are not supported for instance type {}", kind.name);
+        return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
+    }
+    if u32::try_from(slots).is_ok_and(|slots| slots <= kind.ipv6_per_eni) {
+        return Ok(());
+    }
+    // The documentation has no code of its own for too many IPv6 addresses.
     let text = "Number of private addresses will exceed limit.";
     Err(Ec2Error::new(
         ErrorCode::PrivateIpAddressLimitExceeded,

@@ -101,7 +101,10 @@ impl Model {
         if let Some(kind) = self.type_of(instance) {
             check_place(kind, instance, &places, (network_card, device_index))?;
         }
-        let prefixes = !eni.addresses.prefixes.is_empty();
+        let held = &eni.addresses;
+        let v6_prefixes = !held.v6_prefixes.is_empty();
+        self.check_v6_slots_of(Some(instance), held.v6_slots(), v6_prefixes)?;
+        let prefixes = !held.prefixes.is_empty();
         self.check_slots_on(instance, eni.addresses.slots(), prefixes)
     }
 
@@ -191,6 +194,8 @@ impl Model {
         }
         let was = eni.clone();
         let held = eni.attachment.take();
+        // "Until the instance is terminated or the network interface is detached."
+        eni.addresses.primary_v6 = None;
         drop(eni);
         self.note_eni(id, Some(was), EniEvent::Gone);
         if let Some(instance) = held.as_ref().and_then(Attachment::instance) {

@@ -95,6 +95,22 @@ impl EniTable {
         self.enis.get(id)
     }
 
+    /// An address or prefix of an interface of the VPC that overlaps `block`, if there is one.
+    pub(crate) fn overlapping(&self, vpc: &VpcId, block: IpNet) -> Option<IpNet> {
+        let blocks = self.index.blocks.get(vpc)?;
+        let (widest, prefix) = match block {
+            IpNet::V4(_) => (32, 28),
+            IpNet::V6(_) => (128, 80),
+        };
+        let from = IpNet::new(block.network(), 0).ok()?;
+        let to = IpNet::new(block.broadcast(), widest).ok()?;
+        let within = blocks.range(from..=to).next().map(|(held, _)| *held);
+        within.or_else(|| {
+            let around = IpNet::new(block.network(), prefix).ok()?.trunc();
+            blocks.contains_key(&around).then_some(around)
+        })
+    }
+
     /// The interface with an Ethernet address.
     pub(crate) fn by_mac(&self, mac: Mac) -> Option<&Eni> {
         self.enis.get(self.index.macs.get(&mac)?)

@@ -11,10 +11,12 @@ use super::{
     lifecycle::Timer,
     shown::EniEvent,
     tracking::check_tracking,
+    v6_addresses::no_v6_to_make_primary,
+    v6_plan::V6Request,
 };
 use crate::{
     Change, ConnectionTracking, Ec2Error, Eni, EniAddresses, ErrorCode, InterfaceType, Model,
-    RouteTarget, Tags, rng::Rng,
+    RouteTarget, Subnet, Tags, rng::Rng,
 };
 
 /// An interface to create.
@@ -26,6 +28,10 @@ pub struct EniRequest {
     pub primary: Option<Ipv4Addr>,
     /// What else.
     pub v4: V4Request,
+    /// Its IPv6 addresses; without it, what the subnet gives to new interfaces.
+    pub v6: Option<V6Request>,
+    /// Whether the first IPv6 address is its primary one.
+    pub primary_v6: bool,
     /// Its groups; the VPC's default group without any.
     pub groups: Vec<SecurityGroupId>,
     /// How long its flows are tracked while idle.
@@ -44,6 +50,8 @@ impl EniRequest {
             subnet,
             primary: None,
             v4: V4Request::Nothing,
+            v6: None,
+            primary_v6: false,
             groups: Vec::new(),
             tracking: ConnectionTracking {
                 tcp_established_secs: None,
@@ -95,6 +103,7 @@ impl Model {
         let subnet = self.require_subnet(&request.subnet)?;
         let groups = self.require_eni_groups(&subnet.vpc, &request.groups)?;
         check_sane(&request.v4)?;
+        request.v6.iter().try_for_each(V6Request::check_sane)?;
         check_description(&request.description)?;
         check_tracking(request.tracking)?;
         if self.enis.len() + planned >= self.config.limits.enis {
@@ -116,13 +125,20 @@ impl Model {
             Some(assigned) => assigned,
             None => plan.take(&request.v4)?,
         };
+        let v6 = plan
+            .v6
+            .take(&self.v6_of(request, subnet), &self.enis, &mut plan.rng)?;
+        let primary_v6 = v6.addresses.first().copied().filter(|_| request.primary_v6);
+        if request.primary_v6 && primary_v6.is_none() {
+            return Err(no_v6_to_make_primary());
+        }
         let addresses = EniAddresses {
             primary,
             secondary: assigned.addresses,
             prefixes: assigned.prefixes,
-            v6: Vec::new(),
-            primary_v6: None,
-            v6_prefixes: Vec::new(),
+            v6: v6.addresses,
+            primary_v6,
+            v6_prefixes: v6.prefixes,
         };
         Ok(Eni {
             id: EniId::from_serial(plan.rng.next()),
@@ -141,6 +157,15 @@ impl Model {
             attachment: None,
             tags: request.tags.clone(),
         })
+    }
+
+    /// The IPv6 addresses that a request is for: those it names, or what its subnet gives.
+    pub(crate) fn v6_of(&self, request: &EniRequest, subnet: &Subnet) -> V6Request {
+        match &request.v6 {
+            Some(v6) => v6.clone(),
+            None if subnet.assign_v6_on_creation => V6Request::Count(1),
+            None => V6Request::Nothing,
+        }
     }
 
     pub(crate) fn commit_plan(&mut self, subnet: &SubnetId, plan: AddressPlan) {

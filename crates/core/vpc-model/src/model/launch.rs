@@ -8,7 +8,7 @@ use underlay_types::{
 
 use super::{
     address_plan::AddressPlan,
-    addresses::check_slots_of_type,
+    addresses::{check_slots_of_type, check_v6_slots_of_type},
     attach::check_place,
     enis::{EniRequest, in_use},
     lifecycle::Timer,
@@ -148,26 +148,28 @@ impl Model {
             let place = (each.network_card, each.device_index);
             check_place(kind, &InstanceId::from_serial(0), &places, place)?;
             places.push(place);
-            let (at, slots, prefixes) = match &each.source {
+            let (at, v4, v6) = match &each.source {
                 LaunchInterfaceSource::Existing(id) => {
                     let eni = self.require_eni(id)?;
                     if eni.attachment.is_some() || existing.contains(id) {
                         return Err(in_use(id));
                     }
                     existing.push(id.clone());
-                    let prefixes = !eni.addresses.prefixes.is_empty();
-                    (eni.zone.clone(), eni.addresses.slots(), prefixes)
+                    let held = &eni.addresses;
+                    let v4 = (held.slots(), !held.prefixes.is_empty());
+                    let v6 = (held.v6_slots(), !held.v6_prefixes.is_empty());
+                    (eni.zone.clone(), v4, v6)
                 }
                 LaunchInterfaceSource::New(new) => {
-                    let zone = self.require_subnet(&new.subnet)?.zone.clone();
-                    (
-                        zone,
-                        new.v4.slots().saturating_add(1),
-                        new.v4.has_prefixes(),
-                    )
+                    let subnet = self.require_subnet(&new.subnet)?;
+                    let wanted = self.v6_of(new, subnet);
+                    let v4 = (new.v4.slots().saturating_add(1), new.v4.has_prefixes());
+                    let v6 = (wanted.slots(), wanted.has_prefixes());
+                    (subnet.zone.clone(), v4, v6)
                 }
             };
-            check_slots_of_type(kind, slots, prefixes)?;
+            check_slots_of_type(kind, v4.0, v4.1)?;
+            check_v6_slots_of_type(kind, v6.0, v6.1)?;
             if zone.get_or_insert_with(|| at.clone()) != &at {
                 return combination("All network interfaces must be in the same availability zone");
             }

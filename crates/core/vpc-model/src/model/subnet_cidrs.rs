@@ -1,10 +1,12 @@
 //! The IPv6 blocks of subnets.
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 use underlay_types::{SubnetCidrAssociationId, SubnetId, Timestamp, VpcId};
 
 use super::lifecycle::Timer;
-use crate::{Change, CidrState, Ec2Error, ErrorCode, Model, Subnet, SubnetCidrAssociation};
+use crate::{
+    Change, CidrReservation, CidrState, Ec2Error, ErrorCode, Model, Subnet, SubnetCidrAssociation,
+};
 
 /// Lengths a subnet's IPv6 block may have: in steps of 4 (Amazon VPC User Guide, "Subnet CIDR
 /// blocks").
@@ -37,7 +39,7 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidSubnetCidrBlockAssociationID.NotFound`; `InvalidCidrBlock.InUse` while interfaces
-    /// have addresses of the block, or new ones are to get one.
+    /// have addresses of the block, new ones are to get one, or parts of it are reserved.
     pub fn disassociate_subnet_v6(
         &mut self,
         association: &SubnetCidrAssociationId,
@@ -67,6 +69,10 @@ impl Model {
         let mut enis = self.enis.values().filter(|eni| eni.subnet == id);
         if enis.any(|eni| eni.addresses.v6_slots() > 0) {
             return in_use("network interfaces of its subnet have addresses of it.");
+        }
+        let part = |each: &CidrReservation| each.subnet == id && matches!(each.cidr, IpNet::V6(_));
+        if self.reservations.values().any(part) {
+            return in_use("parts of it are reserved.");
         }
         self.begin_subnet_cidr_state(&id, CidrState::Disassociating, now);
         Ok((id, cidr))

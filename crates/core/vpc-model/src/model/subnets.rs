@@ -144,6 +144,7 @@ impl Model {
             }
         }
         self.drop_network_acl_of(id);
+        self.reservations.retain(|_, each| &each.subnet != id);
         self.subnets.remove(id);
         self.pools.remove(id);
         self.drop_flow_logs_of(id.as_str());

@@ -47,7 +47,7 @@ macro_rules! kind {
 }
 
 /// By name. No prefix begins another.
-static KINDS: [Kind; 15] = [
+static KINDS: [Kind; 16] = [
     kind!(
         "eigw-",
         "egress-only-internet-gateway",
@@ -115,6 +115,12 @@ static KINDS: [Kind; 15] = [
         },
     },
     kind!("subnet-", "subnet", InvalidSubnetIdNotFound, subnets),
+    kind!(
+        "scr-",
+        "subnet-cidr-reservation",
+        InvalidSubnetCidrReservationIdNotFound,
+        reservations
+    ),
     kind!("vpc-", "vpc", InvalidVpcIdNotFound, vpcs),
     kind!("fl-", "vpc-flow-log", InvalidFlowLogIdNotFound, flow_logs),
     kind!(

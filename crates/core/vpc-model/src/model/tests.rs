@@ -6,7 +6,9 @@ mod groups;
 mod invariants;
 mod prefix_lists;
 mod requests;
+mod reservations;
 mod shown;
+mod v6;
 
 use std::net::Ipv4Addr;
 

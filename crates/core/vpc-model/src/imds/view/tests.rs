@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     EniRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest, ModelConfig, Preset,
-    V4Request,
+    V4Request, V6Request,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -122,4 +122,39 @@ fn an_interface_on_its_way_is_not_shown_yet() {
     assert_eq!(shown(&model), 1);
     model.tick(NOW + std::time::Duration::from_secs(1200));
     assert_eq!(shown(&model), 2);
+}
+
+#[test]
+fn ipv6_is_shown_where_there_is_any() {
+    let mut model = Model::new(ModelConfig::default());
+    let subnet = network(&mut model);
+    let id = launch(&mut model, &subnet);
+    let eni = model.primary_eni_of(&id).unwrap().id.clone();
+    let keys = |model: &Model| {
+        let view = InstanceView::of(model, &id).unwrap();
+        let shown = view.interfaces.into_iter().next().unwrap();
+        (
+            shown.v6,
+            shown.v6_prefixes,
+            shown.subnet_v6_cidr,
+            shown.vpc_v6_cidrs,
+        )
+    };
+    assert_eq!(keys(&model), (vec![], vec![], None, vec![]));
+    let vpc = model.vpcs().next().unwrap().id.clone();
+    model.associate_vpc_v6(&vpc, NOW).unwrap();
+    let wide = model.vpc(&vpc).unwrap().v6_cidrs[0].cidr;
+    let block = wide.subnets(64).unwrap().next().unwrap();
+    model.associate_subnet_v6(&subnet, block, NOW).unwrap();
+    let addresses = model.assign_v6(&eni, &V6Request::Count(2), NOW).unwrap();
+    let prefixes = model.assign_v6(&eni, &V6Request::PrefixCount(1), NOW);
+    assert_eq!(
+        keys(&model),
+        (
+            addresses.addresses,
+            prefixes.unwrap().prefixes,
+            Some(block),
+            vec![wide]
+        )
+    );
 }
