@@ -43,7 +43,7 @@ static __always_inline struct address address_of(const __u8 *bytes)
 
 /* Turns the request into its answer and hands it back. Not by sending it: a device that was just set up does not send
  * until the kernel's link watch has run, and a lost answer costs the asker a second. */
-static __always_inline int send_answer(struct __sk_buff *skb, struct arp *arp, const __u8 *mac)
+static __always_inline int send_answer(struct __sk_buff *skb, struct arp *arp, __u32 vlan, const __u8 *mac)
 {
 	__u8 target[4];
 
@@ -56,7 +56,7 @@ static __always_inline int send_answer(struct __sk_buff *skb, struct arp *arp, c
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, arp, sizeof(*arp), 0))
 		return TC_ACT_SHOT;
 	count(ARP_ANSWERED);
-	return deliver(skb, skb->ifindex, arp->target_mac, mac);
+	return deliver_tagged(skb, skb->ifindex, vlan, arp->target_mac, mac);
 }
 
 static __always_inline int ignore_arp(void)
@@ -76,8 +76,8 @@ static __always_inline int answer_arp(struct __sk_buff *skb, __u32 eni, const st
 		return ignore_arp();
 	target = address_of(arp.target);
 	/* The router comes first: its address is never an ENI's. */
-	if (is_same(&target, &port->router) || is_service(&target))
-		return send_answer(skb, &arp, port->gateway_mac);
+	if (is_same(&target, &port->router) || is_service_of(port, &target))
+		return send_answer(skb, &arp, port->vlan, port->gateway_mac);
 	owner = eni_of(port->vpc, &target);
 	/* Asking for an address of one's own is a probe or an announcement. */
 	if (!owner || owner == eni)
@@ -86,7 +86,7 @@ static __always_inline int answer_arp(struct __sk_buff *skb, __u32 eni, const st
 	/* Only neighbours are asked for: who else is reached by the router. */
 	if (!peer || peer->subnet != port->subnet)
 		return ignore_arp();
-	return send_answer(skb, &arp, peer->mac);
+	return send_answer(skb, &arp, port->vlan, peer->mac);
 }
 
 static __always_inline int answer_service_arp(struct __sk_buff *skb, const struct settings *settings)
@@ -99,7 +99,7 @@ static __always_inline int answer_service_arp(struct __sk_buff *skb, const struc
 	target = address_of(arp.target);
 	if (is_service(&target))
 		return ignore_arp();
-	return send_answer(skb, &arp, settings->services_gateway_mac);
+	return send_answer(skb, &arp, 0, settings->services_gateway_mac);
 }
 
 #endif

@@ -8,59 +8,77 @@
 #include "arp.h"
 #include "deliver.h"
 #include "flow.h"
+#include "nat.h"
 #include "neighbours.h"
 #include "services.h"
 #include "too_big.h"
 #include "track.h"
 
-static __always_inline int drop(__u32 counter)
-{
-	count(counter);
-	return TC_ACT_SHOT;
-}
-
-/* Not 224.0.0.0/4 and above, 0.0.0.0/8, nor the broadcast address of the subnet; of IPv6, not multicast, loopback, the
- * unspecified and link-local addresses. */
+/* One receiver, and not the broadcast address of the subnet. */
 static __always_inline int is_for_one(const struct packet *packet, const struct port *port)
 {
-	const __be32 *words = packet->destination.words;
-	__u32 first = bpf_ntohl(words[0]), address = bpf_ntohl(words[3]);
-
-	if (packet->is_v6)
-		return (first >> 24) != 0xff && (first >> 22) != (0xfe80 >> 6) &&
-		       (words[0] || words[1] || words[2] || address > 1);
-	return address < 0xe0000000 && address >= 0x01000000 &&
-	       !is_same(&packet->destination, &port->broadcast);
+	return is_unicast(packet) && !is_same(&packet->destination, &port->broadcast);
 }
 
 /* Where the sender's route table and the VPC's mapping lead. */
 struct way {
-	const struct port *to;
-	__u32 eni;
+	__u32 eni; /* 0: out of the VPC */
 	__u32 mtu;
 	__u32 fault; /* the counter of the drop, or DELIVERED */
-	int is_mapped;
+	__u32 remote_vpc; /* in which the receiver is looked for */
+	__u32 kind; /* enum route_kind */
 };
 
-static __always_inline void find_way(struct way *way, const struct port *port, const struct packet *packet)
+static __always_inline struct route *route_of(__u32 table, const struct address *destination, int is_v6)
 {
 	struct route_key key = {
 		.prefix_length = 32 + ADDRESS_BITS,
-		.table = bpf_htonl(2 * port->route_table + packet->is_v6),
-		.destination = packet->destination,
+		.table = bpf_htonl(2 * table + is_v6),
+		.destination = *destination,
 	};
-	struct route *route = bpf_map_lookup_elem(&routes, &key);
 
-	way->fault = route ? DROP_BLACKHOLE : DROP_NO_ROUTE;
-	if (!route || (route->kind != ROUTE_LOCAL && route->kind != ROUTE_ENI))
-		return;
-	way->fault = DROP_UNKNOWN_ADDRESS;
+	return bpf_map_lookup_elem(&routes, &key);
+}
+
+VERIFIED_ONCE int find_way(__u32 vpc, __u32 table, const struct packet *packet, struct way *way)
+{
+	struct route *route;
+
+	if (!packet || !way)
+		return 0;
+	route = route_of(table, &packet->destination, packet->is_v6);
+	way->remote_vpc = vpc;
+	way->fault = DROP_NO_ROUTE;
+	if (!route)
+		return 0;
+	way->fault = DELIVERED;
 	way->mtu = route->mtu;
-	way->is_mapped = route->kind == ROUTE_LOCAL;
-	way->eni = way->is_mapped ? eni_of(port->vpc, &packet->destination) : route->eni;
-	way->to = bpf_map_lookup_elem(&ports, &way->eni);
-	if (way->to)
-		way->fault = DELIVERED;
+	way->kind = route->kind;
+	switch (route->kind) {
+	case ROUTE_INTERNET:
+	case ROUTE_EGRESS_ONLY:
+		return 0;
+	case ROUTE_ENI:
+	case ROUTE_NAT:
+		way->eni = route->eni;
+		break;
+	case ROUTE_PEERING:
+		way->remote_vpc = route->eni;
+		/* Not transitive: from one of this VPC to one of the other. */
+		if (!eni_of(vpc, &packet->source))
+			break;
+		way->eni = eni_of(way->remote_vpc, &packet->destination);
+		break;
+	case ROUTE_LOCAL:
+		way->eni = eni_of(vpc, &packet->destination);
+		break;
+	default:
+		way->fault = DROP_BLACKHOLE;
+		return 0;
+	}
+	if (!way->eni)
+		way->fault = DROP_UNKNOWN_ADDRESS;
+	return 0;
 }
 
 static __always_inline int refuse(__u32 eni, const struct packet *packet, __u32 counter)
@@ -70,58 +88,79 @@ static __always_inline int refuse(__u32 eni, const struct packet *packet, __u32 
 }
 
 /* What the receiving ENI and its subnet say of the packet. Answers the counter of the drop, or DELIVERED. */
-static __always_inline __u32 arrive(struct __sk_buff *skb, const struct way *way, const struct packet *packet,
-				    int crosses)
+static __always_inline __u32 arrive(struct __sk_buff *skb, __u32 eni, const struct port *to,
+				    const struct packet *packet, int crosses)
 {
 	__u32 fault = DELIVERED;
 	int passing = REFUSED;
 
-	if (crosses && !acl_allows(way->to->acl, packet, INGRESS))
+	if (crosses && !acl_allows(to->acl, packet, INGRESS))
 		fault = DROP_INGRESS_ACL;
 	else
-		passing = pass_groups(skb, way->eni, INGRESS, packet);
+		passing = pass_groups(skb, eni, INGRESS, packet);
 	if (passing == NO_ROOM)
 		return DROP_TRACKING_FULL;
 	if (fault == DELIVERED && passing == REFUSED)
 		fault = DROP_INGRESS_GROUPS;
-	record_flow(way->eni, packet, INGRESS, fault == DELIVERED ? ACCEPT : REJECT);
+	record_flow(eni, packet, INGRESS, fault == DELIVERED ? ACCEPT : REJECT);
 	return fault;
 }
 
-static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struct port *from,
-				   const struct packet *packet)
+/* Sends a packet on the way that was found, once the sender's groups let it. `tracked` is whether they follow its flow. */
+static __always_inline int follow(struct __sk_buff *skb, __u32 eni, const struct port *from, struct packet *packet,
+				  const struct way *way, int tracked)
 {
-	int crosses, passing = pass_groups(skb, eni, EGRESS, packet);
-	struct way way = {};
-	__u32 fault;
+	__u32 target = way->eni, fault = way->fault;
+	const struct port *to = bpf_map_lookup_elem(&ports, &target);
+	/* Who is not in the subnet is beyond its edge, where its ACL is asked. */
+	int crosses = !to || to->subnet != from->subnet;
 
+	if (crosses && !acl_allows(from->acl, packet, EGRESS))
+		return refuse(eni, packet, DROP_EGRESS_ACL);
+	record_flow(eni, packet, EGRESS, ACCEPT);
+	if (fault == DELIVERED && target && !to)
+		fault = DROP_UNKNOWN_ADDRESS;
+	if (fault != DELIVERED)
+		return drop(fault);
+	/* What may be fragmented is taken as a whole: it would be put together at its end. */
+	if (packet->segment > way->mtu && packet->dont_fragment)
+		return from->flags & PORT_NAT ? drop(DROP_MTU) :
+						answer_too_big(skb, eni, packet, way->mtu, tracked);
+	if (way->kind == ROUTE_EGRESS_ONLY)
+		remember_egress(from->vpc, packet);
+	if (!to)
+		return go_on(skb, GATE_INTERNET_OUT, eni, 1);
+	if (to->flags & PORT_NAT)
+		return go_on(skb, way->kind == ROUTE_NAT ? GATE_NAT_OUT : GATE_NAT_IN, target, crosses);
+	if (way->kind == ROUTE_ENI && (to->flags & PORT_SOURCE_DEST_CHECK) &&
+	    (__u32)eni_of(to->vpc, &packet->destination) != target)
+		return drop(DROP_DEST_CHECK);
+	packet->remote_vpc = from->vpc;
+	fault = arrive(skb, target, to, packet, crosses);
+	if (fault != DELIVERED)
+		return drop(fault);
+	count(DELIVERED);
+	return deliver_to(skb, to, crosses ? to->gateway_mac : from->mac);
+}
+
+static __always_inline int forward(struct __sk_buff *skb, __u32 eni, const struct port *from,
+				   struct packet *packet)
+{
+	struct way way = {};
+	int passing;
+
+	find_way(from->vpc, from->route_table, packet, &way);
+	packet->remote_vpc = way.remote_vpc;
+	packet->must_track = way.kind == ROUTE_NAT || way.kind == ROUTE_EGRESS_ONLY;
+	passing = pass_groups(skb, eni, EGRESS, packet);
 	if (passing == NO_ROOM)
 		return drop(DROP_TRACKING_FULL);
 	if (passing == REFUSED)
 		return refuse(eni, packet, DROP_EGRESS_GROUPS);
-	find_way(&way, from, packet);
-	/* Who is not in the subnet is beyond its edge, where its ACL is asked. */
-	crosses = !way.to || way.to->subnet != from->subnet;
-	if (crosses && !acl_allows(from->acl, packet, EGRESS))
-		return refuse(eni, packet, DROP_EGRESS_ACL);
-	record_flow(eni, packet, EGRESS, ACCEPT);
-	if (way.fault != DELIVERED || !way.to)
-		return drop(way.fault);
-	/* What may be fragmented is taken as a whole: it would be put together at its end. */
-	if (packet->segment > way.mtu && packet->dont_fragment)
-		return answer_too_big(skb, eni, packet, way.mtu, passing == TRACKED);
-	if (!way.is_mapped && (way.to->flags & PORT_SOURCE_DEST_CHECK) &&
-	    (__u32)eni_of(way.to->vpc, &packet->destination) != way.eni)
-		return drop(DROP_DEST_CHECK);
-	fault = arrive(skb, &way, packet, crosses);
-	if (fault != DELIVERED)
-		return drop(fault);
-	count(DELIVERED);
-	return deliver(skb, way.to->ifindex, way.to->mac, crosses ? way.to->gateway_mac : from->mac);
+	return follow(skb, eni, from, packet, &way, passing == TRACKED);
 }
 
-static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct port *port,
-				 const struct settings *settings)
+static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct port *port)
 {
 	struct packet packet = {};
 	__u32 fault = read_packet(skb, &packet);
@@ -134,8 +173,8 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct 
 		return drop(DROP_MULTICAST);
 	if ((port->flags & PORT_SOURCE_DEST_CHECK) && (__u32)eni_of(port->vpc, &packet.source) != eni)
 		return drop(DROP_SOURCE_CHECK);
-	if (is_service(&packet.destination))
-		return to_service(skb, eni, settings, &packet);
+	if (is_service_of(port, &packet.destination))
+		return to_service(skb, eni, &packet);
 	if (!resolve_fragment(eni, &packet))
 		return drop(DROP_FRAGMENT);
 	/* The router answers nothing and is not logged. */
@@ -145,26 +184,36 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct 
 	return forward(skb, eni, port, &packet);
 }
 
+/* The branch ENI whose tag the packet carries; the tag is taken off. */
+static __always_inline __u32 *untag(struct __sk_buff *skb, __u32 trunk)
+{
+	struct branch_key key = { .trunk = trunk, .vlan = skb->vlan_tci & 0xfff };
+	__u32 *branch = bpf_map_lookup_elem(&branches, &key);
+
+	if (!branch || skb->vlan_proto != bpf_htons(ETH_P_8021Q) || bpf_skb_vlan_pop(skb))
+		return 0;
+	return branch;
+}
+
 SEC("classifier")
 int from_eni(struct __sk_buff *skb)
 {
-	__u32 zero = 0, ifindex = skb->ifindex;
-	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
+	__u32 ifindex = skb->ifindex;
 	__u32 *eni = bpf_map_lookup_elem(&enis, &ifindex);
 	struct port *port;
 
-	if (!eni || !settings)
+	if (eni && skb->vlan_present)
+		eni = untag(skb, *eni);
+	if (!eni)
 		return drop(DROP_NO_PORT);
 	port = bpf_map_lookup_elem(&ports, eni);
 	if (!port)
 		return drop(DROP_NO_PORT);
-	if (skb->vlan_present)
-		return drop(DROP_NOT_IP);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, *eni, port);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return drop(DROP_NOT_IP);
-	return judge(skb, *eni, port, settings);
+	return finish(skb, judge(skb, *eni, port));
 }
 
 SEC("classifier")
@@ -179,12 +228,148 @@ int from_services(struct __sk_buff *skb)
 		return drop(DROP_NO_PORT);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_service_arp(skb, settings);
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return drop(DROP_NOT_IP);
 	fault = read_packet(skb, &packet);
 	if (fault != DELIVERED)
 		return drop(fault);
 	return from_service(skb, &packet);
+}
+
+/* What a program at a gate begins with: the packet as it is now. Answers the counter of the drop, or DELIVERED. */
+static __always_inline __u32 resume(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 fault = read_packet(skb, packet);
+
+	packet->now = bpf_ktime_get_ns();
+	if (fault == DELIVERED && !resolve_fragment(skb->cb[0], packet))
+		return DROP_FRAGMENT;
+	return fault;
+}
+
+static __always_inline struct settings *settings_now(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings_table, &zero);
+}
+
+/* A packet leaves an ENI without device: a NAT gateway's. */
+SEC("classifier")
+int send_on(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct way way = {};
+	__u32 eni = skb->cb[0], fault = resume(skb, &packet);
+	struct port *port = bpf_map_lookup_elem(&ports, &eni);
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (!port)
+		return drop(DROP_NO_PORT);
+	find_way(port->vpc, port->route_table, &packet, &way);
+	return finish(skb, follow(skb, eni, port, &packet, &way, 0));
+}
+
+SEC("classifier")
+int internet_out(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	__u32 eni = skb->cb[0], fault = resume(skb, &packet);
+	struct port *port = bpf_map_lookup_elem(&ports, &eni);
+	struct settings *settings = settings_now();
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (!port || !settings)
+		return drop(DROP_NO_PORT);
+	return finish(skb, to_internet(skb, port, settings, &packet));
+}
+
+/* An ENI whose way to the sender is an egress-only gateway gets answers only. */
+static __always_inline int may_enter(const struct port *port, const struct packet *packet)
+{
+	struct route *route = route_of(port->route_table, &packet->source, packet->is_v6);
+	struct settings *settings = settings_now();
+
+	if (!route || route->kind != ROUTE_EGRESS_ONLY)
+		return 1;
+	return settings && is_egress_answer(port->vpc, packet, settings);
+}
+
+SEC("classifier")
+int internet_in(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	__u32 eni, fault = resume(skb, &packet);
+	struct port *port;
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (!is_unicast(&packet))
+		return drop(DROP_MULTICAST);
+	eni = from_internet(skb, &packet);
+	port = bpf_map_lookup_elem(&ports, &eni);
+	if (!port)
+		return drop(DROP_UNKNOWN_ADDRESS);
+	if (packet.is_v6 && !may_enter(port, &packet))
+		return drop(DROP_EGRESS_ONLY);
+	if (port->flags & PORT_NAT)
+		return finish(skb, go_on(skb, GATE_NAT_IN, eni, 1));
+	fault = arrive(skb, eni, port, &packet, 1);
+	if (fault != DELIVERED)
+		return drop(fault);
+	count(DELIVERED);
+	return deliver_to(skb, port, port->gateway_mac);
+}
+
+/* What arrives at a NAT gateway's interface, in flow logs whether or not it is translated then. */
+static __always_inline __u32 reach_nat(struct __sk_buff *skb, __u32 nat, struct packet *packet)
+{
+	__u32 fault = resume(skb, packet);
+	struct port *port = bpf_map_lookup_elem(&ports, &nat);
+
+	if (fault != DELIVERED)
+		return fault;
+	if (!port)
+		return DROP_NO_PORT;
+	if (skb->cb[1] && !acl_allows(port->acl, packet, INGRESS)) {
+		record_flow(nat, packet, INGRESS, REJECT);
+		return DROP_INGRESS_ACL;
+	}
+	record_flow(nat, packet, INGRESS, ACCEPT);
+	return nat_fault(packet);
+}
+
+SEC("classifier")
+int nat_out(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	__u32 nat = skb->cb[0], fault = reach_nat(skb, nat, &packet);
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	return finish(skb, nat_outward(skb, nat, &packet));
+}
+
+SEC("classifier")
+int nat_in(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	__u32 nat = skb->cb[0], fault = reach_nat(skb, nat, &packet);
+
+	if (fault != DELIVERED)
+		return drop(fault);
+	return finish(skb, nat_inward(skb, nat, &packet));
+}
+
+/* Packets of the outside world. */
+SEC("classifier")
+int from_outside(struct __sk_buff *skb)
+{
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return drop(DROP_NOT_IP);
+	return finish(skb, go_on(skb, GATE_INTERNET_IN, 0, 1));
 }
 
 char LICENSE[] SEC("license") = "GPL";

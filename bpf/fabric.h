@@ -13,6 +13,7 @@
 #define RULES_PER_CHUNK 32
 #define CHUNKS_PER_LIST 32
 #define MTU 9001
+#define NAT_ADDRESSES 8
 
 /* Seen from the ENI's owner: egress leaves the instance. */
 enum direction { INGRESS = 0, EGRESS = 1 };
@@ -29,7 +30,15 @@ enum action { ACCEPT = 0, REJECT = 1 };
 #define ANSWERS_TCP_V6 4
 #define ANSWERS_UDP_V6 8
 
-enum route_kind { ROUTE_LOCAL = 1, ROUTE_ENI = 2, ROUTE_BLACKHOLE = 3 };
+enum route_kind {
+	ROUTE_LOCAL = 1,
+	ROUTE_ENI = 2,
+	ROUTE_BLACKHOLE = 3,
+	ROUTE_INTERNET = 4,
+	ROUTE_EGRESS_ONLY = 5,
+	ROUTE_NAT = 6,
+	ROUTE_PEERING = 7,
+};
 
 enum rule_peer { PEER_CIDR_V4 = 0, PEER_CIDR_V6 = 1, PEER_GROUP = 2, PEER_LIST = 3 };
 
@@ -42,6 +51,7 @@ enum rule_peer { PEER_CIDR_V4 = 0, PEER_CIDR_V6 = 1, PEER_GROUP = 2, PEER_LIST =
 #define ICMP_ANY 0xffff
 
 #define PORT_SOURCE_DEST_CHECK 1
+#define PORT_NAT 2 /* of a NAT gateway: no device */
 
 /* Why a packet ended in the fabric, or that it went through. Index into `counters`. */
 enum counter {
@@ -71,6 +81,14 @@ enum counter {
 	NEIGHBOUR_IGNORED,
 	ROUTER_ADVERTISED,
 	TOO_BIG_ANSWERED,
+	DELIVERED_TO_OUTSIDE,
+	DROP_EGRESS_ONLY,
+	DROP_LINK_LOCAL_ALLOWANCE,
+	DROP_NAT_NO_FLOW,
+	DROP_NAT_PORTS,
+	DROP_NAT_PROTOCOL,
+	DROP_NO_PUBLIC_ADDRESS,
+	NAT_RESETS,
 	COUNTERS,
 };
 
@@ -84,13 +102,19 @@ struct settings {
 	__u8 services_gateway_mac[6];
 	__u32 service_ids_base; /* first IPv4 address that stands for a caller, host order */
 	__u32 service_ids;      /* how many there are */
+	__u32 outside_ifindex;  /* the outside world's device on the fabric's side */
+	__u8 outside_mac[6];    /* of its other end */
+	__u8 outside_gateway_mac[6];
+	__u32 link_local_packets; /* that an ENI may send to link-local services in a second */
+	__u32 pad;
+	__u64 nat_idle_ns;
 	__u64 tcp_half_open_ns;
 	__u64 tcp_closing_ns;
 	__u64 icmp_ns;
 	__u64 other_ns;
 };
 
-/* An ENI that has a device. */
+/* An ENI that has a device, its own or its trunk's, or is a NAT gateway's. */
 struct port {
 	__u32 ifindex; /* on the fabric's side */
 	__u32 vpc;
@@ -103,12 +127,13 @@ struct port {
 	__u32 v6_bits;     /* length of the subnet's IPv6 block; 0 without one */
 	struct address router;
 	struct address broadcast;
+	struct address resolver; /* beside the link-local one: the VPC's base plus two */
 	struct address subnet_v6; /* first address of the IPv6 block */
 	__u8 mac[6];
 	__u8 gateway_mac[6];
 	__u32 group_count;
 	__u32 groups[GROUPS_PER_PORT];
-	__u32 pad;
+	__u32 vlan; /* of a branch ENI: its tag on the trunk's device; else 0 */
 	__u64 tcp_established_ns;
 	__u64 udp_ns;
 	__u64 udp_stream_ns;
@@ -130,8 +155,55 @@ struct route_key {
 
 struct route {
 	__u32 kind;
-	__u32 eni;
+	__u32 eni; /* the NAT gateway's too; of a peering, the other VPC's number */
 	__u32 mtu; /* of the way beyond; at most MTU */
+};
+
+/* Whose a public address is. */
+struct owner {
+	__u32 vpc;
+	__u32 translate;
+	struct address private; /* what the public address is translated to, if it is */
+};
+
+struct nat_gateway {
+	__u32 count;
+	__be32 addresses[NAT_ADDRESSES];
+};
+
+enum session_side { NAT_INSIDE = 0, NAT_OUTSIDE = 1, EGRESS_ONLY = 2 };
+
+/* A flow through a gateway: inside, by the address of who began it; outside, by the gateway's own. */
+struct session_key {
+	__u32 gateway; /* ENI; of an egress-only gateway, VPC */
+	__u32 side;
+	struct address local;
+	struct address remote;
+	__be16 local_port;
+	__be16 remote_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+struct session {
+	__u64 last_ns;
+	__be32 address; /* what the local end is translated to */
+	__be16 port;
+	__u8 ended; /* FIN_OUTWARD, FIN_INWARD; both after a RST */
+	__u8 pad;
+};
+
+/* What an ENI sent to link-local services in a second. */
+struct allowance {
+	__u64 second;
+	__u64 packets;
+	__u64 exceeded; /* since the beginning */
+};
+
+/* Of a branch ENI on its trunk. */
+struct branch_key {
+	__u32 trunk;
+	__u32 vlan;
 };
 
 /* Of `group_rules` and `acl_rules`. */
@@ -219,6 +291,7 @@ struct loss_key {
 struct caller {
 	__u32 eni;
 	struct address address;
+	struct address service; /* as the caller calls it */
 };
 
 struct fragment_key {

@@ -107,14 +107,13 @@ static __always_inline __u8 answers_of(const struct packet *packet)
 }
 
 /* Asks the ENI's groups; GROUPS_* are the answer. */
-static __always_inline int groups_say(const struct packet *packet, __u32 eni, const struct port *port,
-				      enum direction direction)
+static __always_inline int groups_say(const struct packet *packet, __u32 eni, enum direction direction)
 {
 	struct question question = { .eni = eni };
 
 	ask_about(&question, packet, direction);
 	question.answers = answers_of(packet);
-	question.remote_eni = eni_of(port->vpc, &question.remote);
+	question.remote_eni = packet->remote_vpc ? eni_of(packet->remote_vpc, &question.remote) : 0;
 	return ask_groups(&question);
 }
 

@@ -43,6 +43,12 @@ MODEL(acl_rules, BPF_MAP_TYPE_HASH, struct rules_key, struct rule_chunk, 65536);
 MODEL(list_blocks, BPF_MAP_TYPE_LPM_TRIE, struct route_key, __u32, 262144);
 MODEL(members, BPF_MAP_TYPE_HASH, struct member_key, __u32, 1048576);
 
+MODEL(publics, BPF_MAP_TYPE_HASH, struct address_key, struct address, 65536);
+/* By public address or block; the table of the key is 0. */
+MODEL(owners, BPF_MAP_TYPE_LPM_TRIE, struct route_key, struct owner, 65536);
+MODEL(nat_gateways, BPF_MAP_TYPE_HASH, __u32, struct nat_gateway, 4096);
+MODEL(branches, BPF_MAP_TYPE_HASH, struct branch_key, __u32, 65536);
+
 /* Grows with each change of what groups allow. */
 TABLE(rules_age, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 
@@ -52,11 +58,23 @@ MODEL(trackings, BPF_MAP_TYPE_HASH, __u32, struct tracking, 65536);
 /* Flows that need no tracking, with the age of the rules that say so: a shortcut, asked for again when it is lost. */
 TABLE(untracked, BPF_MAP_TYPE_LRU_HASH, struct track_key, __u64, 65536);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct transport, 4096);
+TABLE(sessions, BPF_MAP_TYPE_LRU_HASH, struct session_key, struct session, 131072);
+TABLE(allowances, BPF_MAP_TYPE_LRU_HASH, __u32, struct allowance, 16384);
 TABLE(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 131072);
 TABLE(flow_losses, BPF_MAP_TYPE_HASH, struct loss_key, __u64, 8192);
 /* The longest silent caller makes room for a new one. The two may disagree: `callers` is right. */
 TABLE(callers, BPF_MAP_TYPE_LRU_HASH, struct address, struct caller, 65536);
 TABLE(caller_ids, BPF_MAP_TYPE_LRU_HASH, struct caller, struct address, 65536);
+
+/* The programs that a packet goes on to. */
+enum gate { GATE_SEND_ON = 0, GATE_INTERNET_OUT, GATE_INTERNET_IN, GATE_NAT_OUT, GATE_NAT_IN, GATES };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+	__uint(max_entries, GATES);
+} gates SEC(".maps");
 
 static __always_inline void count(__u32 counter)
 {

@@ -141,7 +141,7 @@ static __always_inline int hand_back(struct __sk_buff *skb, const struct port *p
 	if (bpf_skb_change_tail(skb, IP_OFFSET + length, 0) ||
 	    bpf_skb_store_bytes(skb, IP_OFFSET, answer, length, 0))
 		return TC_ACT_SHOT;
-	return deliver(skb, port->ifindex, port->mac, from_mac);
+	return deliver_to(skb, port, from_mac);
 }
 
 static __always_inline int ignore_neighbour(void)
@@ -185,7 +185,7 @@ static __always_inline int answer_neighbour(struct __sk_buff *skb, __u32 eni, co
 	    !(packet->source.words[0] | packet->source.words[3]))
 		return ignore_neighbour();
 	target = question.target;
-	if (is_router(&target, port) || is_service(&target))
+	if (is_router(&target, port) || is_service_of(port, &target))
 		return advertise_neighbour(skb, port, packet, &target, port->gateway_mac);
 	owner = eni_of(port->vpc, &target);
 	if (!owner || owner == eni)

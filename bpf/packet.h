@@ -40,6 +40,7 @@ struct packet {
 	__u32 count;   /* segments: more than one behind segmentation offload */
 	__u32 bytes;   /* of all segments, IP headers included */
 	__u32 segment; /* bytes of the largest segment */
+	__u32 remote_vpc; /* whose ENIs the other side is looked for among; 0: nobody's */
 	__be32 id;
 	__u8 protocol;
 	__u8 tcp_flags;
@@ -47,7 +48,8 @@ struct packet {
 	__u8 dont_fragment;
 	__u8 later_fragment;
 	__u8 more_fragments;
-	__u8 pad[6];
+	__u8 must_track; /* by a gateway that has every flow tracked */
+	__u8 pad;
 };
 
 static __always_inline struct address v4_mapped(__be32 address)
@@ -67,6 +69,18 @@ static __always_inline int is_v4(const struct address *address)
 {
 	return !address->words[0] && !address->words[1] &&
 	       address->words[2] == __bpf_constant_htonl(0xffff);
+}
+
+/* Not 224.0.0.0/4 and above, nor 0.0.0.0/8; of IPv6, not multicast, loopback, the unspecified and link-local addresses. */
+static __always_inline int is_unicast(const struct packet *packet)
+{
+	const __be32 *words = packet->destination.words;
+	__u32 first = bpf_ntohl(words[0]), address = bpf_ntohl(words[3]);
+
+	if (packet->is_v6)
+		return (first >> 24) != 0xff && (first >> 22) != (0xfe80 >> 6) &&
+		       (words[0] || words[1] || words[2] || address > 1);
+	return address < 0xe0000000 && address >= 0x01000000;
 }
 
 static __always_inline int is_icmp_error(const struct packet *packet)

@@ -34,13 +34,6 @@ struct too_big_v6 {
 _Static_assert(sizeof(struct too_big_v4) == 20 + 8 + QUOTE, "no padding");
 _Static_assert(sizeof(struct too_big_v6) == 40 + 8 + QUOTE, "no padding");
 
-static __always_inline __u16 folded(__s64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum & 0xffff;
-}
-
 static __attribute__((noinline)) int answer_too_big_v4(struct __sk_buff *skb, const struct port *port,
 						       const struct packet *packet, __u32 mtu)
 {
@@ -84,17 +77,19 @@ static __attribute__((noinline)) int answer_too_big_v6(struct __sk_buff *skb, co
 
 /* The answer is ICMP that arrives at the ENI: it passes with a tracked flow, else by rule; and the ACL is asked, which
  * keeps no state. The router's own packets are not in flow logs. */
-static __always_inline int may_be_told(__u32 eni, const struct port *port, const struct packet *packet,
-				       int tracked)
+VERIFIED_ONCE int may_be_told(__u32 eni, const struct packet *packet, int tracked)
 {
+	struct port *port = bpf_map_lookup_elem(&ports, &eni);
 	struct packet answer = {
-		.source = port->router,
-		.destination = packet->source,
 		.l4.icmp_type = ICMP_DEST_UNREACH,
 		.l4.icmp_code = ICMP_FRAG_NEEDED,
 		.protocol = IPPROTO_ICMP,
 	};
 
+	if (!port || !packet)
+		return 0;
+	answer.source = port->router;
+	answer.destination = packet->source;
 	if (packet->is_v6) {
 		answer.is_v6 = 1;
 		answer.source = port->subnet_v6;
@@ -105,7 +100,7 @@ static __always_inline int may_be_told(__u32 eni, const struct port *port, const
 	}
 	if (!acl_allows(port->acl, &answer, INGRESS))
 		return 0;
-	return tracked || (groups_say(&answer, eni, port, INGRESS) & GROUPS_ALLOW);
+	return tracked || (groups_say(&answer, eni, INGRESS) & GROUPS_ALLOW);
 }
 
 VERIFIED_ONCE int answer_too_big(struct __sk_buff *skb, __u32 eni, const struct packet *packet, __u32 mtu,
@@ -115,7 +110,7 @@ VERIFIED_ONCE int answer_too_big(struct __sk_buff *skb, __u32 eni, const struct 
 
 	if (!port || !packet)
 		return TC_ACT_SHOT;
-	if (!may_be_told(eni, port, packet, tracked)) {
+	if (!may_be_told(eni, packet, tracked)) {
 		count(DROP_MTU);
 		return TC_ACT_SHOT;
 	}

@@ -270,14 +270,14 @@ static __always_inline enum passing ask_rules(const struct track_key *key, const
 		return REFUSED;
 	/* Read before the rules are: who changes them counts afterwards. */
 	asked = *(volatile __u64 *)age;
-	said = groups_say(packet, side->eni, side->port, side->direction);
+	said = groups_say(packet, side->eni, side->direction);
 	if (track && (!(said & GROUPS_ALLOW) || track->holder != side->port->holder)) {
 		forget(key, track->holder);
 		track = 0;
 	}
 	if (!(said & GROUPS_ALLOW))
 		return REFUSED;
-	untracked_both_ways = has_ports(packet->protocol) &&
+	untracked_both_ways = has_ports(packet->protocol) && !packet->must_track &&
 			      ((said & open) == open || answers_untracked(packet, side->eni, side->direction));
 	if (untracked_both_ways)
 		bpf_map_update_elem(&untracked, key, &asked, BPF_ANY);
@@ -323,7 +323,7 @@ static __always_inline enum passing pass_side(struct __sk_buff *skb, const struc
 			return TRACKED;
 		}
 	}
-	if (!track && has_ports(packet->protocol) && is_known_untracked(&key))
+	if (!track && !packet->must_track && has_ports(packet->protocol) && is_known_untracked(&key))
 		return UNTRACKED;
 	return ask_rules(&key, side, packet, track);
 }

@@ -111,6 +111,17 @@ pub struct LossKey {
 }
 const _: () = assert!(size_of::<LossKey>() == 4 + 4);
 
+/// Of `branches`: a branch ENI on its trunk. The value is its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BranchKey {
+    /// Number of the trunk ENI.
+    pub trunk: u32,
+    /// The tag.
+    pub vlan: u32,
+}
+const _: () = assert!(size_of::<BranchKey>() == 4 + 4);
+
 /// Of `caller_ids`, and value of `callers`: who calls a link-local service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -119,5 +130,7 @@ pub struct Caller {
     pub eni: u32,
     /// The source address of the caller's packets.
     pub address_be: [u8; 16],
+    /// Where they went, as the caller calls it.
+    pub service_be: [u8; 16],
 }
-const _: () = assert!(size_of::<Caller>() == 4 + 16);
+const _: () = assert!(size_of::<Caller>() == 4 + 2 * 16);

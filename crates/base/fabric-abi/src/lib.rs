@@ -12,8 +12,12 @@ mod keys;
 mod values;
 
 pub use address::{address_bytes, address_of, prefix_bits};
-pub use keys::{AddressKey, Caller, FlowKey, LossKey, MemberKey, RouteKey, RulesKey, TrackKey};
-pub use values::{Flow, Port, Route, Rule, RuleChunk, Settings, Track, Tracking};
+pub use keys::{
+    AddressKey, BranchKey, Caller, FlowKey, LossKey, MemberKey, RouteKey, RulesKey, TrackKey,
+};
+pub use values::{
+    Allowance, Flow, NatGateway, Owner, Port, Route, Rule, RuleChunk, Settings, Track, Tracking,
+};
 
 /// Security groups that a port can carry.
 pub const GROUPS_PER_PORT: usize = 16;
@@ -40,6 +44,14 @@ pub const ROUTE_LOCAL: u32 = 1;
 pub const ROUTE_ENI: u32 = 2;
 /// The packet is dropped.
 pub const ROUTE_BLACKHOLE: u32 = 3;
+/// The packet leaves the VPC, by the internet gateway.
+pub const ROUTE_INTERNET: u32 = 4;
+/// The packet leaves the VPC, and only answers come back.
+pub const ROUTE_EGRESS_ONLY: u32 = 5;
+/// The packet goes to the NAT gateway whose ENI the route names.
+pub const ROUTE_NAT: u32 = 6;
+/// The mapping of the VPC that the route names says where the packet goes.
+pub const ROUTE_PEERING: u32 = 7;
 
 /// The peer of a rule is an IPv4 block.
 pub const PEER_CIDR_V4: u16 = 0;
@@ -80,9 +92,23 @@ pub const ICMP_ANY: u16 = 0xffff;
 
 /// Flag of a port: packets must come from and go to the ENI's own addresses.
 pub const PORT_SOURCE_DEST_CHECK: u32 = 1;
+/// Flag of a port: it is a NAT gateway's and has no device.
+pub const PORT_NAT: u32 = 2;
+
+/// Addresses that a NAT gateway can have.
+pub const NAT_ADDRESSES: usize = 8;
+
+/// Programs that a packet goes on to, as indices of the `gates` map, by their names.
+pub const GATES: [&str; 5] = [
+    "send_on",
+    "internet_out",
+    "internet_in",
+    "nat_out",
+    "nat_in",
+];
 
 /// What happened to packets, as indices of the `counters` map, with the names that people see.
-pub const COUNTERS: [&str; 26] = [
+pub const COUNTERS: [&str; 34] = [
     "delivered",
     "delivered-to-service",
     "delivered-from-service",
@@ -109,4 +135,12 @@ pub const COUNTERS: [&str; 26] = [
     "neighbour-ignored",
     "router-advertised",
     "too-big-answered",
+    "delivered-to-outside",
+    "drop-egress-only",
+    "drop-link-local-allowance",
+    "drop-nat-no-flow",
+    "drop-nat-ports",
+    "drop-nat-protocol",
+    "drop-no-public-address",
+    "nat-resets",
 ];

@@ -4,7 +4,7 @@ use core::mem::offset_of;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{GROUPS_PER_PORT, RULES_PER_CHUNK};
+use crate::{GROUPS_PER_PORT, NAT_ADDRESSES, RULES_PER_CHUNK};
 
 /// The one entry of `settings_table`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -20,6 +20,18 @@ pub struct Settings {
     pub service_ids_base: u32,
     /// How many such addresses there are.
     pub service_ids: u32,
+    /// Index of the outside world's device, on the fabric's side.
+    pub outside_ifindex: u32,
+    /// Ethernet address of its other end.
+    pub outside_mac: [u8; 6],
+    /// Ethernet address that the outside world sees the fabric as.
+    pub outside_gateway_mac: [u8; 6],
+    /// Packets that an ENI may send to link-local services in a second.
+    pub link_local_packets: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Idle limit of a flow through a NAT or an egress-only gateway.
+    pub nat_idle_ns: u64,
     /// Idle limit of a TCP flow that was not answered yet.
     pub tcp_half_open_ns: u64,
     /// Idle limit of a TCP flow after its end.
@@ -29,8 +41,8 @@ pub struct Settings {
     /// Idle limit of other protocols.
     pub other_ns: u64,
 }
-const _: () = assert!(size_of::<Settings>() == 4 + 6 + 6 + 4 + 4 + 4 * 8);
-const _: () = assert!(offset_of!(Settings, tcp_half_open_ns) == 24);
+const _: () = assert!(size_of::<Settings>() == 2 * (4 + 6 + 6) + 4 * 4 + 5 * 8);
+const _: () = assert!(offset_of!(Settings, tcp_half_open_ns) == 56);
 
 /// Of `ports`: an ENI that has a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -42,7 +54,7 @@ pub struct Port {
     pub vpc: u32,
     /// Number of the route table of the ENI's subnet.
     pub route_table: u32,
-    /// [`crate::PORT_SOURCE_DEST_CHECK`] or 0.
+    /// [`crate::PORT_SOURCE_DEST_CHECK`] and [`crate::PORT_NAT`].
     pub flags: u32,
     /// Number of the subnet.
     pub subnet: u32,
@@ -58,6 +70,8 @@ pub struct Port {
     pub router_be: [u8; 16],
     /// The subnet's last IPv4 address.
     pub broadcast_be: [u8; 16],
+    /// The VPC's resolver, beside the link-local one.
+    pub resolver_be: [u8; 16],
     /// First address of the subnet's IPv6 block.
     pub subnet_v6_be: [u8; 16],
     /// The ENI's Ethernet address.
@@ -68,8 +82,8 @@ pub struct Port {
     pub group_count: u32,
     /// Numbers of the ENI's groups.
     pub groups: [u32; GROUPS_PER_PORT],
-    /// Zero.
-    pub pad: u32,
+    /// Of a branch ENI, its tag on the trunk's device; else 0.
+    pub vlan: u32,
     /// Idle limit of an answered TCP flow.
     pub tcp_established_ns: u64,
     /// Idle limit of a UDP flow.
@@ -77,9 +91,9 @@ pub struct Port {
     /// Idle limit of a UDP flow with more than one request and answer.
     pub udp_stream_ns: u64,
 }
-const _: () = assert!(size_of::<Port>() == 9 * 4 + 3 * 16 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
-const _: () = assert!(offset_of!(Port, groups) == 100);
-const _: () = assert!(offset_of!(Port, tcp_established_ns) == 100 + 16 * 4 + 4);
+const _: () = assert!(size_of::<Port>() == 9 * 4 + 4 * 16 + 2 * 6 + 4 + 16 * 4 + 4 + 3 * 8);
+const _: () = assert!(offset_of!(Port, groups) == 116);
+const _: () = assert!(offset_of!(Port, tcp_established_ns) == 116 + 16 * 4 + 4);
 
 /// Of `routes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -87,12 +101,49 @@ const _: () = assert!(offset_of!(Port, tcp_established_ns) == 100 + 16 * 4 + 4);
 pub struct Route {
     /// [`crate::ROUTE_LOCAL`], [`crate::ROUTE_ENI`] or [`crate::ROUTE_BLACKHOLE`].
     pub kind: u32,
-    /// Number of the ENI that the packet goes to; else 0.
+    /// Number of the ENI that the packet goes to, or of a peering's other VPC; else 0.
     pub eni: u32,
     /// Bytes of the largest IP packet that the way beyond takes.
     pub mtu: u32,
 }
 const _: () = assert!(size_of::<Route>() == 4 + 4 + 4);
+
+/// Of `owners`: whose a public address or block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Owner {
+    /// Number of the VPC.
+    pub vpc: u32,
+    /// 1 when the address is translated; else 0.
+    pub translate: u32,
+    /// The private address that it is translated to.
+    pub private_be: [u8; 16],
+}
+const _: () = assert!(size_of::<Owner>() == 2 * 4 + 16);
+
+/// Of `nat_gateways`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NatGateway {
+    /// How many of `addresses_be` count.
+    pub count: u32,
+    /// Its private IPv4 addresses.
+    pub addresses_be: [[u8; 4]; NAT_ADDRESSES],
+}
+const _: () = assert!(size_of::<NatGateway>() == 4 + 8 * 4);
+
+/// Of `allowances`: what an ENI sent to link-local services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Allowance {
+    /// Which second of the monotonic clock.
+    pub second: u64,
+    /// Packets in that second.
+    pub packets: u64,
+    /// Packets that were dropped since the beginning.
+    pub exceeded: u64,
+}
+const _: () = assert!(size_of::<Allowance>() == 3 * 8);
 
 /// One rule of a group, or entry of a network ACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -1,7 +1,9 @@
 //! The fabric as a whole.
 
 mod acls;
+mod deviceless;
 mod groups;
+mod internet;
 mod port_entry;
 mod ports;
 mod resume;
@@ -11,12 +13,15 @@ mod rules;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
+    net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
+    time::Duration,
 };
 
 use aya::Ebpf;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
+use underlay_fabric_abi as abi;
 use underlay_netlink::{KernelError, Socket, netns, sysctl};
 use underlay_types::{
     EniId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
@@ -27,8 +32,9 @@ use crate::{
     ledger::{Ledger, Remembered},
     maps::Maps,
     numbers::Numbers,
-    programs, services,
+    outside, programs, services,
 };
+use deviceless::Deviceless;
 use ports::PortState;
 
 /// Names of the fabric's namespaces under /run/netns.
@@ -38,6 +44,27 @@ pub struct FabricNames {
     pub fabric: String,
     /// The namespace where link-local services listen.
     pub services: String,
+    /// The namespace that stands for the internet.
+    pub outside: String,
+}
+
+/// What EC2 allows, as far as it can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FabricLimits {
+    /// Packets that an ENI may send to link-local services in a second.
+    pub link_local_packets: u32,
+    /// How long a flow through a NAT gateway, or an egress-only one, may be idle.
+    pub nat_idle: Duration,
+}
+
+impl Default for FabricLimits {
+    /// As documented (Amazon VPC User Guide, "Amazon DNS quotas" and "NAT gateway basics").
+    fn default() -> Self {
+        Self {
+            link_local_packets: 1024,
+            nat_idle: Duration::from_secs(350),
+        }
+    }
 }
 
 /// How much the fabric holds.
@@ -68,6 +95,7 @@ pub struct Fabric {
     names: FabricNames,
     netns: OwnedFd,
     services: OwnedFd,
+    outside: OwnedFd,
     vpcs: Numbers<VpcId>,
     tables: Numbers<RouteTableId>,
     groups: Numbers<SecurityGroupId>,
@@ -80,6 +108,10 @@ pub struct Fabric {
     subnet_numbers: Numbers<SubnetId>,
     subnets: HashMap<SubnetId, Subnet>,
     pub(crate) ports: HashMap<EniId, PortState>,
+    /// ENIs without a device of their own.
+    deviceless: HashMap<EniId, Deviceless>,
+    publics: HashMap<Ipv4Addr, abi::AddressKey>,
+    public_blocks: BTreeMap<Ipv6Net, VpcId>,
     routes: HashMap<RouteTableId, routes::Table>,
     chunks: HashMap<(u32, u32), u32>,
     ledger: Option<Arc<Ledger>>,
@@ -113,7 +145,7 @@ impl fmt::Debug for LoadedPrograms {
 }
 
 impl Fabric {
-    /// Makes both namespaces and connects them.
+    /// Makes the namespaces and connects them.
     ///
     /// # Errors
     /// When a name is taken, or the kernel refuses. Nothing is left behind.
@@ -124,17 +156,16 @@ impl Fabric {
         let guard = NameGuard(&names.fabric);
         let services = netns::create_named(&names.services)?;
         let services_guard = NameGuard(&names.services);
+        let outside = netns::create_named(&names.outside)?;
+        let outside_guard = NameGuard(&names.outside);
         silence(&netns)?;
         let mut socket = Socket::open_in(netns.as_fd())?;
-        maps.set_settings(services::connect(
-            &mut object,
-            &mut socket,
-            &netns,
-            &services,
-        )?)?;
+        let mut settings = services::connect(&mut object, &mut socket, &netns, &services)?;
+        outside::connect(&mut object, &mut socket, &netns, &outside, &mut settings)?;
+        maps.set_settings(settings)?;
         let window = 1;
         maps.set_window(window)?;
-        std::mem::forget((guard, services_guard));
+        std::mem::forget((guard, services_guard, outside_guard));
         Ok(Self::with(
             object,
             maps,
@@ -145,6 +176,7 @@ impl Fabric {
                 socket,
                 netns,
                 services,
+                outside,
             },
         ))
     }
@@ -165,6 +197,7 @@ impl Fabric {
             names: place.names,
             netns: place.netns,
             services: place.services,
+            outside: place.outside,
             vpcs: Numbers::kept("vpc", kept),
             tables: Numbers::kept("table", kept),
             groups: Numbers::kept("group", kept),
@@ -176,6 +209,9 @@ impl Fabric {
             subnet_numbers: Numbers::kept("subnet", kept),
             subnets: HashMap::new(),
             ports: HashMap::new(),
+            deviceless: HashMap::new(),
+            publics: HashMap::new(),
+            public_blocks: BTreeMap::new(),
             routes: HashMap::new(),
             chunks: HashMap::new(),
             ledger: kept.map(|(ledger, _)| Arc::clone(ledger)),
@@ -190,7 +226,45 @@ impl Fabric {
         self.stays = stays;
     }
 
-    /// The namespace where link-local services listen, on 169.254.169.254, .253 and .123.
+    /// Sets what the programs allow.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_limits(&mut self, limits: &FabricLimits) -> Result<(), FabricError> {
+        let mut settings = self.maps.settings()?;
+        settings.link_local_packets = limits.link_local_packets;
+        settings.nat_idle_ns = u64::try_from(limits.nat_idle.as_nanos()).unwrap_or(u64::MAX);
+        self.maps.set_settings(settings)
+    }
+
+    /// The namespace that stands for the internet: what listens there may do so on any address.
+    #[must_use]
+    pub fn outside_netns(&self) -> BorrowedFd<'_> {
+        self.outside.as_fd()
+    }
+
+    /// Has what the outside world sends to `block` come to the fabric: public addresses that may
+    /// be given out.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn route_from_outside(&mut self, block: IpNet) -> Result<(), FabricError> {
+        Ok(outside::route_back(&self.outside, block)?)
+    }
+
+    /// Packets of an ENI to link-local services that were dropped since it sent too many in a
+    /// second.
+    ///
+    /// # Errors
+    /// When the kernel refuses to read the map.
+    pub fn link_local_exceeded(&mut self, eni: &EniId) -> Result<u64, FabricError> {
+        let number = self.enis.of(eni);
+        let used = self.maps.allowances.find(number)?;
+        Ok(used.map_or(0, |used| used.exceeded))
+    }
+
+    /// The namespace where link-local services listen, on 169.254.169.254, .253 and .123, and on
+    /// fd00:ec2::254, ::253 and ::123.
     #[must_use]
     pub fn services_netns(&self) -> BorrowedFd<'_> {
         self.services.as_fd()
@@ -220,6 +294,7 @@ impl Drop for Fabric {
             return;
         }
         // Who needs to know whether a name stayed behind removes the names first.
+        drop(NameGuard(&self.names.outside));
         drop(NameGuard(&self.names.services));
         drop(NameGuard(&self.names.fabric));
     }
@@ -231,6 +306,7 @@ struct Place {
     socket: Socket,
     netns: OwnedFd,
     services: OwnedFd,
+    outside: OwnedFd,
 }
 
 /// Removes a namespace's name when dropped.

@@ -20,6 +20,7 @@ mod flows;
 mod ledger;
 mod maps;
 mod numbers;
+mod outside;
 mod pod;
 mod programs;
 mod services;
@@ -29,8 +30,9 @@ mod trie;
 mod words;
 
 pub use error::FabricError;
-pub use fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
+pub use fabric::{Fabric, FabricLimits, FabricNames, FabricSizes, LoadedPrograms};
 pub use flows::{Action, Direction, Drained, FlowRecord};
+pub use outside::INTERNET_MTU;
 pub use store::FabricStore;
 pub use tracking::TrackingUse;
 pub use words::{

@@ -121,6 +121,11 @@ pub(crate) struct Maps {
     pub(crate) callers: Table<[u8; 16], abi::Caller>,
     pub(crate) routes: Trie<abi::Route>,
     pub(crate) list_blocks: Trie<u32>,
+    pub(crate) allowances: Table<u32, abi::Allowance>,
+    pub(crate) branches: Table<abi::BranchKey, u32>,
+    pub(crate) nat_gateways: Table<u32, abi::NatGateway>,
+    pub(crate) owners: Trie<abi::Owner>,
+    pub(crate) publics: Table<abi::AddressKey, [u8; 16]>,
     rules_age: Array<MapData, u64>,
     settings: Array<MapData, Raw<abi::Settings>>,
     window: Array<MapData, u32>,
@@ -147,6 +152,11 @@ impl Maps {
             callers: Table::take(object, "callers")?,
             routes: Trie::take(object, "routes")?,
             list_blocks: Trie::take(object, "list_blocks")?,
+            allowances: Table::take(object, "allowances")?,
+            branches: Table::take(object, "branches")?,
+            nat_gateways: Table::take(object, "nat_gateways")?,
+            owners: Trie::take(object, "owners")?,
+            publics: Table::take(object, "publics")?,
             rules_age: age,
             settings,
             window,
@@ -196,6 +206,10 @@ impl Maps {
         self.acl_rules.marks = Some(Marks::new());
         self.routes.mark();
         self.list_blocks.mark();
+        self.branches.marks = Some(Marks::new());
+        self.nat_gateways.marks = Some(Marks::new());
+        self.owners.mark();
+        self.publics.marks = Some(Marks::new());
     }
 
     /// Removes what user space has not set since [`Self::mark`].
@@ -207,7 +221,11 @@ impl Maps {
         self.members.sweep()?;
         self.acl_rules.sweep()?;
         self.routes.sweep()?;
-        self.list_blocks.sweep()
+        self.list_blocks.sweep()?;
+        self.branches.sweep()?;
+        self.nat_gateways.sweep()?;
+        self.owners.sweep()?;
+        self.publics.sweep()
     }
 
     pub(crate) fn set_window(&mut self, number: u32) -> Result<(), FabricError> {

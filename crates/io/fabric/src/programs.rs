@@ -4,14 +4,16 @@ use std::{os::fd::BorrowedFd, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
+    maps::ProgramArray,
     programs::{
-        SchedClassifier, TcAttachType,
+        ProgramError, SchedClassifier, TcAttachType,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
+use underlay_fabric_abi as abi;
 use underlay_netlink::netns;
 
-use crate::{FabricError, FabricSizes};
+use crate::{FabricError, FabricSizes, maps::shape};
 
 pub(crate) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fabric.o"));
@@ -20,16 +22,19 @@ pub(crate) static OBJECT: &[u8] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProgramName {
     /// For the near end of an ENI's veth.
-    FromEni,
+    Eni,
+    /// For the near end of the outside world's veth.
+    Outside,
     /// For the near end of the services' veth.
-    FromServices,
+    Services,
 }
 
 impl ProgramName {
     const fn text(self) -> &'static str {
         match self {
-            Self::FromEni => "from_eni",
-            Self::FromServices => "from_services",
+            Self::Eni => "from_eni",
+            Self::Outside => "from_outside",
+            Self::Services => "from_services",
         }
     }
 }
@@ -54,22 +59,65 @@ pub(crate) fn load_on(pins: &[(String, PathBuf)]) -> Result<Ebpf, FabricError> {
 
 fn load_with(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, FabricError> {
     let mut object = loader.load(OBJECT)?;
-    for name in [ProgramName::FromEni, ProgramName::FromServices] {
-        program(&mut object, name)?
-            .load()
-            .map_err(|source| FabricError::Program {
-                program: name.text(),
-                source: Box::new(source),
-            })?;
+    for name in [
+        ProgramName::Eni,
+        ProgramName::Outside,
+        ProgramName::Services,
+    ] {
+        load_program(&mut object, name.text())?;
     }
+    open_gates(&mut object)?;
     Ok(object)
 }
 
-fn program(object: &mut Ebpf, name: ProgramName) -> Result<&mut SchedClassifier, FabricError> {
+/// Loads the programs that packets go on to, and puts them where the others look for them. What
+/// stands there, of a fabric that is taken over, is replaced.
+fn open_gates(object: &mut Ebpf) -> Result<(), FabricError> {
+    for name in abi::GATES {
+        load_program(object, name)?;
+    }
+    let mut fds = Vec::new();
+    for name in abi::GATES {
+        let fd = program(object, name)?
+            .fd()
+            .and_then(|fd| Ok(fd.try_clone()?));
+        fds.push(fd.map_err(|source| refused(name, source))?);
+    }
+    let gates = object
+        .map_mut("gates")
+        .ok_or(FabricError::Object("gates"))?;
+    let mut gates = ProgramArray::try_from(gates).map_err(|source| shape("gates", source))?;
+    for (index, (name, fd)) in (0..).zip(abi::GATES.into_iter().zip(&fds)) {
+        gates.set(index, fd, 0).map_err(|source| FabricError::Map {
+            op: "set",
+            what: name.to_owned(),
+            map: "gates",
+            source: Box::new(source),
+        })?;
+    }
+    Ok(())
+}
+
+fn load_program(object: &mut Ebpf, name: &'static str) -> Result<(), FabricError> {
+    let loaded = program(object, name)?.load();
+    loaded.map_err(|source| refused(name, source))
+}
+
+fn refused(program: &'static str, source: ProgramError) -> FabricError {
+    FabricError::Program {
+        program,
+        source: Box::new(source),
+    }
+}
+
+fn program<'a>(
+    object: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, FabricError> {
     object
-        .program_mut(name.text())
+        .program_mut(name)
         .and_then(|program| program.try_into().ok())
-        .ok_or(FabricError::Object(name.text()))
+        .ok_or(FabricError::Object(name))
 }
 
 /// Attaches a program at the ingress of `device` in `netns`.
@@ -82,7 +130,7 @@ pub(crate) fn attach(
     device: &str,
     netns: BorrowedFd<'_>,
 ) -> Result<(), FabricError> {
-    let classifier = program(object, name)?;
+    let classifier = program(object, name.text())?;
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| FabricError::Attach {
         program: name.text(),
         device: device.to_owned(),
@@ -110,11 +158,20 @@ mod tests {
     #[test]
     fn the_verifier_walks_few_instructions() {
         let mut object = load(&FabricSizes::default()).unwrap();
-        for name in [ProgramName::FromEni, ProgramName::FromServices] {
+        let attached = [
+            ProgramName::Eni,
+            ProgramName::Outside,
+            ProgramName::Services,
+        ];
+        for name in attached
+            .map(ProgramName::text)
+            .into_iter()
+            .chain(abi::GATES)
+        {
             let info = program(&mut object, name).unwrap().info().unwrap();
             let walked = info.verified_instruction_count().unwrap();
-            println!("{name:?}: {walked}");
-            assert!(walked < 200_000, "{name:?}: {walked} instructions");
+            println!("{name}: {walked}");
+            assert!(walked < 200_000, "{name}: {walked} instructions");
         }
     }
 }

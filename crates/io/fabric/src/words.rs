@@ -88,6 +88,8 @@ pub struct Subnet {
     pub route_table: RouteTableId,
     /// Its network ACL; without one everything passes its edge.
     pub acl: Option<NetworkAclId>,
+    /// Where its VPC's resolver is reached, beside the link-local addresses.
+    pub resolver: Option<Ipv4Addr>,
 }
 
 impl Subnet {
@@ -146,10 +148,18 @@ impl Route {
 pub enum RouteTarget {
     /// Nobody.
     Blackhole,
+    /// The internet, for flows that begin in the VPC.
+    EgressOnly,
     /// An ENI, whatever its addresses.
     Eni(EniId),
+    /// The internet.
+    Internet,
     /// The ENI that has the address.
     Local,
+    /// The NAT gateway that has this ENI.
+    Nat(EniId),
+    /// The ENI of this VPC that has the address.
+    Peering(VpcId),
 }
 
 /// The rules of a security group. What no rule allows is refused.

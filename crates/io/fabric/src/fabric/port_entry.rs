@@ -49,6 +49,8 @@ pub(super) struct PortNumbers {
     pub(super) subnet: u32,
     pub(super) acl: u32,
     pub(super) holder: u32,
+    pub(super) vlan: u32,
+    pub(super) is_nat: bool,
 }
 
 pub(super) fn encode(
@@ -61,15 +63,17 @@ pub(super) fn encode(
     for (slot, group) in numbers.iter_mut().zip(groups) {
         *slot = *group;
     }
+    let check = if config.source_dest_check {
+        abi::PORT_SOURCE_DEST_CHECK
+    } else {
+        0
+    };
+    let nat = if of.is_nat { abi::PORT_NAT } else { 0 };
     abi::Port {
         ifindex: of.ifindex,
         vpc: of.vpc,
         route_table: of.route_table,
-        flags: if config.source_dest_check {
-            abi::PORT_SOURCE_DEST_CHECK
-        } else {
-            0
-        },
+        flags: check | nat,
         subnet: of.subnet,
         acl: of.acl,
         holder: of.holder,
@@ -77,6 +81,7 @@ pub(super) fn encode(
         v6_bits: subnet.v6().map_or(0, |block| block.prefix_len().into()),
         router_be: v4_bytes(subnet.router()),
         broadcast_be: v4_bytes(subnet.v4().map(|block| block.broadcast())),
+        resolver_be: v4_bytes(subnet.resolver),
         subnet_v6_be: subnet
             .v6()
             .map_or([0; 16], |block| block.network().octets()),
@@ -84,7 +89,7 @@ pub(super) fn encode(
         gateway_mac: gateway_mac(subnet, of.subnet).0,
         group_count: u32::try_from(groups.len()).unwrap_or(0),
         groups: numbers,
-        pad: 0,
+        vlan: of.vlan,
         tcp_established_ns: nanos(config.timeouts.tcp_established),
         udp_ns: nanos(config.timeouts.udp),
         udp_stream_ns: nanos(config.timeouts.udp_stream),

@@ -24,6 +24,14 @@ pub(crate) struct PortState {
     pub(super) pair: Pair,
 }
 
+/// Where the programs find an ENI.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    pub(super) ifindex: u32,
+    pub(super) vlan: u16,
+    pub(super) is_nat: bool,
+}
+
 impl PortState {
     pub(crate) const fn allowance(&self) -> &TrackingAllowance {
         &self.config.allowance
@@ -73,7 +81,8 @@ impl Fabric {
                 pair,
             },
         );
-        match self.publish(&eni, None) {
+        let published = self.publish(&eni, None);
+        match published.and_then(|()| self.republish_branches(&eni)) {
             Ok(()) => Ok(name),
             Err(error) => {
                 self.remove_ports(&[eni])?;
@@ -91,6 +100,9 @@ impl Fabric {
         check_groups(&config)?;
         self.subnet_of(&config)?;
         let eni = config.eni.clone();
+        if self.deviceless.contains_key(&eni) {
+            return self.update_deviceless(config);
+        }
         let state = self
             .ports
             .get_mut(&eni)
@@ -108,12 +120,16 @@ impl Fabric {
         let mut outcome = Ok(());
         let mut requests = Vec::new();
         for eni in enis {
+            let removed = self.remove_deviceless(eni);
+            outcome = outcome.and(removed);
             if let Some(state) = self.ports.remove(eni) {
                 if let Some(ledger) = &self.ledger {
                     ledger.note_gone(eni);
                 }
                 let withdrawn = self.unpublish(&state);
                 outcome = outcome.and(withdrawn);
+                let followed = self.republish_branches(eni);
+                outcome = outcome.and(followed);
                 if let Ok(near) = link::by_name(&mut self.socket, &state.pair.near_name) {
                     requests.push(link::set_group(near.index, RETIRED));
                 }
@@ -158,6 +174,7 @@ impl Fabric {
             state.pair = pair;
         }
         self.publish(eni, None)?;
+        self.republish_branches(eni)?;
         Ok(name)
     }
 
@@ -168,10 +185,11 @@ impl Fabric {
             .values()
             .filter(|state| state.config.subnet == *subnet);
         let enis: Vec<_> = ports.map(|state| state.config.eni.clone()).collect();
-        enis.iter().try_for_each(|eni| self.publish(eni, None))
+        enis.iter().try_for_each(|eni| self.publish(eni, None))?;
+        self.republish_deviceless(|port| port.config.subnet == *subnet)
     }
 
-    fn subnet_of(&self, config: &PortConfig) -> Result<&Subnet, FabricError> {
+    pub(super) fn subnet_of(&self, config: &PortConfig) -> Result<&Subnet, FabricError> {
         self.subnets
             .get(&config.subnet)
             .ok_or_else(|| FabricError::UnknownSubnet {
@@ -189,7 +207,7 @@ impl Fabric {
         let near_name = format!("p{number}");
         let pair = device::make(&mut self.socket, &near_name, &config.eni, config.mac, place)?;
         let netns = self.netns.as_fd();
-        match programs::attach(&mut self.object, ProgramName::FromEni, &near_name, netns) {
+        match programs::attach(&mut self.object, ProgramName::Eni, &near_name, netns) {
             Ok(()) => Ok(pair),
             Err(error) => {
                 self.socket.run(&[link::delete(pair.near)])?;
@@ -210,7 +228,23 @@ impl Fabric {
             .get(eni)
             .ok_or_else(|| FabricError::UnknownPort(eni.clone()))?;
         let (config, number, ifindex) = (state.config.clone(), state.number, state.pair.near.0);
-        let subnet = self.subnet_of(&config)?.clone();
+        let seat = Seat {
+            ifindex,
+            ..Seat::default()
+        };
+        self.publish_at(&config, number, &seat, before)?;
+        self.maps.enis.set(ifindex, number)
+    }
+
+    /// Tells the programs what the ENI with this number is now, wherever its packets come and go.
+    pub(super) fn publish_at(
+        &mut self,
+        config: &PortConfig,
+        number: u32,
+        seat: &Seat,
+        before: Option<&PortConfig>,
+    ) -> Result<(), FabricError> {
+        let subnet = self.subnet_of(config)?.clone();
         let vpc = self.vpcs.of(&subnet.vpc);
         let groups: Vec<_> = config
             .groups
@@ -218,7 +252,7 @@ impl Fabric {
             .map(|group| self.groups.of(group))
             .collect();
         if let Some(before) = before {
-            let kept = address_keys(vpc, &config);
+            let kept = address_keys(vpc, config);
             for key in address_keys(vpc, before) {
                 if !kept.contains(&key) {
                     self.withdraw_address(key, number)?;
@@ -245,20 +279,21 @@ impl Fabric {
             )?;
         }
         let numbers = PortNumbers {
-            ifindex,
+            ifindex: seat.ifindex,
+            vlan: seat.vlan.into(),
+            is_nat: seat.is_nat,
             vpc,
             route_table: self.tables.of(&subnet.route_table),
             acl: self.acl_to_ask(subnet.acl.as_ref()),
             holder: self.holder_of(&config.eni, &config.allowance),
             subnet: self.subnet_numbers.of(&config.subnet),
         };
-        let port = encode(&config, &subnet, &groups, &numbers);
+        let port = encode(config, &subnet, &groups, &numbers);
         self.maps.ports.set(number, port)?;
-        for key in address_keys(vpc, &config) {
+        for key in address_keys(vpc, config) {
             self.maps.addresses.set(key, number)?;
         }
-        self.maps.age_rules()?;
-        self.maps.enis.set(ifindex, number)
+        self.maps.age_rules()
     }
 
     /// The number of whoever the tracked flows of an ENI count for.
@@ -269,18 +304,22 @@ impl Fabric {
     }
 
     fn unpublish(&mut self, state: &PortState) -> Result<(), FabricError> {
-        let number = state.number;
         self.maps.enis.remove(state.pair.near.0)?;
+        self.withdraw(&state.config, state.number)
+    }
+
+    /// Takes back what the programs know of an ENI.
+    pub(super) fn withdraw(&mut self, config: &PortConfig, number: u32) -> Result<(), FabricError> {
         self.maps.ports.remove(number)?;
-        for group in &state.config.groups {
+        for group in &config.groups {
             let group = self.groups.of(group);
             self.maps
                 .members
                 .remove(abi::MemberKey { eni: number, group })?;
         }
-        if let Some(subnet) = self.subnets.get(&state.config.subnet) {
+        if let Some(subnet) = self.subnets.get(&config.subnet) {
             let vpc = self.vpcs.of(&subnet.vpc);
-            for key in address_keys(vpc, &state.config) {
+            for key in address_keys(vpc, config) {
                 self.withdraw_address(key, number)?;
             }
         }

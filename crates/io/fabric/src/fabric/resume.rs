@@ -15,7 +15,7 @@ use crate::{
     device::{self, Pair},
     ledger::{Ledger, Remembered},
     maps::Maps,
-    services,
+    outside, services,
 };
 
 /// A port that another process made.
@@ -40,9 +40,11 @@ impl Fabric {
         let mut maps = Maps::take(&mut object)?;
         let netns = open(&names.fabric)?;
         let services = open(&names.services)?;
+        let outside = open(&names.outside)?;
         silence(&netns)?;
         let mut socket = Socket::open_in(netns.as_fd())?;
         connect_services(&mut object, &mut maps, &mut socket, &netns, &services)?;
+        connect_outside(&mut object, &mut maps, &mut socket, &netns, &outside)?;
         let mut window = maps.window()?;
         if window == 0 {
             window = 1;
@@ -53,6 +55,7 @@ impl Fabric {
             socket,
             netns,
             services,
+            outside,
         };
         let mut fabric = Self::with(object, maps, kept.as_ref(), window, place);
         fabric.stays = true;
@@ -111,6 +114,7 @@ impl Fabric {
         };
         self.ports.insert(eni.clone(), state);
         self.publish(&eni, None)?;
+        self.republish_branches(&eni)?;
         Ok(Some(name))
     }
 
@@ -180,16 +184,40 @@ fn connect_services(
     netns: &OwnedFd,
     services: &OwnedFd,
 ) -> Result<(), FabricError> {
-    let device = match link::by_name(fabric, services::DEVICE) {
-        Ok(device) => Some(device),
-        Err(error) if error.errno == Errno::NODEV => None,
+    let known = maps.settings()?;
+    if is_connected(fabric, services::DEVICE, known.services_ifindex)? {
+        return Ok(());
+    }
+    // What leads outside is looked at next.
+    maps.set_settings(services::connect(object, fabric, netns, services)?)
+}
+
+/// Connects the outside world unless it is.
+fn connect_outside(
+    object: &mut aya::Ebpf,
+    maps: &mut Maps,
+    fabric: &mut Socket,
+    netns: &OwnedFd,
+    outside: &OwnedFd,
+) -> Result<(), FabricError> {
+    let mut settings = maps.settings()?;
+    if is_connected(fabric, outside::DEVICE, settings.outside_ifindex)? {
+        return Ok(());
+    }
+    outside::connect(object, fabric, netns, outside, &mut settings)?;
+    maps.set_settings(settings)
+}
+
+/// Whether the device is there and the programs know it. One that they do not know is removed.
+fn is_connected(fabric: &mut Socket, device: &str, known: u32) -> Result<bool, FabricError> {
+    let device = match link::by_name(fabric, device) {
+        Ok(device) => device,
+        Err(error) if error.errno == Errno::NODEV => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    if let Some(device) = device {
-        if maps.settings()?.services_ifindex == device.index.0 {
-            return Ok(());
-        }
-        fabric.run(&[link::delete(device.index)])?;
+    if device.index.0 == known {
+        return Ok(true);
     }
-    maps.set_settings(services::connect(object, fabric, netns, services)?)
+    fabric.run(&[link::delete(device.index)])?;
+    Ok(false)
 }

@@ -69,8 +69,12 @@ impl Fabric {
     fn encode(&mut self, route: &Route) -> abi::Route {
         let (kind, eni) = match &route.target {
             RouteTarget::Blackhole => (abi::ROUTE_BLACKHOLE, 0),
+            RouteTarget::EgressOnly => (abi::ROUTE_EGRESS_ONLY, 0),
             RouteTarget::Eni(eni) => (abi::ROUTE_ENI, self.enis.of(eni)),
+            RouteTarget::Internet => (abi::ROUTE_INTERNET, 0),
             RouteTarget::Local => (abi::ROUTE_LOCAL, 0),
+            RouteTarget::Nat(eni) => (abi::ROUTE_NAT, self.enis.of(eni)),
+            RouteTarget::Peering(vpc) => (abi::ROUTE_PEERING, self.vpcs.of(vpc)),
         };
         let mtu = u32::from(route.mtu.min(abi::MTU));
         abi::Route { kind, eni, mtu }

@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod acls;
+mod gateways;
 mod groups;
 mod ipv6;
+mod link_local;
 mod metadata;
+mod peering;
 mod ports;
 mod reach;
 mod records;
@@ -14,4 +17,5 @@ mod routing;
 mod too_big;
 mod tracking;
 mod traffic;
+mod trunk;
 mod world;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use underlay_fabric::FabricLimits;
 use underlay_netlink::{
     address::{self, Address},
     link,
@@ -114,6 +115,11 @@ fn an_eni_with_any_number_of_source_addresses_leaves_the_services_to_others() {
     let early = world.instance("early", "10.0.1.11", &[]);
     let late = world.instance("late", "10.0.1.12", &[]);
     world.update("many", |port| port.source_dest_check = false);
+    let limits = FabricLimits {
+        link_local_packets: u32::MAX,
+        ..FabricLimits::default()
+    };
+    world.fabric.set_limits(&limits).unwrap();
     let listener = listen(&world);
     let asks = |name, eni: &EniId, address| {
         let answer = ask(&world, &listener, || dial(world.at(name)), 1);

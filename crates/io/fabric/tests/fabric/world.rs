@@ -29,6 +29,8 @@ static WORLDS: AtomicU64 = AtomicU64::new(0);
 pub(crate) const A: &str = "subnet-0000000a";
 /// 10.0.2.0/24.
 pub(crate) const B: &str = "subnet-0000000b";
+/// 10.9.1.0/24, of another VPC.
+pub(crate) const C: &str = "subnet-0000000c";
 /// Allows everything both ways.
 pub(crate) const OPEN: &str = "sg-000000aa";
 
@@ -97,6 +99,7 @@ impl World {
         let names = FabricNames {
             fabric: format!("{prefix}-fabric"),
             services: format!("{prefix}-services"),
+            outside: format!("{prefix}-world"),
         };
         let sizes = FabricSizes {
             tracked_flows: 16_384,
@@ -120,6 +123,7 @@ impl World {
         let names = FabricNames {
             fabric: format!("{}-fabric", self.prefix),
             services: format!("{}-services", self.prefix),
+            outside: format!("{}-world", self.prefix),
         };
         let fabric = Fabric::resume(store.load().unwrap(), names).unwrap();
         self.fabric.stay(true);
@@ -157,6 +161,7 @@ impl World {
             blocks: blocks.map(block).to_vec(),
             route_table: route_table(),
             acl,
+            resolver: None,
         };
         self.fabric
             .set_subnet(&id.parse().unwrap(), subnet)
@@ -181,10 +186,10 @@ impl World {
     pub(crate) fn instance(&mut self, name: &'static str, address: &str, groups: &[&str]) -> EniId {
         self.serial += 1;
         let address = ip(address);
-        let subnet = if block("10.0.1.0/24").contains(&address) {
-            A
-        } else {
-            B
+        let subnet = match address {
+            _ if block("10.0.1.0/24").contains(&address) => A,
+            _ if block("10.9.1.0/24").contains(&address) => C,
+            _ => B,
         };
         let port = PortConfig {
             eni: eni(self.serial),

@@ -1,0 +1,85 @@
+//! The internet gateways' knowledge: whose public addresses are.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::{IpNet, Ipv6Net};
+use underlay_fabric_abi as abi;
+use underlay_types::VpcId;
+
+use crate::{Fabric, FabricError};
+
+impl Fabric {
+    /// Says which private address of which VPC a public one stands for, while an internet gateway
+    /// is attached there; `None`: for none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_public_address(
+        &mut self,
+        public: Ipv4Addr,
+        private: Option<(&VpcId, Ipv4Addr)>,
+    ) -> Result<(), FabricError> {
+        let block = IpNet::from(IpAddr::V4(public));
+        let wanted = private.map(|(vpc, address)| abi::AddressKey {
+            vpc: self.vpcs.of(vpc),
+            address_be: abi::address_bytes(address.into()),
+            prefix_length: abi::ADDRESS_BITS,
+        });
+        let before = match wanted {
+            Some(key) => self.publics.insert(public, key),
+            None => self.publics.remove(&public),
+        };
+        let public_be = abi::address_bytes(public.into());
+        if let Some(key) = before.filter(|before| Some(*before) != wanted)
+            // The private address may have another public one already.
+            && self.maps.publics.find(key)? == Some(public_be)
+        {
+            self.maps.publics.remove(key)?;
+        }
+        let Some(key) = wanted else {
+            return match before {
+                Some(_) => self.maps.owners.set(0, block, None),
+                None => Ok(()),
+            };
+        };
+        self.maps.publics.set(key, public_be)?;
+        let owner = abi::Owner {
+            vpc: key.vpc,
+            translate: 1,
+            private_be: key.address_be,
+        };
+        self.maps.owners.set(0, block, Some(owner))
+    }
+
+    /// Says which VPCs the IPv6 blocks belong to that an internet or egress-only gateway leads to.
+    /// All others lead nowhere.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_public_blocks(
+        &mut self,
+        wanted: &BTreeMap<Ipv6Net, VpcId>,
+    ) -> Result<(), FabricError> {
+        let before = std::mem::take(&mut self.public_blocks);
+        for block in before.keys().filter(|block| !wanted.contains_key(block)) {
+            self.maps.owners.set(0, (*block).into(), None)?;
+        }
+        for (block, vpc) in wanted {
+            if before.get(block) == Some(vpc) {
+                continue;
+            }
+            let owner = abi::Owner {
+                vpc: self.vpcs.of(vpc),
+                translate: 0,
+                private_be: [0; 16],
+            };
+            self.maps.owners.set(0, (*block).into(), Some(owner))?;
+            self.route_from_outside((*block).into())?;
+        }
+        self.public_blocks.clone_from(wanted);
+        Ok(())
+    }
+}
