@@ -3,10 +3,4 @@
 use underlay_vpc_model::Feature;
 
 /// Whatever the fabric learns to enforce leaves this list.
-pub const ABSENT: [Feature; 5] = [
-    Feature::EgressOnlyInternetGateways,
-    Feature::InternetGateways,
-    Feature::NatGateways,
-    Feature::Peering,
-    Feature::PrefixListRoutes,
-];
+pub const ABSENT: [Feature; 1] = [Feature::PrefixListRoutes];

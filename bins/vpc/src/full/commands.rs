@@ -14,7 +14,9 @@ use underlay_types::{EniId, SecurityGroupId, SubnetId, chain};
 use super::{
     CleanError, Ending, FullOptions, RunDir, RunDirError, RunId,
     admin::{AdminError, Client, EndpointRequest, HostRequest, Status},
-    clean, stop,
+    clean,
+    namespaces::Namespaces,
+    stop,
 };
 
 const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
@@ -112,6 +114,13 @@ pub enum RunCommand {
         #[arg(long)]
         name: String,
     },
+    /// Print the path of the namespace that stands for the internet: what runs there may use any
+    /// public address
+    Outside {
+        /// Of which run
+        #[arg(long, value_name = "ID")]
+        run: RunId,
+    },
     /// Start a run's server anew, by the program as it is now; packets go on meanwhile
     Restart {
         /// Which run
@@ -200,6 +209,10 @@ impl RunCommand {
             Self::Host { run, eni, name } => {
                 let host = client(&run)?.host(&HostRequest { eni, name })?;
                 Ok(writeln!(out, "{}", host.netns.display())?)
+            }
+            Self::Outside { run } => {
+                let name = existing(&run)?.netns_name("outside");
+                Ok(writeln!(out, "{}", Namespaces::path(&name).display())?)
             }
             Self::Restart { run } => Ok(client(&run)?.restart()?),
             Self::Status { run, json } => show_status(run.as_ref(), json, out),

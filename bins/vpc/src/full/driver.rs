@@ -1,5 +1,6 @@
 //! The driver: makes the kernel follow the model.
 
+mod gateways;
 mod resume;
 
 use std::{
@@ -203,17 +204,17 @@ impl Driver {
                 removed.map_err(namespace("remove the namespace of", instance))
             }
             Change::NetworkAclChanged(acl) => self.follow_acl(model, acl),
+            Change::EgressOnlyInternetGatewayChanged(_) | Change::VpcChanged(_) => {
+                self.follow_public_blocks(model)
+            }
+            Change::InternetGatewayChanged(_) => self.follow_internet(model),
+            Change::NatGatewayChanged(gateway) => self.follow_nat_gateway(model, gateway),
+            Change::PublicAddressChanged(public) => self.follow_public_address(model, *public),
             Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
-            Change::EgressOnlyInternetGatewayChanged(_)
-            | Change::EniCreated(_)
-            | Change::FlowLogsChanged
-            | Change::InternetGatewayChanged(_)
-            | Change::NatGatewayChanged(_)
-            | Change::PeeringChanged(_)
-            | Change::PublicAddressChanged(_)
-            | Change::VpcChanged(_) => Ok(()),
+            // What a peering changes are its routes, which say so themselves.
+            Change::EniCreated(_) | Change::FlowLogsChanged | Change::PeeringChanged(_) => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
 
@@ -18,8 +18,14 @@ use crate::{
     ntp,
 };
 
-const DNS: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 253), 53);
-const NTP: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 123), 123);
+const DNS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253)),
+];
+const NTP: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 123)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123)),
+];
 
 /// Why a service does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +57,20 @@ pub(super) fn start(
         resolve: resolve(vpc),
         upstream,
     };
-    let dns = SocketAddr::from(DNS);
-    let udp = bind(vpc, dns, UdpSocket::bind)?;
-    let tcp = bind(vpc, dns, TcpListener::bind)?;
-    let ntp = bind(vpc, NTP.into(), UdpSocket::bind)?;
-    let serving = dns::serve_udp(udp, resolver.clone(), vpc.stop.clone());
-    tasks.spawn(watched("the resolver", serving));
-    let serving = dns::serve_tcp(tcp, resolver, vpc.stop.clone());
-    tasks.spawn(watched("the resolver", serving));
-    let api = Arc::clone(&vpc.api);
-    let serving = ntp::serve(ntp, Arc::new(move || api.now()), vpc.stop.clone());
-    tasks.spawn(watched("the time service", serving));
+    for dns in DNS.map(|address| SocketAddr::new(address, 53)) {
+        let udp = bind(vpc, dns, UdpSocket::bind)?;
+        let tcp = bind(vpc, dns, TcpListener::bind)?;
+        let serving = dns::serve_udp(udp, resolver.clone(), vpc.stop.clone());
+        tasks.spawn(watched("the resolver", serving));
+        let serving = dns::serve_tcp(tcp, resolver.clone(), vpc.stop.clone());
+        tasks.spawn(watched("the resolver", serving));
+    }
+    for ntp in NTP.map(|address| SocketAddr::new(address, 123)) {
+        let socket = bind(vpc, ntp, UdpSocket::bind)?;
+        let api = Arc::clone(&vpc.api);
+        let serving = ntp::serve(socket, Arc::new(move || api.now()), vpc.stop.clone());
+        tasks.spawn(watched("the time service", serving));
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -255,7 +256,8 @@ fn assemble(
         let (driver, resumed) = go_on(&api, &run)?;
         (driver, Some(resumed))
     } else {
-        (begin(&run, programs)?, None)
+        let pool = api.read(|model| model.config().public_pool);
+        (begin(&run, programs, pool)?, None)
     };
     let driver = Arc::new(Mutex::new(driver));
     let (sender, terminated) = mpsc::unbounded_channel();
@@ -282,6 +284,7 @@ fn fabric_names(run: &RunDir) -> FabricNames {
     FabricNames {
         fabric: run.netns_name("fabric"),
         services: run.netns_name("services"),
+        outside: run.netns_name("outside"),
     }
 }
 
@@ -290,12 +293,18 @@ fn store(run: &RunDir) -> FabricStore {
 }
 
 /// A fabric of a new run. What is made stays when the process ends: it is removed by its record.
-fn begin(run: &RunDir, programs: LoadedPrograms) -> Result<Driver, FullError> {
+fn begin(
+    run: &RunDir,
+    programs: LoadedPrograms,
+    public_pool: Ipv4Net,
+) -> Result<Driver, FullError> {
     let names = fabric_names(run);
     let mut namespaces = Namespaces::new(run.clone());
     namespaces.record(&names.fabric)?;
     namespaces.record(&names.services)?;
+    namespaces.record(&names.outside)?;
     let mut fabric = Fabric::create(store(run).keep(programs)?, names)?;
+    fabric.route_from_outside(public_pool.into())?;
     fabric.stay(true);
     Ok(Driver::new(fabric, namespaces))
 }

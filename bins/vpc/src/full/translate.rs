@@ -7,13 +7,14 @@ use std::{
 
 use ipnet::IpNet;
 use underlay_fabric::{
-    AclRule, AclRules, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet,
-    TrackingAllowance, TrackingTimeouts,
+    AclRule, AclRules, GroupRules, INTERNET_MTU, MTU, Peer, PortConfig, Protocol, Route,
+    RouteTarget, Rule, Subnet, TrackingAllowance, TrackingTimeouts,
 };
 use underlay_types::PrefixListId;
 use underlay_vpc_model::{
-    self as model, AclAction, AclDirection, AclTraffic, Eni, EniAddresses, Model, NetworkAcl,
-    NetworkAclEntry, RouteState, RouteTable, RuleDirection, RulePeer, RuleTraffic, SecurityGroup,
+    self as model, AclAction, AclDirection, AclTraffic, Connectivity, Eni, EniAddresses, Model,
+    NetworkAcl, NetworkAclEntry, RouteState, RouteTable, RuleDirection, RulePeer, RuleTraffic,
+    SecurityGroup,
 };
 
 /// A port of an ENI, with the tracking of its instance's type.
@@ -60,6 +61,7 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
             .collect(),
         route_table: table.id.clone(),
         acl: model.network_acl_of(&subnet.id).map(|acl| acl.id.clone()),
+        resolver: model.vpc(&subnet.vpc).and_then(model::Vpc::resolver),
     })
 }
 
@@ -96,13 +98,17 @@ pub(super) fn configured(subnet: &model::Subnet, eni: &Eni, all: bool) -> Config
 /// A table's routes; one whose target takes no packets is a blackhole.
 pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
     let route = |route: &model::Route| {
-        let target = match (model.route_state(route), &route.target) {
-            (RouteState::Active, model::RouteTarget::Eni(eni)) => RouteTarget::Eni(eni.clone()),
-            (RouteState::Active, model::RouteTarget::Local) => RouteTarget::Local,
-            // What the fabric cannot do is refused when the route is made: see `ABSENT`.
-            (RouteState::Active | RouteState::Blackhole, _) => RouteTarget::Blackhole,
-        };
-        Some(Route::new(route.destination.cidr()?, target))
+        let active = model.route_state(route) == RouteState::Active;
+        let (target, mtu) = active
+            .then(|| target(model, table, &route.target))
+            .flatten()
+            .unwrap_or((RouteTarget::Blackhole, MTU));
+        let destination = route.destination.cidr()?;
+        Some(Route {
+            destination,
+            target,
+            mtu,
+        })
     };
     table.routes.iter().filter_map(route).collect()
 }
@@ -135,6 +141,33 @@ const fn acl_protocol(traffic: AclTraffic) -> Protocol {
             to: range.to,
         },
     }
+}
+
+/// Whom a route hands packets to, and the largest it takes; `None` while nobody takes any.
+fn target(
+    model: &Model,
+    table: &RouteTable,
+    target: &model::RouteTarget,
+) -> Option<(RouteTarget, u16)> {
+    Some(match target {
+        model::RouteTarget::EgressOnlyInternetGateway(_) => (RouteTarget::EgressOnly, INTERNET_MTU),
+        model::RouteTarget::Eni(eni) => (RouteTarget::Eni(eni.clone()), MTU),
+        model::RouteTarget::InternetGateway(_) => (RouteTarget::Internet, INTERNET_MTU),
+        model::RouteTarget::Local => (RouteTarget::Local, MTU),
+        model::RouteTarget::NatGateway(id) => {
+            let gateway = model.nat_gateway(id).filter(|each| each.is_available())?;
+            // What leads on from there is the internet, as a rule.
+            let mtu = match gateway.connectivity {
+                Connectivity::Private => MTU,
+                Connectivity::Public => INTERNET_MTU,
+            };
+            (RouteTarget::Nat(gateway.eni()?.clone()), mtu)
+        }
+        model::RouteTarget::Peering(id) => {
+            let peer = model.peering(id)?.peer_of(&table.vpc)?;
+            (RouteTarget::Peering(peer.clone()), MTU)
+        }
+    })
 }
 
 /// A group's rules.

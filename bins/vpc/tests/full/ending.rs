@@ -23,8 +23,8 @@ fn populated() -> (Run, Vec<String>) {
     let names = run.recorded_namespaces();
     assert_eq!(
         names.len(),
-        4,
-        "fabric, services, an instance, an endpoint: {names:?}"
+        5,
+        "fabric, services, the outside, an instance, an endpoint: {names:?}"
     );
     assert!(names.contains(&instance));
     assert!(names.iter().all(|name| exists(name)), "{names:?}");

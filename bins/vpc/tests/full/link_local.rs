@@ -87,7 +87,9 @@ fn the_resolver_knows_the_vpcs_names_and_sends_others_upstream() {
         ("example.com", TYPE::A, (RCODE::Refused, vec![])),
     ];
     for (name, kind, wanted) in cases {
-        assert_eq!(resolve(&one, LINK_LOCAL, name, kind), wanted, "{name}");
+        for resolver in [LINK_LOCAL, Ipv4Addr::new(10, 0, 0, 2)] {
+            assert_eq!(resolve(&one, resolver, name, kind), wanted, "{name}");
+        }
     }
 }
 

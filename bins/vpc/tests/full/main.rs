@@ -4,6 +4,7 @@
 
 mod ec2;
 mod ending;
+mod gateways;
 mod link_local;
 mod network;
 mod outside;

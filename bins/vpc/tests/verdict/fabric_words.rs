@@ -44,6 +44,7 @@ pub(crate) fn tell(model: &Model, fabric: &mut Fabric) {
                 .chain(subnet.v6_cidr().map(IpNet::V6))
                 .collect(),
             acl: model.network_acl_of(&subnet.id).map(|acl| acl.id.clone()),
+            resolver: None,
             route_table: model.route_table_of(&subnet.id).unwrap().id.clone(),
         };
         fabric.set_subnet(&subnet.id, words).unwrap();

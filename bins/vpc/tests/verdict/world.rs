@@ -57,6 +57,7 @@ impl World {
         let names = FabricNames {
             fabric: format!("{prefix}-fabric"),
             services: format!("{prefix}-services"),
+            outside: format!("{prefix}-world"),
         };
         let programs = LoadedPrograms::load(&FabricSizes::default()).unwrap();
         let model = Model::new(ModelConfig::default());

@@ -34,6 +34,13 @@ pub struct Vpc {
 }
 
 impl Vpc {
+    /// The address of its resolver, beside the link-local ones: the third of its first block.
+    #[must_use]
+    pub fn resolver(&self) -> Option<Ipv4Addr> {
+        let first = self.cidrs.first()?.cidr.network();
+        Some(Ipv4Addr::from_bits(first.to_bits() + 2))
+    }
+
     /// Whether `address` lies in one of the VPC's blocks.
     #[must_use]
     pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
