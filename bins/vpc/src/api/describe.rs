@@ -86,12 +86,13 @@ impl<T, I: WireId + ToString + Send + Sync + 'static> Describe<T, I> {
         page: &Page,
     ) -> Result<Xml, Ec2Error> {
         let wanted = |each: &&T| {
-            model.knows(|| (self.id)(each).to_string())
+            page.is_later(|| (self.id)(each).to_string())
+                && model.knows(|| (self.id)(each).to_string())
                 && (ids.is_empty() || ids.contains((self.id)(each)))
                 && filters.pass(model, self.filters, each)
         };
-        let all = (self.all)(model).filter(wanted).collect();
-        let (objects, next) = page.cut(all, |each| (self.id)(each).to_string());
+        let all = (self.all)(model).filter(wanted);
+        let (objects, next) = page.pick(all, |each| (self.id)(each).to_string());
         let mut xml = Xml::default();
         xml.items(self.set, objects, |xml, object| {
             (self.write)(xml, model, object)

@@ -64,14 +64,29 @@ impl Page {
         }
     }
 
+    /// Whether what has this key comes after the pages before.
+    pub(super) fn is_later(&self, key: impl FnOnce() -> String) -> bool {
+        self.after.as_ref().is_none_or(|after| &key() > after)
+    }
+
     /// The part of `all` (ordered by key) that belongs to this page, and the next page's token.
     pub(super) fn cut<T>(
         &self,
         all: Vec<T>,
         key: impl Fn(&T) -> String,
     ) -> (Vec<T>, Option<String>) {
-        let later = |each: &T| self.after.as_ref().is_none_or(|after| &key(each) > after);
-        let mut rest: Vec<T> = all.into_iter().filter(later).collect();
+        self.pick(all.into_iter(), key)
+    }
+
+    /// As [`Self::cut`]; no more of `all` is looked at, or held, than the page takes.
+    pub(super) fn pick<T>(
+        &self,
+        all: impl Iterator<Item = T>,
+        key: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Option<String>) {
+        let later = all.filter(|each| self.is_later(|| key(each)));
+        let most = self.max.map_or(usize::MAX, |max| max.saturating_add(1));
+        let mut rest: Vec<T> = later.take(most).collect();
         let Some(max) = self.max.filter(|max| rest.len() > *max) else {
             return (rest, None);
         };

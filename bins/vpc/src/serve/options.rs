@@ -1,8 +1,9 @@
 //! What a person may say about the VPC when starting it.
 
 use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
 use underlay_types::AccountId;
-use underlay_vpc_model::{AddressOrder, AvailabilityZone, ModelConfig, Preset};
+use underlay_vpc_model::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
 
 /// What a person may say about the VPC when starting it.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +29,19 @@ pub struct ModelOptions {
     /// Security groups an interface carries at most (1 to 16)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=16))]
     groups_per_eni: u8,
+    /// Sets a quota, such as enis=20000; may be given for several
+    #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = quota)]
+    quotas: Vec<(String, u32)>,
+}
+
+fn quota(text: &str) -> Result<(String, u32), &'static str> {
+    let (name, number) = text
+        .split_once('=')
+        .ok_or("expected a name, = and a number")?;
+    let number = number
+        .parse()
+        .map_err(|_number| "expected a number after =")?;
+    Ok((name.to_owned(), number))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,6 +68,14 @@ pub enum OptionsError {
     /// A Region's name is not one.
     #[error("--region {0:?} is not the name of a Region such as us-east-1")]
     Region(String),
+    /// There is no such quota.
+    #[error("--quota {name}: there is no such quota, but {known}")]
+    Quota {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
 }
 
 impl ModelOptions {
@@ -79,8 +101,29 @@ impl ModelOptions {
             ..ModelConfig::of(preset)
         };
         config.limits.groups_per_eni = self.groups_per_eni.into();
+        for (name, number) in &self.quotas {
+            config.limits = with_quota(&config.limits, name, *number)?;
+        }
         Ok(config)
     }
+}
+
+/// Limits with one of them changed, by its name.
+fn with_quota(limits: &Limits, name: &str, number: u32) -> Result<Limits, OptionsError> {
+    let mut fields = match serde_json::to_value(limits) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) | Err(_) => Map::new(),
+    };
+    let known = fields.keys().cloned().collect::<Vec<_>>().join(", ");
+    let unknown = || OptionsError::Quota {
+        name: name.to_owned(),
+        known,
+    };
+    match fields.get_mut(name) {
+        Some(field) => *field = number.into(),
+        None => return Err(unknown()),
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|_shape| unknown())
 }
 
 /// `us-east-1a` with id `use1-az1`, and so on.
@@ -109,6 +152,22 @@ fn zones(region: &str, count: u8) -> Result<Vec<AvailabilityZone>, OptionsError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_set_by_its_name_and_an_unknown_one_is_refused() {
+        let before = Limits::default();
+        let after = with_quota(&before, "enis", 20_000).unwrap();
+        let expected = Limits {
+            enis: 20_000,
+            ..Limits::default()
+        };
+        assert_eq!(after, expected);
+        let error = with_quota(&before, "pods", 1).unwrap_err().to_string();
+        assert!(
+            error.contains("enis, ") || error.contains(", enis"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn zones_are_named_after_their_region() {

@@ -11,4 +11,5 @@ mod bad_input;
 mod boto3;
 mod driven;
 mod parquet;
+mod scale;
 mod survival;
