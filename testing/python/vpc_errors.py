@@ -397,7 +397,7 @@ def descriptions(ec2):
     with refused("InvalidParameterValue"):
         ec2.describe_instances(MaxResults=1001)
     with refused("InvalidAction"):
-        ec2.create_internet_gateway()
+        ec2.create_transit_gateway()
 
 
 def throttling():
