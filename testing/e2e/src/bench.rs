@@ -39,6 +39,8 @@ struct Sizes {
     standing: usize,
     /// Pods added on top of them.
     pods_on_top: usize,
+    /// ENIs of the VPC of `fabric.ns.1000`.
+    enis: usize,
     /// Rounds of UDP exchanges and bursts.
     rounds: usize,
     /// Rounds of API calls.
@@ -105,6 +107,7 @@ impl Sizes {
         pods: 200,
         standing: 1000,
         pods_on_top: 50,
+        enis: 1000,
         rounds: 40,
         call_rounds: 5,
     };
@@ -112,6 +115,7 @@ impl Sizes {
         pods: 10,
         standing: 40,
         pods_on_top: 5,
+        enis: 1000,
         rounds: 3,
         call_rounds: 1,
     };
