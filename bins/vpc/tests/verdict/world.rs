@@ -7,12 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
 use underlay_fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
-use underlay_types::{EniId, RouteTableId, SecurityGroupId, SubnetId, Timestamp};
+use underlay_types::{EniId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, Timestamp};
 use underlay_vpc_model::{
-    DropReason, Eni, EniRequest, Model, ModelConfig, Packet, PortRange, RouteDestination,
-    RouteTarget, RuleDirection, RulePeer, RuleSpec, RuleTraffic, Segment, Tags, Tracker, Transport,
-    V4Request, Verdict,
+    AddressFamily, DropReason, Eni, EniRequest, Model, ModelConfig, Packet, PortRange,
+    PrefixListChange, PrefixListEntry, PrefixListRequest, RouteDestination, RouteTarget,
+    RuleDirection, RulePeer, RuleSpec, RuleTraffic, Segment, Tags, Tracker, Transport, V4Request,
+    Verdict,
 };
 
 use crate::{dice::Dice, fabric_words, hosts::Host, packets};
@@ -27,6 +29,7 @@ pub(crate) struct World {
     model: Model,
     tracker: Tracker,
     groups: Vec<SecurityGroupId>,
+    list: PrefixListId,
     table: RouteTableId,
     /// Packets that went before, with the VPC's interface that sent each.
     sent: Vec<(EniId, Packet)>,
@@ -40,6 +43,13 @@ fn rule(traffic: RuleTraffic, peer: RulePeer) -> RuleSpec {
         traffic,
         peer,
         description: None,
+    }
+}
+
+fn list_entry(block: &str) -> PrefixListEntry {
+    PrefixListEntry {
+        cidr: block.parse().unwrap(),
+        description: String::new(),
     }
 }
 
@@ -66,6 +76,7 @@ impl World {
             model,
             tracker: Tracker::default(),
             groups: Vec::new(),
+            list: PrefixListId::from_serial(0),
             table: RouteTableId::from_serial(0),
             sent: Vec::new(),
             next_id: 0,
@@ -94,6 +105,14 @@ impl World {
         let vpc = self.model.create_vpc(block, Tags::new()).unwrap();
         let other = self.model.create_vpc(block, Tags::new()).unwrap();
         self.table = self.model.vpc(&vpc).unwrap().main_route_table.clone();
+        let request = PrefixListRequest {
+            name: "some".to_owned(),
+            family: AddressFamily::Ipv4,
+            max_entries: 5,
+            entries: vec![list_entry("10.0.2.0/28")],
+            tags: Tags::new(),
+        };
+        self.list = self.model.create_prefix_list(&request, NOW).unwrap();
         for name in ["one", "two", "three"] {
             let group = self
                 .model
@@ -149,7 +168,7 @@ impl World {
     // === changes ===
 
     pub(crate) fn change(&mut self) {
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             0..=2 => self.add_rule(),
             3..=5 => self.remove_rule(),
             6 | 7 => {
@@ -160,6 +179,7 @@ impl World {
                 let (eni, check) = (self.any_eni(), self.dice.percent(60));
                 self.model.set_source_dest_check(&eni, check).unwrap();
             }
+            9 => self.change_list(),
             _ => self.change_route(),
         }
         fabric_words::tell(&self.model, &mut self.fabric);
@@ -203,6 +223,7 @@ impl World {
                 everyone(),
                 block("10.0.1.0/24"),
                 block("10.0.2.4/32"),
+                RulePeer::PrefixList(self.list.clone()),
                 group.clone(),
                 group,
             ])
@@ -224,6 +245,30 @@ impl World {
         let chosen = self.dice.one_of(rules);
         let (direction, id) = (chosen.direction, chosen.id.clone());
         self.model.revoke_by_id(&group, direction, &[id]).unwrap();
+    }
+
+    /// Takes a block into the prefix list, or out of it.
+    fn change_list(&mut self) {
+        let list = self.model.prefix_list(&self.list).unwrap();
+        let blocks = ["10.0.1.0/24", "10.0.1.4/30", "10.0.2.0/28"];
+        let block = self.dice.one_of(&blocks);
+        let there = list.contains(block.parse::<IpNet>().unwrap().addr());
+        let change = if there {
+            let remove = list.entries().iter().map(|entry| entry.cidr).collect();
+            PrefixListChange {
+                current_version: Some(list.version),
+                remove,
+                ..PrefixListChange::default()
+            }
+        } else {
+            PrefixListChange {
+                current_version: Some(list.version),
+                add: vec![list_entry(block)],
+                ..PrefixListChange::default()
+            }
+        };
+        let id = self.list.clone();
+        self.model.modify_prefix_list(&id, &change, NOW).unwrap();
     }
 
     /// Sends some block to an interface, or no more.
