@@ -243,6 +243,11 @@ pub(crate) fn action_of(request: &ApiRequest) -> Option<String> {
     has_action(&action).then(|| action.into_owned())
 }
 
+/// The names of all actions.
+pub fn action_names() -> impl Iterator<Item = &'static str> {
+    actions::names()
+}
+
 /// Whether the API has an action of this name.
 pub(crate) fn has_action(name: &str) -> bool {
     sts::named(name).is_some() || actions::named(name).is_some()

@@ -15,7 +15,7 @@ use underlay_vpc::{
     full::{self, Ending, FullArgs, RunCommand},
     serve::{ApiServer, Clock, ModelOptions, StateDir, random_seed},
 };
-use underlay_vpc_model::{Budgets, Model, ModelConfig, Speed};
+use underlay_vpc_model::{Model, ModelConfig, Speed};
 
 /// The VPC on one machine.
 #[derive(Debug, Parser)]
@@ -165,7 +165,8 @@ fn config(args: &ServeArgs, seed: u64) -> ModelConfig {
 
 fn begin(args: &ServeArgs, model: Model, clock: Option<Clock>) -> Arc<ApiServer> {
     let clock = clock.unwrap_or_else(|| Clock::new(args.clock_speed));
-    let budgets = Budgets::default();
+    let budgets = args.model.budgets();
+    let budgets = budgets.expect("options that were taken once are taken again");
     let key = args.access_key.clone();
     ApiServer::new(model, clock, budgets, key, args.require_auth)
 }

@@ -6,6 +6,7 @@ mod call;
 mod clock;
 mod control;
 mod http;
+mod limits_file;
 mod options;
 mod outage;
 mod state;
@@ -32,7 +33,9 @@ use crate::{
 };
 
 pub use clock::Clock;
+pub use control::ControlError;
 pub use http::Listening;
+pub use limits_file::{LimitsFile, LimitsFileError};
 pub use options::{ModelOptions, OptionsError};
 pub use state::{StateDir, StateError};
 
@@ -62,6 +65,8 @@ pub struct ApiServer {
     journal: Mutex<Option<Journal>>,
     clock: Clock,
     admission: Mutex<Admission>,
+    /// Held while a fault gets its number.
+    numbering: Mutex<()>,
     credentials: Credentials,
     hook: OnceLock<Box<dyn ChangeHook>>,
     /// Told when a deadline may have come nearer.
@@ -96,6 +101,7 @@ impl ApiServer {
             journal: Mutex::default(),
             clock,
             admission: Mutex::new(admission),
+            numbering: Mutex::new(()),
             credentials: Credentials::new(own),
             hook: OnceLock::new(),
             deadline: Notify::new(),

@@ -14,8 +14,8 @@ use underlay_vpc_model::{
 };
 
 use super::{
-    AdminError, BudgetSetting, Client, ClockRequest, ClockState, FaultsOff, Limits, LimitsRequest,
-    SwitchedOff,
+    AdminError, BudgetSetting, Client, ClockRequest, ClockState, EniReport, FaultsOff, Limits,
+    LimitsRequest, SwitchedOff,
 };
 use crate::full::{RunDir, RunId};
 
@@ -51,6 +51,14 @@ pub enum ControlCommand {
         /// What to do
         #[command(subcommand)]
         act: Option<FaultAct>,
+    },
+    /// Show interfaces as they are, as Describe and as metadata show them
+    Inspect {
+        /// Which VPC
+        #[command(flatten)]
+        at: Whereabouts,
+        /// One interface, or those of one instance
+        id: Option<String>,
     },
     /// Show what calls may cost and how long things take, or set budgets
     Limits {
@@ -208,6 +216,10 @@ impl ControlCommand {
                 at.show::<ClockState>(("POST", "/clock"), &request, out, show::clock)
             }
             Self::Fault { at, act } => fault(&at, act, out),
+            Self::Inspect { at, id } => {
+                let path = id.map_or_else(|| "/inspect".to_owned(), |id| format!("/inspect/{id}"));
+                at.show::<Vec<EniReport>>(("GET", &path), &(), out, |enis| show::enis(enis))
+            }
             Self::Limits {
                 at,
                 throttle,

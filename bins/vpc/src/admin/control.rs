@@ -10,7 +10,10 @@ use super::{
     Admin, ClockRequest, ClockState, FaultsOff, Limits, LimitsRequest, Refusal, SwitchedOff, read,
     write,
 };
-use crate::serve::ApiServer;
+use crate::{
+    admin::inspect::enis,
+    serve::{ApiServer, ControlError},
+};
 
 /// The admin API of a VPC without packets.
 #[derive(Debug)]
@@ -36,13 +39,18 @@ pub(crate) fn act(
         (&Method::POST, "/faults") => {
             let request: FaultRequest = read(body)?;
             let fault = api.switch_fault_on(request);
-            write(&fault.map_err(|error| Refusal::invalid(error.to_string()))?)
+            write(&fault.map_err(refused)?)
         }
         (&Method::POST, "/faults/off") => write(&switch_off(api, &read(body)?)?),
         (&Method::GET, "/buckets") => write(&api.buckets()),
         (&Method::GET, "/calls") => write(&api.calls()),
         (&Method::GET, "/limits") => write(&limits(api)),
         (&Method::POST, "/limits") => write(&set_limits(api, &read(body)?)?),
+        (&Method::GET, "/inspect") => write(&api.read(|model| enis(model, None))?),
+        (&Method::GET, path) if path.starts_with("/inspect/") => {
+            let wanted = path.strip_prefix("/inspect/");
+            write(&api.read(|model| enis(model, wanted))?)
+        }
         _ => Err(Refusal::unknown(format!("there is no {method} {path}"))),
     }
 }
@@ -96,9 +104,18 @@ fn switch_off(api: &ApiServer, request: &FaultsOff) -> Result<SwitchedOff, Refus
                 .hazard
                 .is_none_or(|hazard| hazard == fault.request.hazard)
     });
+    let faults = faults.map_err(refused)?;
     match (request.id, faults) {
         (Some(id), 0) => Err(Refusal::unknown(format!("there is no fault {id}"))),
         _ => Ok(SwitchedOff { faults }),
+    }
+}
+
+fn refused(error: ControlError) -> Refusal {
+    match error {
+        ControlError::Fault(_) | ControlError::Model(_) => Refusal::invalid(error.to_string()),
+        ControlError::Over => Refusal::conflict(error.to_string()),
+        ControlError::Note(error) => Refusal::failed(&error),
     }
 }
 

@@ -10,6 +10,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// The request is wrong.
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
         Self {

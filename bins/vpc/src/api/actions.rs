@@ -19,6 +19,11 @@ pub(super) fn named(action: &str) -> Option<Read> {
     ACTIONS.get(place).map(|(_, read)| *read)
 }
 
+/// The names of all actions, in their order.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|(name, _)| *name)
+}
+
 /// Whether an action takes `ClientToken`.
 pub(super) fn takes_token(action: &str) -> bool {
     [

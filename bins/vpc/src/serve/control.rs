@@ -1,10 +1,27 @@
 //! What a person may ask of a server and change in it while it runs.
 
 use underlay_vpc_model::{
-    BucketState, Budgets, CallCount, Fault, FaultError, FaultRequest, HazardScope,
+    BucketState, Budgets, CallCount, Ec2Error, Event, Fault, FaultError, FaultRequest, HazardScope,
 };
 
-use super::ApiServer;
+use super::{ApiServer, HookError};
+
+/// Why a server is not changed as it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The request makes no fault.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// The model refuses.
+    #[error(transparent)]
+    Model(#[from] Ec2Error),
+    /// It could not be noted.
+    #[error(transparent)]
+    Note(#[from] HookError),
+    /// It was over before anybody looked.
+    #[error("the fault is over already")]
+    Over,
+}
 
 impl ApiServer {
     /// The faults that are on.
@@ -19,36 +36,42 @@ impl ApiServer {
     /// Switches a fault on.
     ///
     /// # Errors
-    /// When the request makes no fault, or there are too many.
-    pub fn switch_fault_on(&self, request: FaultRequest) -> Result<Fault, FaultError> {
-        let of_objects = request.hazard.scope() == HazardScope::Objects;
-        let mut model = self.model.lock();
-        let now = self.tick(&mut model);
-        let mut admission = self.admission.lock();
-        let id = model.faults().last_id().max(admission.faults().last_id()) + 1;
-        let fault = if of_objects {
-            model.switch_fault_on(id, request, now)
+    /// When the request makes no fault, or there are too many, or it cannot be noted.
+    pub fn switch_fault_on(&self, request: FaultRequest) -> Result<Fault, ControlError> {
+        request.check()?;
+        // One at a time: numbers are given once.
+        let _numbering = self.numbering.lock();
+        let last = self.faults().last().map_or(0, |fault| fault.id);
+        let id = last + 1;
+        let now = self.now();
+        if request.hazard.scope() == HazardScope::Objects {
+            self.change(Event::SwitchFaultOn { id, request })??;
         } else {
-            admission.switch_on(id, request, now)
-        };
-        drop(admission);
-        if of_objects {
-            self.write_anew(&model);
+            let mut admission = self.admission.lock();
+            admission.switch_on(id, request, now)?;
         }
-        drop(model);
         self.outages.send_replace(());
-        fault
+        let on = self.faults().into_iter().find(|fault| fault.id == id);
+        on.ok_or(ControlError::Over)
     }
 
     /// Switches off those that `which` names. Returns how many.
-    pub fn switch_faults_off(&self, which: impl Fn(&Fault) -> bool) -> usize {
-        let of_calls = self.admission.lock().switch_off(&which);
-        let mut model = self.model.lock();
-        let of_objects = model.switch_faults_off(&which);
-        self.write_anew(&model);
-        drop(model);
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    pub fn switch_faults_off(&self, which: impl Fn(&Fault) -> bool) -> Result<usize, ControlError> {
+        let now = self.now();
+        let of_objects: Vec<u64> = self.read(|model| {
+            let named = model.faults().list(now).filter(|fault| which(fault));
+            named.map(|fault| fault.id).collect()
+        });
+        let mut faults = of_objects.len();
+        if faults > 0 {
+            self.change(Event::SwitchFaultsOff(of_objects))??;
+        }
+        faults += self.admission.lock().switch_off(&which);
         self.outages.send_replace(());
-        of_calls + of_objects
+        Ok(faults)
     }
 
     /// The buckets that were used, and what is left in each.

@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use underlay_types::AccountId;
-use underlay_vpc_model::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
+use underlay_vpc_model::{AddressOrder, AvailabilityZone, Budgets, Limits, ModelConfig, Preset};
+
+use super::LimitsFile;
 
 /// What a person may say about the VPC when starting it.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +34,9 @@ pub struct ModelOptions {
     /// Sets a quota, such as enis=20000; may be given for several
     #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = quota)]
     quotas: Vec<(String, u32)>,
+    /// A file that sets budgets, quotas and times; see docs/local-vpc.md
+    #[arg(long, value_name = "FILE", value_parser = LimitsFile::read)]
+    limits: Option<LimitsFile>,
 }
 
 fn quota(text: &str) -> Result<(String, u32), &'static str> {
@@ -65,6 +70,9 @@ enum OrderOption {
 /// Why options make no VPC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
+    /// The file of limits does not fit.
+    #[error("--limits: {0}")]
+    Limits(String),
     /// A Region's name is not one.
     #[error("--region {0:?} is not the name of a Region such as us-east-1")]
     Region(String),
@@ -101,10 +109,24 @@ impl ModelOptions {
             ..ModelConfig::of(preset)
         };
         config.limits.groups_per_eni = self.groups_per_eni.into();
+        if let Some(limits) = &self.limits {
+            let applied = limits.apply(&mut config);
+            applied.map_err(|error| OptionsError::Limits(error.to_string()))?;
+        }
         for (name, number) in &self.quotas {
             config.limits = with_quota(&config.limits, name, *number)?;
         }
         Ok(config)
+    }
+
+    /// What calls cost.
+    ///
+    /// # Errors
+    /// When the options make no VPC.
+    pub fn budgets(&self) -> Result<Budgets, OptionsError> {
+        let budgets = self.limits.as_ref().map(LimitsFile::budgets).transpose();
+        let budgets = budgets.map_err(|error| OptionsError::Limits(error.to_string()))?;
+        Ok(budgets.unwrap_or_default())
     }
 }
 

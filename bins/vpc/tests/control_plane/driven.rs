@@ -351,3 +351,59 @@ fn posted(path: &str, body: &str) -> String {
         body.len()
     )
 }
+
+#[test]
+fn an_interface_is_inspected_as_it_is_and_as_others_see_it() {
+    let vpc = Driven::start(&["--clock-speed", "0"]);
+    let subnet = vpc.subnet();
+    let instance = vpc.instance(&subnet);
+    let eni = vpc.eni(&subnet);
+    let lag = [
+        "fault",
+        "on",
+        "describe-lag",
+        "--target",
+        &eni,
+        "--delay",
+        "10s",
+    ];
+    vpc.run(&lag).unwrap();
+    vpc.run(&[
+        "fault",
+        "on",
+        "metadata-misses-eni",
+        "--target",
+        &instance,
+        "--delay",
+        "20s",
+    ])
+    .unwrap();
+    let form = format!(
+        "Action=AttachNetworkInterface&NetworkInterfaceId={eni}&InstanceId={instance}&DeviceIndex=1"
+    );
+    vpc.done(&form, "attachmentId");
+    let seen = |of: &str| {
+        let reports = vpc.json(&["inspect", of]);
+        let report = reports
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|each| each["id"] == *eni);
+        let report = report.unwrap().clone();
+        ["now", "described", "metadata"].map(|view| {
+            let status = report[view]["status"].as_str();
+            status.unwrap_or("none").to_owned()
+        })
+    };
+    assert_eq!(seen(&instance), ["in-use", "available", "none"]);
+    vpc.run(&["clock", "advance", "10s"]).unwrap();
+    assert_eq!(seen(&eni), ["in-use", "in-use", "none"]);
+    vpc.run(&["clock", "step"]).unwrap();
+    assert_eq!(seen(&eni), ["in-use", "in-use", "in-use"]);
+    let complaint = vpc.run(&["inspect", "eni-0123456789abcdef0"]).unwrap_err();
+    assert!(
+        complaint.contains("there is no interface of"),
+        "{complaint}"
+    );
+    vpc.end();
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, FlowLogId, Timestamp};
 
-use crate::{DeliveryError, Ec2Error, EniRequest, Model};
+use crate::{DeliveryError, Ec2Error, EniRequest, ErrorCode, FaultRequest, Model};
 
 /// Something that is done to the model by a program, not by a caller of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,15 @@ pub enum Event {
         eni: EniId,
         /// Who holds it.
         owner: String,
+    },
+    /// [`Model::switch_faults_off`], by number.
+    SwitchFaultsOff(Vec<u64>),
+    /// [`Model::switch_fault_on`].
+    SwitchFaultOn {
+        /// Its number.
+        id: u64,
+        /// What to switch on.
+        request: FaultRequest,
     },
     /// [`Model::take_from_external`].
     TakeFromExternal(EniId),
@@ -48,6 +57,20 @@ impl Model {
             Event::GiveToExternal { eni, owner } => {
                 let given = self.give_to_external(eni, owner, now);
                 given.map(|_| eni.clone())
+            }
+            Event::SwitchFaultsOff(ids) => {
+                self.switch_faults_off(|fault| ids.contains(&fault.id));
+                return Ok(None);
+            }
+            Event::SwitchFaultOn { id, request } => {
+                let on = self.switch_fault_on(*id, request.clone(), now);
+                return match on {
+                    Ok(_) => Ok(None),
+                    Err(error) => {
+                        let text = error.to_string();
+                        Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+                    }
+                };
             }
             Event::TakeFromExternal(eni) => self.take_from_external(eni).map(|()| eni.clone()),
         };

@@ -2,7 +2,7 @@
 
 use underlay_vpc_model::{BucketKind, BucketState, Budget, CallCount, Fault, Hazard};
 
-use crate::admin::{ClockState, Limits};
+use crate::admin::{ClockState, EniFacts, EniReport, Limits};
 
 pub(super) fn clock(clock: &ClockState) -> String {
     let next = match clock.next_in_seconds {
@@ -80,6 +80,37 @@ pub(super) fn faults(faults: &[Fault]) -> String {
 pub(super) fn hazards() -> String {
     let row = |hazard: &Hazard| vec![hazard.to_string(), hazard.describe().to_owned()];
     table(&["hazard", "what it does"], Hazard::ALL.iter().map(row))
+}
+
+pub(super) fn enis(enis: &[EniReport]) -> String {
+    let row = |id: &str, seen: &str, facts: &Option<EniFacts>| match facts {
+        None => vec![id.to_owned(), seen.to_owned(), "nothing".to_owned()],
+        Some(facts) => {
+            let place = match (&facts.instance, facts.device_index, &facts.attachment) {
+                (Some(instance), Some(index), Some(attachment)) => {
+                    format!("{instance} {index} {attachment}")
+                }
+                (None, _, Some(attachment)) => attachment.clone(),
+                _ => "nowhere".to_owned(),
+            };
+            let addresses = facts.addresses.join(" ");
+            vec![
+                id.to_owned(),
+                seen.to_owned(),
+                facts.status.clone(),
+                place,
+                addresses,
+            ]
+        }
+    };
+    let rows = enis.iter().flat_map(|eni| {
+        [
+            row(&eni.id, "now", &eni.now),
+            row("", "described", &eni.described),
+            row("", "metadata", &eni.metadata),
+        ]
+    });
+    table(&["eni", "seen", "status", "at", "addresses"], rows)
 }
 
 pub(super) fn limits(limits: &Limits) -> String {

@@ -22,10 +22,7 @@ struct Kept {
 
 impl Kept {
     fn new(preset: Preset) -> Self {
-        let config = ModelConfig {
-            preset,
-            ..ModelConfig::default()
-        };
+        let config = ModelConfig::of(preset);
         let server = ApiServer::new(
             Model::new(config),
             Clock::new(Speed::STOPPED),

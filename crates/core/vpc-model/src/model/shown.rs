@@ -72,6 +72,13 @@ impl Model {
         Box::new(seen.into_values())
     }
 
+    /// The ids of interfaces that anybody sees, now or still.
+    pub fn known_enis(&self) -> impl Iterator<Item = &EniId> {
+        let past = self.past.enis.keys().chain(self.past.metadata.keys());
+        let all: BTreeSet<_> = self.enis.keys().chain(past).collect();
+        all.into_iter()
+    }
+
     /// An interface as Describe shows it.
     #[must_use]
     pub fn described_eni(&self, id: &EniId) -> Option<&Eni> {
