@@ -45,6 +45,7 @@ impl Model {
         let address = match wanted {
             Some(address) if self.is_free_public(address) => address,
             Some(address) => return Err(no_address(address)),
+            None if self.free_public_addresses() == 0 => return Err(no_capacity()),
             None => self.draw_public_address().ok_or_else(no_capacity)?,
         };
         let id = AllocationId::from_serial(self.rng.next());

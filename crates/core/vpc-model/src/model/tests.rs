@@ -7,6 +7,7 @@ mod invariants;
 mod prefix_lists;
 mod requests;
 mod reservations;
+mod routing;
 mod shown;
 mod v6;
 
