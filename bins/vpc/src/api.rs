@@ -40,6 +40,7 @@ mod sts;
 mod subnet_cidrs;
 mod subnets;
 mod tags;
+mod trunks;
 mod vpc_cidrs;
 mod vpcs;
 mod xml;

@@ -5,7 +5,8 @@ use underlay_vpc_model::Ec2Error;
 use super::{
     call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, groups, images,
     instances, internet_gateways, nat_gateways, network_acls, params::Params, peerings,
-    prefix_lists, reservations, route_tables, routes, subnet_cidrs, subnets, tags, vpc_cidrs, vpcs,
+    prefix_lists, reservations, route_tables, routes, subnet_cidrs, subnets, tags, trunks,
+    vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -28,12 +29,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn takes_token(action: &str) -> bool {
     [
         "CreateEgressOnlyInternetGateway",
+        "AssociateTrunkInterface",
         "CreateFlowLogs",
         "CreateManagedPrefixList",
         "CreateNatGateway",
         "CreateNetworkAcl",
         "CreateNetworkInterface",
         "CreateRouteTable",
+        "DisassociateTrunkInterface",
         "RunInstances",
     ]
     .contains(&action)
@@ -48,6 +51,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("AssociateAddress", elastic_addresses::associate),
     ("AssociateRouteTable", route_tables::associate),
     ("AssociateSubnetCidrBlock", subnet_cidrs::associate),
+    ("AssociateTrunkInterface", trunks::associate),
     ("AssociateVpcCidrBlock", vpc_cidrs::associate),
     ("AttachInternetGateway", internet_gateways::attach),
     ("AttachNetworkInterface", enis::attach),
@@ -124,6 +128,9 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeSecurityGroups", groups::describe),
     ("DescribeSubnets", |p| subnets::DESCRIBE.call(p)),
     ("DescribeTags", tags::describe),
+    ("DescribeTrunkInterfaceAssociations", |p| {
+        trunks::DESCRIBE.call(p)
+    }),
     ("DescribeVpcAttribute", vpcs::describe_attribute),
     ("DescribeVpcPeeringConnections", |p| {
         peerings::DESCRIBE.call(p)
@@ -134,6 +141,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DisassociateAddress", elastic_addresses::disassociate),
     ("DisassociateRouteTable", route_tables::disassociate),
     ("DisassociateSubnetCidrBlock", subnet_cidrs::disassociate),
+    ("DisassociateTrunkInterface", trunks::disassociate),
     ("DisassociateVpcCidrBlock", vpc_cidrs::disassociate),
     (
         "GetManagedPrefixListAssociations",

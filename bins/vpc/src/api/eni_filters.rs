@@ -65,6 +65,7 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
             attached(eni, |held| match &held.holder {
                 AttachmentHolder::Instance(_) => model.config().account.to_string(),
                 AttachmentHolder::External { owner } => owner.clone(),
+                AttachmentHolder::Trunk(_) => String::new(),
             })
         }),
         ("attachment.network-card-index", |_, eni| {
@@ -84,7 +85,7 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
             groups.map(|group| group.name.clone()).collect()
         }),
         ("interface-type", |_, eni| {
-            vec![eni.interface_type.as_str().to_owned()]
+            vec![eni.shown_type().as_str().to_owned()]
         }),
         ("ipv4-prefix.ipv4-prefix", |_, eni| {
             eni.addresses
@@ -148,5 +149,5 @@ fn addresses(eni: &Eni) -> Vec<String> {
 }
 
 fn attached(eni: &Eni, value: impl Fn(&Attachment) -> String) -> Vec<String> {
-    eni.attachment.iter().map(value).collect()
+    eni.shown_attachment().into_iter().map(value).collect()
 }

@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, ops::RangeInclusive};
 use ipnet::Ipv4Net;
 use underlay_types::{EniId, SecurityGroupId, SubnetId};
 use underlay_vpc_model::{
-    ConnectionTracking, Ec2Error, EniRequest, ErrorCode, LaunchInterface, LaunchInterfaceSource,
-    Tags, V4Request,
+    ConnectionTracking, Ec2Error, EniRequest, ErrorCode, InterfaceType, LaunchInterface,
+    LaunchInterfaceSource, Tags, V4Request,
 };
 
 use super::{call::Call, eni_v6::take_v6, params::Params, tags::take_specifications, xml::Xml};
@@ -28,10 +28,11 @@ pub(super) fn take_eni_request(params: &mut Params) -> Result<EniRequest, Ec2Err
     let [tags] = take_specifications(params, ["network-interface"])?;
     let subnet = params.id("SubnetId")?;
     let primary_v6 = params.flag("EnablePrimaryIpv6")?.unwrap_or(false);
-    refuse_types(params)?;
+    let interface_type = take_type(params)?;
     Ok(EniRequest {
         primary_v6,
         tags,
+        interface_type,
         ..take_rest(params, subnet)?
     })
 }
@@ -47,7 +48,10 @@ pub(super) fn take_launch_interface(
     let device_index: u32 = params.required_parsed("DeviceIndex")?;
     let network_card: Option<u32> = params.parsed("NetworkCardIndex")?;
     let delete_on_termination = params.flag("DeleteOnTermination")?;
-    refuse_types(params)?;
+    let kind = take_type(params)?;
+    if kind != InterfaceType::Interface {
+        return Err(params.invalid("InterfaceType", kind.as_str()));
+    }
     let public_address = params.flag("AssociatePublicIpAddress")?;
     let primary_v6 = params.flag("PrimaryIpv6")?.unwrap_or(false);
     let existing: Option<EniId> = params.optional_id("NetworkInterfaceId")?;
@@ -94,6 +98,7 @@ fn take_rest(params: &mut Params, subnet: SubnetId) -> Result<EniRequest, Ec2Err
         primary_v6: false,
         groups,
         tracking: take_tracking(params)?,
+        interface_type: InterfaceType::Interface,
         description,
         tags: Tags::new(),
     })
@@ -176,10 +181,13 @@ pub(super) fn take_count(
     }
 }
 
-fn refuse_types(params: &mut Params) -> Result<(), Ec2Error> {
+/// Takes `InterfaceType`.
+fn take_type(params: &mut Params) -> Result<InterfaceType, Ec2Error> {
     match params.text("InterfaceType").as_deref() {
-        None | Some("interface") => Ok(()),
-        Some(kind @ ("efa" | "efa-only" | "trunk" | "branch")) => {
+        None | Some("interface") => Ok(InterfaceType::Interface),
+        Some("branch") => Ok(InterfaceType::Branch),
+        Some("trunk") => Ok(InterfaceType::Trunk),
+        Some(kind @ ("efa" | "efa-only")) => {
             let text = format!("Interfaces of type {kind} are not supported by this VPC.");
             Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text))
         }

@@ -44,7 +44,7 @@ pub(super) fn private_dns_name(model: &Model, address: std::net::Ipv4Addr) -> St
 fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
     xml.leaf("availabilityZone", &eni.zone.name);
     xml.leaf("availabilityZoneId", &eni.zone.id);
-    if let Some(attachment) = &eni.attachment {
+    if let Some(attachment) = eni.shown_attachment() {
         xml.tree("attachment", |xml| {
             write_attachment(xml, attachment);
             let account = model.config().account.as_str();
@@ -54,6 +54,7 @@ fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
                     xml.leaf("instanceOwnerId", account);
                 }
                 AttachmentHolder::External { owner } => xml.leaf("instanceOwnerId", owner),
+                AttachmentHolder::Trunk(_) => {}
             }
         });
     }
@@ -75,7 +76,7 @@ pub(super) fn write_interface(xml: &mut Xml, model: &Model, eni: &Eni) {
     xml.leaf("description", &eni.description);
     xml.leaf("ownerId", &model.config().account);
     xml.leaf("macAddress", eni.mac);
-    xml.leaf("interfaceType", eni.interface_type.as_str());
+    xml.leaf("interfaceType", eni.shown_type().as_str());
     xml.leaf("sourceDestCheck", eni.source_dest_check);
     write_groups(xml, model, &eni.groups);
     let addresses = &eni.addresses;
@@ -254,7 +255,7 @@ pub(super) fn describe_attribute(params: &mut Params) -> Result<Call, Ec2Error> 
         let eni = model.require_eni(&id)?;
         let mut xml = Xml::default();
         xml.leaf("networkInterfaceId", &id);
-        match (attribute.as_str(), &eni.attachment) {
+        match (attribute.as_str(), eni.shown_attachment()) {
             ("attachment", Some(attachment)) => xml.tree("attachment", |xml| {
                 write_attachment(xml, attachment);
                 xml.optional("instanceId", attachment.instance());

@@ -7,7 +7,7 @@ use underlay_types::{
     FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
     NetworkAclId, PrefixListId, ResourceIdError, RouteTableAssociationId, RouteTableId,
     SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetCidrReservationId,
-    SubnetId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
+    SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -45,6 +45,7 @@ wire_ids! {
     SecurityGroupRuleId => InvalidSecurityGroupRuleIdNotFound,
     SubnetCidrAssociationId => InvalidSubnetCidrBlockAssociationIdNotFound,
     SubnetCidrReservationId => InvalidSubnetCidrReservationIdNotFound,
+    TrunkAssociationId => InvalidAssociationIdNotFound,
     SubnetId => InvalidSubnetIdMalformed,
     VpcCidrAssociationId => InvalidVpcCidrBlockAssociationIdNotFound,
     VpcId => InvalidVpcIdMalformed,

@@ -213,8 +213,12 @@ impl Driver {
             Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
-            // What a peering changes are its routes, which say so themselves.
-            Change::EniCreated(_) | Change::FlowLogsChanged | Change::PeeringChanged(_) => Ok(()),
+            // What a peering changes are its routes, which say so themselves. Trunks are refused.
+            Change::BranchAttached { .. }
+            | Change::BranchDetached { .. }
+            | Change::EniCreated(_)
+            | Change::FlowLogsChanged
+            | Change::PeeringChanged(_) => Ok(()),
         }
     }
 

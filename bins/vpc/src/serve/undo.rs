@@ -17,6 +17,11 @@ fn inverse_of(change: &Change) -> Option<Change> {
         }),
         Change::InstanceStarted(instance) => Some(Change::InstanceTerminated(instance.clone())),
         Change::EniDeleted(_) | Change::EniDetached { .. } | Change::InstanceTerminated(_) => None,
+        Change::BranchAttached { branch, trunk, .. } => Some(Change::BranchDetached {
+            branch: branch.clone(),
+            trunk: trunk.clone(),
+        }),
+        Change::BranchDetached { .. } => None,
         // Whoever carries it out looks at the model.
         Change::EgressOnlyInternetGatewayChanged(_)
         | Change::EniChanged(_)

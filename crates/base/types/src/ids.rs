@@ -124,6 +124,8 @@ resource_ids! {
     SubnetCidrReservationId "scr-",
     /// A subnet.
     SubnetId "subnet-",
+    /// The association of a branch interface with a trunk interface.
+    TrunkAssociationId "trunk-assoc-",
     /// The association of a CIDR block with a VPC.
     VpcCidrAssociationId "vpc-cidr-assoc-",
     /// A VPC.

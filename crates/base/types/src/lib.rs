@@ -24,7 +24,8 @@ pub use ids::{
     FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
     NetworkAclId, PrefixListId, ReservationId, ResourceIdError, RouteTableAssociationId,
     RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId,
-    SubnetCidrReservationId, SubnetId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
+    SubnetCidrReservationId, SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId,
+    VpcPeeringConnectionId,
 };
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};

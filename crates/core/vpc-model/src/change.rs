@@ -15,6 +15,23 @@ use underlay_types::{
 /// when it is no longer there, it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// A branch interface's frames come and go on the device of a trunk now, with a VLAN id.
+    BranchAttached {
+        /// The interface.
+        branch: EniId,
+        /// The interface that carries it; its device is in an instance.
+        trunk: EniId,
+        /// The VLAN id.
+        vlan: u16,
+    },
+    /// A branch interface has no device any more. A trunk that leaves its instance loses its
+    /// branches first.
+    BranchDetached {
+        /// The interface.
+        branch: EniId,
+        /// The interface that carried it.
+        trunk: EniId,
+    },
     /// An egress-only internet gateway was created or deleted.
     EgressOnlyInternetGatewayChanged(EgressOnlyInternetGatewayId),
     /// An interface was created; it is attached to nothing yet.

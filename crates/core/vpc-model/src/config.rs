@@ -1,6 +1,9 @@
 //! What a VPC is told before it starts: account, Region, limits, timing.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,9 @@ pub struct ModelConfig {
     pub public_pool: Ipv4Net,
     /// What whoever moves the packets cannot do: refused with `UnsupportedOperation` when asked for.
     pub absent: BTreeSet<Feature>,
+    /// How many branch interfaces the trunks of an instance type carry, where that is not what
+    /// [`InstanceType::branches`](crate::InstanceType::branches) says.
+    pub branch_limits: BTreeMap<String, u32>,
     /// Quotas.
     pub limits: Limits,
     /// Seed of ids and random choices; the same seed and calls give the same state.
@@ -79,6 +85,8 @@ pub enum Feature {
     Peering,
     /// Routes whose destination is a prefix list.
     PrefixListRoutes,
+    /// Branch interfaces on the device of a trunk.
+    TrunkInterfaces,
 }
 
 /// Quotas (Amazon VPC User Guide, "Amazon VPC quotas").
@@ -190,6 +198,7 @@ impl Default for ModelConfig {
             // RFC 2544: public to whoever looks at it, and never anybody's on the real internet.
             public_pool: Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
             absent: BTreeSet::new(),
+            branch_limits: BTreeMap::new(),
             limits: Limits::default(),
             seed: 1,
             default_role: "underlay-node".to_owned(),

@@ -56,6 +56,31 @@ impl InstanceType {
         self.hypervisor != Hypervisor::Xen
     }
 
+    /// How many branch interfaces the trunks of an instance carry; 0 for a type that has none.
+    ///
+    /// No API tells. These numbers follow the table of the VPC resource controller
+    /// (aws/amazon-vpc-resource-controller-k8s, `pkg/aws/vpc/limits.go` of 2025-10-06, Apache-2.0):
+    /// they go by the type's size but for a few types. Some sixty of its types were compared, not
+    /// all.
+    #[must_use]
+    pub fn branches(&self) -> u32 {
+        let (family, _) = self.name.split_once('.').unwrap_or((self.name, ""));
+        if self.hypervisor == Hypervisor::Xen || ["t3", "t3a", "t4g"].contains(&family) {
+            return 0;
+        }
+        match (self.name, self.max_enis, self.vcpus) {
+            ("a1.medium", ..) => 10,
+            ("p4d.24xlarge", ..) => 62,
+            ("p5.48xlarge", ..) => 120,
+            (_, 15.., _) => 107,
+            (_, 8.., _) => 54,
+            (_, _, 8..) => 38,
+            (_, _, 4..) => 18,
+            (_, _, 2..) => 9,
+            _ => 4,
+        }
+    }
+
     fn parse(line: &'static str) -> Option<Self> {
         let mut fields = line.split('\t');
         let parsed = Self {

@@ -67,8 +67,8 @@ pub use objects::{
     PrefixListEntry, PrefixListOwner, PrefixListState, PublicAddress, ReservationKind, Route,
     RouteDestination, RouteDestinationError, RouteState, RouteTable, RouteTableAssociation,
     RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
-    SubnetCidrAssociation, TrackingTimeouts, TrafficType, Vpc, VpcCidrAssociation,
-    VpcIpv6CidrAssociation, VpcPeeringConnection,
+    SubnetCidrAssociation, TrackingTimeouts, TrafficType, TrunkAssociation, Vpc,
+    VpcCidrAssociation, VpcIpv6CidrAssociation, VpcPeeringConnection,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

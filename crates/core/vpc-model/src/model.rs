@@ -24,6 +24,7 @@ mod public_addresses;
 mod reservations;
 mod route_tables;
 mod routes;
+mod rule_changes;
 mod service_enis;
 mod shown;
 mod subnet_cidrs;
@@ -31,6 +32,7 @@ mod subnets;
 mod tagging;
 mod terminate;
 mod tracking;
+mod trunks;
 mod v6_addresses;
 mod v6_plan;
 mod vpc_cidrs;
@@ -48,7 +50,8 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{
     AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
     InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
-    SecurityGroupId, SubnetCidrReservationId, SubnetId, Timestamp, VpcId, VpcPeeringConnectionId,
+    SecurityGroupId, SubnetCidrReservationId, SubnetId, Timestamp, TrunkAssociationId, VpcId,
+    VpcPeeringConnectionId,
 };
 
 pub use self::{
@@ -73,8 +76,8 @@ use self::{
 use crate::{
     Change, CidrReservation, EgressOnlyInternetGateway, ElasticAddress, Eni, FaultSet, FlowLog,
     FlowLogResource, HazardScope, Image, Instance, InternetGateway, ModelConfig, NatGateway,
-    NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, Vpc, VpcPeeringConnection,
-    address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
+    NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, TrunkAssociation, Vpc,
+    VpcPeeringConnection, address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
 };
 
 /// Of the seed, so that draws of chance differ from those of ids.
@@ -117,6 +120,7 @@ pub struct Model {
     attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
     images: BTreeMap<ImageId, Image>,
     prefix_lists: BTreeMap<PrefixListId, PrefixList>,
+    trunk_associations: BTreeMap<TrunkAssociationId, TrunkAssociation>,
     flow_logs: BTreeMap<FlowLogId, FlowLog>,
     /// What ends by itself, by when; the number keeps those of one moment in order.
     #[serde(with = "crate::pairs")]
@@ -162,6 +166,7 @@ impl Model {
             enis: EniTable::default(),
             instances: BTreeMap::new(),
             attached: BTreeMap::new(),
+            trunk_associations: BTreeMap::new(),
             images: image_list::images()
                 .into_iter()
                 .map(|image| (image.id.clone(), image))

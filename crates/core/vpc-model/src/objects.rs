@@ -14,6 +14,7 @@ mod prefix_list;
 mod reservation;
 mod route_table;
 mod tracking;
+mod trunk;
 
 pub use elastic_address::{ElasticAddress, ElasticAssociation, PublicAddress};
 pub use eni::{
@@ -46,3 +47,4 @@ pub use route_table::{
     RouteTarget,
 };
 pub use tracking::{ConnectionTracking, TrackingTimeouts};
+pub use trunk::TrunkAssociation;

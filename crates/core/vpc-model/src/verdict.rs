@@ -206,7 +206,7 @@ impl Model {
         sender: &EniId,
         packet: &Packet,
     ) -> Result<Verdict, DropReason> {
-        let sender = self.eni(sender).filter(|eni| eni.is_attached());
+        let sender = self.eni(sender).filter(|eni| self.is_live(eni));
         let sender = sender.ok_or(DropReason::NoSender)?;
         if sender.source_dest_check && !sender.addresses.contains(packet.source) {
             return Err(DropReason::SourceCheck);

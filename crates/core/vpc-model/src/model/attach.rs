@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, Hazard,
-    InstanceState, InstanceType, Model, RouteTarget,
+    InstanceState, InstanceType, InterfaceType, Model, RouteTarget,
 };
 
 /// The highest device index a caller may name.
@@ -99,6 +99,9 @@ impl Model {
             .map(|each| (each.network_card, each.device_index))
             .collect();
         if let Some(kind) = self.type_of(instance) {
+            if eni.interface_type == InterfaceType::Trunk {
+                self.check_branches(kind, self.branches_of(&eni.id).count())?;
+            }
             check_place(kind, instance, &places, (network_card, device_index))?;
         }
         let held = &eni.addresses;
@@ -176,12 +179,16 @@ impl Model {
                 instance,
                 device_index,
             });
+            self.announce_branches(id);
         }
         self.note_eni(id, was, EniEvent::Attached);
         self.note_routes_to(&RouteTarget::Eni(id.clone()));
     }
 
     pub(crate) fn finish_detach(&mut self, id: &EniId, attachment: &AttachmentId, announce: bool) {
+        if announce {
+            self.retire_branches(id);
+        }
         let Some(mut eni) = self.enis.get_mut(id) else {
             return;
         };

@@ -36,6 +36,9 @@ pub struct EniRequest {
     pub groups: Vec<SecurityGroupId>,
     /// How long its flows are tracked while idle.
     pub tracking: ConnectionTracking,
+    /// What kind of interface it is: [`Branch`](InterfaceType::Branch),
+    /// [`Interface`](InterfaceType::Interface) or [`Trunk`](InterfaceType::Trunk).
+    pub interface_type: InterfaceType,
     /// What its creator writes about it.
     pub description: String,
     /// Its tags.
@@ -58,6 +61,7 @@ impl EniRequest {
                 udp_stream_secs: None,
                 udp_secs: None,
             },
+            interface_type: InterfaceType::Interface,
             description: String::new(),
             tags: Tags::new(),
         }
@@ -148,7 +152,7 @@ impl Model {
             mac: Mac::local(0),
             description: request.description.clone(),
             groups,
-            interface_type: InterfaceType::Interface,
+            interface_type: request.interface_type,
             requester: None,
             source_dest_check: true,
             tracking: request.tracking,
@@ -199,7 +203,7 @@ impl Model {
     pub fn delete_eni(&mut self, id: &EniId) -> Result<(), Ec2Error> {
         let eni = self.require_eni(id)?;
         check_not_managed(eni)?;
-        if eni.attachment.is_some() {
+        if eni.attachment.is_some() || self.branches_of(id).next().is_some() {
             let text = format!("Network interface '{id}' is currently in use.");
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
@@ -208,6 +212,7 @@ impl Model {
     }
 
     pub(crate) fn remove_eni(&mut self, id: &EniId) {
+        self.drop_branches(id);
         let Some(eni) = self.enis.remove(id) else {
             return;
         };

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 
+use super::rule_changes::no_such_rule;
 use crate::{
     AddressFamily, Change, Ec2Error, ErrorCode, Model, PrefixList, Rule, RuleDirection, RulePeer,
     RuleTraffic, SecurityGroup, Tags,
@@ -22,7 +23,7 @@ pub struct RuleSpec {
 
 impl RuleSpec {
     /// As EC2 stores it: blocks are reduced to their network address.
-    fn canonical(&self) -> Self {
+    pub(super) fn canonical(&self) -> Self {
         let peer = match &self.peer {
             RulePeer::Ipv4(block) => RulePeer::Ipv4(block.trunc()),
             RulePeer::Ipv6(block) => RulePeer::Ipv6(block.trunc()),
@@ -34,11 +35,19 @@ impl RuleSpec {
         }
     }
 
-    fn is(&self, rule: &Rule) -> bool {
+    pub(super) fn is(&self, rule: &Rule) -> bool {
         self.traffic == rule.traffic && self.peer == rule.peer
     }
 
-    fn already_exists(&self) -> Ec2Error {
+    pub(super) fn of(rule: &Rule) -> Self {
+        Self {
+            traffic: rule.traffic,
+            peer: rule.peer.clone(),
+            description: rule.description.clone(),
+        }
+    }
+
+    pub(super) fn already_exists(&self) -> Ec2Error {
         let text = format!(
             "the specified rule \"peer: {}, {}\" already exists",
             peer_text(&self.peer),
@@ -185,7 +194,11 @@ impl Model {
     }
 
     /// A rule may name a group of its own VPC, and any prefix list.
-    fn check_peer(&self, group: &SecurityGroup, spec: &RuleSpec) -> Result<(), Ec2Error> {
+    pub(super) fn check_peer(
+        &self,
+        group: &SecurityGroup,
+        spec: &RuleSpec,
+    ) -> Result<(), Ec2Error> {
         if let RulePeer::PrefixList(list) = &spec.peer {
             self.require_prefix_list(list)?;
         }
@@ -250,12 +263,7 @@ impl Model {
             let found = group
                 .rules_of(direction)
                 .find(|rule| spec.is(rule))
-                .ok_or_else(|| {
-                    Ec2Error::new(
-                        ErrorCode::InvalidPermissionNotFound,
-                        "The specified rule does not exist in this security group.",
-                    )
-                })?;
+                .ok_or_else(no_such_permission)?;
             gone.push(found.id.clone());
         }
         Ok(self.remove_rules(id, &gone))
@@ -274,11 +282,7 @@ impl Model {
         let group = self.require_group(id)?;
         for wanted in rules {
             if !group.rules_of(direction).any(|rule| &rule.id == wanted) {
-                let text = format!("The security group rule ID '{wanted}' does not exist");
-                return Err(Ec2Error::new(
-                    ErrorCode::InvalidSecurityGroupRuleIdNotFound,
-                    text,
-                ));
+                return Err(no_such_rule(wanted));
             }
         }
         Ok(self.remove_rules(id, rules))
@@ -295,6 +299,11 @@ impl Model {
         self.changes.push(Change::GroupChanged(id.clone()));
         gone
     }
+}
+
+pub(super) fn no_such_permission() -> Ec2Error {
+    let text = "The specified rule does not exist in this security group.";
+    Ec2Error::new(ErrorCode::InvalidPermissionNotFound, text)
 }
 
 /// As how many IPv4 and IPv6 rules a list counts.

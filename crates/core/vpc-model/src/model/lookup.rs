@@ -3,13 +3,13 @@
 use underlay_types::{
     AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
     InternetGatewayId, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId,
-    SubnetId, VpcId, VpcPeeringConnectionId,
+    SubnetId, TrunkAssociationId, VpcId, VpcPeeringConnectionId,
 };
 
 use crate::{
     AvailabilityZone, Ec2Error, EgressOnlyInternetGateway, ElasticAddress, Eni, ErrorCode, FlowLog,
     Image, Instance, InternetGateway, Model, NatGateway, NetworkAcl, PrefixList, RouteTable,
-    SecurityGroup, Subnet, Vpc, VpcPeeringConnection,
+    SecurityGroup, Subnet, TrunkAssociation, Vpc, VpcPeeringConnection,
 };
 
 macro_rules! lookups {
@@ -72,6 +72,9 @@ lookups! {
     /// The subnet, or EC2's answer that there is none.
     require_subnet(SubnetId) -> Subnet: subnets,
         InvalidSubnetIdNotFound "The subnet ID '{}' does not exist";
+    /// The association, or EC2's answer that there is none.
+    require_trunk_association(TrunkAssociationId) -> TrunkAssociation: trunk_associations,
+        InvalidAssociationIdNotFound "The association ID '{}' does not exist";
     /// The VPC, or EC2's answer that there is none.
     require_vpc(VpcId) -> Vpc: vpcs,
         InvalidVpcIdNotFound "The vpc ID '{}' does not exist";

@@ -21,7 +21,7 @@ impl Model {
             RouteTarget::EgressOnlyInternetGateway(id) => {
                 self.egress_only_gateways.contains_key(id)
             }
-            RouteTarget::Eni(id) => self.enis.get(id).is_some_and(Eni::is_attached),
+            RouteTarget::Eni(id) => self.enis.get(id).is_some_and(|eni| self.is_live(eni)),
             RouteTarget::InternetGateway(id) => self
                 .internet_gateways
                 .get(id)

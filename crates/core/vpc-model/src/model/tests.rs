@@ -9,6 +9,7 @@ mod requests;
 mod reservations;
 mod routing;
 mod shown;
+mod trunks;
 mod v6;
 
 use std::net::Ipv4Addr;

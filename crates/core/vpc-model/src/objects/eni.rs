@@ -115,6 +115,8 @@ impl EniAddresses {
 pub enum EniStatus {
     /// Being made.
     Pending,
+    /// Carried by a trunk interface.
+    Associated,
     /// Attached to nothing.
     Available,
     /// On its way to an instance.
@@ -131,6 +133,7 @@ impl EniStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Associated => "associated",
             Self::Available => "available",
             Self::Attaching => "attaching",
             Self::InUse => "in-use",
@@ -142,10 +145,14 @@ impl EniStatus {
 /// What kind of interface an ENI is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InterfaceType {
+    /// One that a trunk interface is to carry, or carries.
+    Branch,
     /// An ordinary one.
     Interface,
     /// That of a NAT gateway.
     NatGateway,
+    /// One that can carry branch interfaces.
+    Trunk,
     /// One that a service placed here for an endpoint.
     VpcEndpoint,
 }
@@ -155,8 +162,10 @@ impl InterfaceType {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Branch => "branch",
             Self::Interface => "interface",
             Self::NatGateway => "nat_gateway",
+            Self::Trunk => "trunk",
             Self::VpcEndpoint => "vpc_endpoint",
         }
     }
@@ -187,7 +196,7 @@ impl Attachment {
     pub fn instance(&self) -> Option<&InstanceId> {
         match &self.holder {
             AttachmentHolder::Instance(id) => Some(id),
-            AttachmentHolder::External { .. } => None,
+            AttachmentHolder::External { .. } | AttachmentHolder::Trunk(_) => None,
         }
     }
 }
@@ -202,6 +211,8 @@ pub enum AttachmentHolder {
         /// The account or service that owns it, shown as `instanceOwnerId`.
         owner: String,
     },
+    /// A trunk interface that carries it. The API shows no attachment.
+    Trunk(EniId),
 }
 
 /// How far attaching or detaching has come.
@@ -237,10 +248,27 @@ impl Eni {
     pub fn status(&self) -> EniStatus {
         match self.attachment.as_ref().map(|attachment| attachment.status) {
             None if self.pending => EniStatus::Pending,
+            Some(_) if self.shown_attachment().is_none() => EniStatus::Associated,
             None => EniStatus::Available,
             Some(AttachmentStatus::Attaching | AttachmentStatus::Attached) => EniStatus::InUse,
             Some(AttachmentStatus::Detaching) => EniStatus::Detaching,
         }
+    }
+
+    /// What kind of interface the API shows: one that a trunk carries is a branch.
+    #[must_use]
+    pub fn shown_type(&self) -> InterfaceType {
+        match self.attachment.as_ref().map(|held| &held.holder) {
+            Some(AttachmentHolder::Trunk(_)) => InterfaceType::Branch,
+            _ => self.interface_type,
+        }
+    }
+
+    /// The attachment that the API shows: to an instance or something else, not to a trunk.
+    #[must_use]
+    pub fn shown_attachment(&self) -> Option<&Attachment> {
+        let held = self.attachment.as_ref();
+        held.filter(|held| !matches!(held.holder, AttachmentHolder::Trunk(_)))
     }
 
     /// The instance it is attached to, or on its way to or from.

@@ -259,7 +259,7 @@ impl Model {
 
     fn mapped(&self, vpc: &VpcId, destination: IpAddr) -> Result<&Eni, DropReason> {
         self.eni_by_address(vpc, destination)
-            .filter(|eni| eni.is_attached())
+            .filter(|eni| self.is_live(eni))
             .ok_or(DropReason::UnknownAddress)
     }
 }

@@ -1,5 +1,7 @@
 //! Rules of security groups: what counts, what is there already, what is refused.
 
+use underlay_types::SecurityGroupRuleId;
+
 use super::*;
 use crate::{
     AddressFamily, PortRange, PrefixListRequest, RuleDirection, RulePeer, RuleSpec, RuleTraffic,
@@ -122,4 +124,95 @@ fn a_prefix_list_counts_as_many_rules_as_it_may_have_entries() {
         code(allow(&mut model, &group, &[spec(port(1), unknown)])),
         "InvalidPrefixListID.NotFound"
     );
+}
+
+#[test]
+fn rules_are_modified_all_or_none() {
+    let (mut model, group) = with_group();
+    let rules = [
+        spec(port(1), v4("10.0.0.0/8")),
+        spec(port(2), v4("10.0.0.0/8")),
+    ];
+    let ingress = RuleDirection::Ingress;
+    let ids = model
+        .authorize(&group, ingress, &rules, &Tags::new())
+        .unwrap();
+    let unknown = "sgr-0123456789abcdef0".parse().unwrap();
+    let before = model.clone();
+    let to = |n, peer: RulePeer| spec(port(n), peer);
+    for (changes, expected) in [
+        // The second would be what the first is.
+        (
+            vec![(ids[1].clone(), rules[0].clone())],
+            "InvalidPermission.Duplicate",
+        ),
+        (
+            vec![
+                (ids[0].clone(), to(3, v4("10.0.0.0/8"))),
+                (unknown, to(4, v4("10.0.0.0/8"))),
+            ],
+            "InvalidSecurityGroupRuleId.NotFound",
+        ),
+        (
+            vec![(ids[0].clone(), to(3, v4("0.0.0.0/0"))); 2],
+            "InvalidParameterValue",
+        ),
+        (
+            vec![(
+                ids[0].clone(),
+                to(3, RulePeer::Group("sg-0123456789abcdef0".parse().unwrap())),
+            )],
+            "InvalidGroup.NotFound",
+        ),
+    ] {
+        assert_eq!(code(model.modify_rules(&group, &changes)), expected);
+        assert!(model == before);
+    }
+    // Both change places: neither is a duplicate when all is done.
+    let swapped = [
+        (ids[0].clone(), rules[1].clone()),
+        (ids[1].clone(), to(1, v6("fd00::1/8"))),
+    ];
+    model.modify_rules(&group, &swapped).unwrap();
+    let held = |id: &SecurityGroupRuleId| {
+        let rules = &model.group(&group).unwrap().rules;
+        let rule = rules.iter().find(|rule| &rule.id == id).unwrap();
+        (rule.traffic, rule.peer.clone())
+    };
+    assert_eq!(held(&ids[0]), (port(2), v4("10.0.0.0/8")));
+    assert_eq!(held(&ids[1]), (port(1), v6("fd00::/8")));
+}
+
+#[test]
+fn descriptions_are_replaced_or_removed() {
+    let (mut model, group) = with_group();
+    let rule = RuleSpec {
+        description: Some("old".to_owned()),
+        ..spec(port(1), v4("10.0.0.0/8"))
+    };
+    let ingress = RuleDirection::Ingress;
+    let ids = model
+        .authorize(&group, ingress, std::slice::from_ref(&rule), &Tags::new())
+        .unwrap();
+    let described = |model: &Model| {
+        let rules = &model.group(&group).unwrap().rules;
+        let rule = rules.iter().find(|rule| rule.id == ids[0]).unwrap();
+        rule.description.clone()
+    };
+    let plain = spec(port(1), v4("10.1.2.3/8"));
+    let egress = RuleDirection::Egress;
+    assert_eq!(
+        code(model.describe_rules_as(&group, egress, std::slice::from_ref(&plain))),
+        "InvalidPermission.NotFound"
+    );
+    assert_eq!(
+        code(model.describe_rules_by_id(&group, egress, &[(ids[0].clone(), None)])),
+        "InvalidSecurityGroupRuleId.NotFound"
+    );
+    assert_eq!(described(&model).as_deref(), Some("old"));
+    model.describe_rules_as(&group, ingress, &[plain]).unwrap();
+    assert_eq!(described(&model), None);
+    let new = [(ids[0].clone(), Some("new".to_owned()))];
+    model.describe_rules_by_id(&group, ingress, &new).unwrap();
+    assert_eq!(described(&model).as_deref(), Some("new"));
 }
