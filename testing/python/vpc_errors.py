@@ -221,7 +221,7 @@ def addresses(ec2, vpc, subnet):
     with refused("InvalidParameterCombination"):
         create_eni(ec2, subnet, SecondaryPrivateIpAddressCount=1, Ipv4PrefixCount=1)
     with refused("UnsupportedOperation"):
-        create_eni(ec2, subnet, InterfaceType="trunk")
+        create_eni(ec2, subnet, InterfaceType="efa")
     eni = create_eni(ec2, subnet, PrivateIpAddress="10.0.1.99")["NetworkInterfaceId"]
     with refused("InvalidIPAddress.InUse", "Address 10.0.1.99 is in use."):
         create_eni(ec2, subnet, PrivateIpAddress="10.0.1.99")

@@ -103,6 +103,125 @@ def rules(ec2, vpc, mine):
     return group
 
 
+def rule_changes(ec2, group):
+    def permission(port, cidr, **more):
+        ranges = [{"CidrIp": cidr, **more}]
+        return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges}
+
+    first, second = ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[
+            permission(80, "10.0.0.0/8", Description="old"), permission(443, "10.0.0.0/8"),
+        ],
+    )["SecurityGroupRules"]
+    ec2.modify_security_group_rules(
+        GroupId=group,
+        SecurityGroupRules=[
+            {
+                "SecurityGroupRuleId": second["SecurityGroupRuleId"],
+                "SecurityGroupRule": {
+                    "IpProtocol": "icmpv6", "FromPort": 128, "ToPort": -1, "CidrIpv6": "fd00::1/8",
+                },
+            }
+        ],
+    )
+    ec2.update_security_group_rule_descriptions_ingress(
+        GroupId=group, IpPermissions=[permission(80, "10.9.9.9/8", Description="new")]
+    )
+    ids = [first["SecurityGroupRuleId"], second["SecurityGroupRuleId"]]
+    found = ec2.describe_security_group_rules(SecurityGroupRuleIds=ids)["SecurityGroupRules"]
+    seen = {each["SecurityGroupRuleId"]: each for each in found}
+    assert seen[ids[0]]["Description"] == "new", seen
+    assert seen[ids[1]]["CidrIpv6"] == "fd00::/8" and seen[ids[1]]["FromPort"] == 128, seen
+    ec2.update_security_group_rule_descriptions_ingress(
+        GroupId=group,
+        SecurityGroupRuleDescriptions=[{"SecurityGroupRuleId": ids[0], "Description": "newer"}],
+    )
+    with refused("InvalidParameterCombination"):
+        ec2.modify_security_group_rules(
+            GroupId=group,
+            SecurityGroupRules=[
+                {
+                    "SecurityGroupRuleId": ids[0],
+                    "SecurityGroupRule": {
+                        "IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0", "CidrIpv6": "::/0",
+                    },
+                }
+            ],
+        )
+    for wrong in [
+        {"IpProtocol": "icmp", "FromPort": -1, "ToPort": 3},
+        {"IpProtocol": "icmp", "FromPort": 300, "ToPort": -1},
+        {"IpProtocol": "icmp"},
+        {"IpProtocol": "tcp", "FromPort": 80},
+        {"IpProtocol": "256"},
+    ]:
+        with refused("InvalidParameterValue"):
+            ec2.authorize_security_group_ingress(
+                GroupId=group, IpPermissions=[{**wrong, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+            )
+
+    def found_by(name, value):
+        filters = [{"Name": name, "Values": [value]}]
+        groups = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        return group in [each["GroupId"] for each in groups]
+
+    for name, value in [
+        ("ip-permission.from-port", "128"),
+        ("ip-permission.to-port", "80"),
+        ("ip-permission.ipv6-cidr", "fd00::/8"),
+        ("ip-permission.cidr", "10.0.0.0/8"),
+        ("egress.ip-permission.cidr", "0.0.0.0/0"),
+        ("egress.ip-permission.protocol", "-1"),
+    ]:
+        assert found_by(name, value), name
+    assert not found_by("egress.ip-permission.to-port", "80")
+
+
+def for_vpc(ec2, vpc, group):
+    usable = ec2.get_security_groups_for_vpc(VpcId=vpc)["SecurityGroupForVpcs"]
+    assert {each["GroupName"] for each in usable} == {"default", "web"}
+    (mine,) = ec2.get_security_groups_for_vpc(
+        VpcId=vpc, Filters=[{"Name": "group-id", "Values": [group]}]
+    )["SecurityGroupForVpcs"]
+    assert mine["PrimaryVpcId"] == vpc and mine["OwnerId"] == "123456789012", mine
+
+
+def trunks(ec2, subnet):
+    instance = local_vpc.run_instance(ec2, subnet)["InstanceId"]
+    trunk = local_vpc.create_eni(ec2, subnet, InterfaceType="trunk")["NetworkInterfaceId"]
+    branch = local_vpc.create_eni(ec2, subnet)["NetworkInterfaceId"]
+    ec2.attach_network_interface(NetworkInterfaceId=trunk, InstanceId=instance, DeviceIndex=1)
+    made = ec2.associate_trunk_interface(
+        BranchInterfaceId=branch, TrunkInterfaceId=trunk, VlanId=7, ClientToken="once"
+    )
+    association = made["InterfaceAssociation"]["AssociationId"]
+    expected = {
+        "AssociationId": association,
+        "BranchInterfaceId": branch,
+        "TrunkInterfaceId": trunk,
+        "InterfaceProtocol": "VLAN",
+        "VlanId": 7,
+        "Tags": [],
+    }
+    assert made["InterfaceAssociation"] == expected, made
+    again = ec2.associate_trunk_interface(
+        BranchInterfaceId=branch, TrunkInterfaceId=trunk, VlanId=7, ClientToken="once"
+    )
+    assert again["InterfaceAssociation"] == expected
+    listed = ec2.describe_trunk_interface_associations(AssociationIds=[association])
+    assert listed["InterfaceAssociations"] == [expected]
+    (seen,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[branch])["NetworkInterfaces"]
+    assert (seen["Status"], seen["InterfaceType"]) == ("associated", "branch"), seen
+    assert "Attachment" not in seen
+    with refused("UnsupportedOperation"):
+        ec2.associate_trunk_interface(BranchInterfaceId=branch, TrunkInterfaceId=trunk, GreKey=1)
+    with refused("InvalidNetworkInterface.InUse"):
+        ec2.attach_network_interface(NetworkInterfaceId=branch, InstanceId=instance, DeviceIndex=2)
+    ec2.disassociate_trunk_interface(AssociationId=association)
+    ec2.delete_network_interface(NetworkInterfaceId=branch)
+
+
 def tracking(ec2, subnet):
     eni = local_vpc.create_eni(
         ec2, subnet, ConnectionTrackingSpecification={"TcpEstablishedTimeout": 350}
@@ -143,7 +262,10 @@ def main():
     vpc, (subnet,) = local_vpc.network(ec2)
     mine = prefix_lists(ec2)
     lists_of_amazon(ec2)
-    rules(ec2, vpc, mine)
+    group = rules(ec2, vpc, mine)
+    rule_changes(ec2, group)
+    for_vpc(ec2, vpc, group)
+    trunks(ec2, subnet)
     tracking(ec2, subnet)
     print("groups: ok")
 

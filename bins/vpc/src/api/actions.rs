@@ -3,10 +3,10 @@
 use underlay_vpc_model::Ec2Error;
 
 use super::{
-    call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, groups, images,
-    instances, internet_gateways, nat_gateways, network_acls, params::Params, peerings,
-    prefix_lists, reservations, route_tables, routes, subnet_cidrs, subnets, tags, trunks,
-    vpc_cidrs, vpcs,
+    call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, group_peers,
+    groups, images, instances, internet_gateways, nat_gateways, network_acls, params::Params,
+    peerings, prefix_lists, reservations, route_tables, routes, rule_changes, subnet_cidrs,
+    subnets, tags, trunks, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -148,9 +148,11 @@ const ACTIONS: &[(&str, Read)] = &[
         prefix_lists::associations,
     ),
     ("GetManagedPrefixListEntries", prefix_lists::entries),
+    ("GetSecurityGroupsForVpc", group_peers::for_vpc),
     ("GetSubnetCidrReservations", reservations::get),
     ("ModifyManagedPrefixList", prefix_lists::modify),
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
+    ("ModifySecurityGroupRules", rule_changes::modify),
     ("ModifySubnetAttribute", subnets::modify_attribute),
     ("ModifyVpcAttribute", vpcs::modify_attribute),
     (
@@ -176,6 +178,14 @@ const ACTIONS: &[(&str, Read)] = &[
     ("TerminateInstances", instances::terminate),
     ("UnassignIpv6Addresses", eni_v6::unassign),
     ("UnassignPrivateIpAddresses", eni_request::unassign),
+    (
+        "UpdateSecurityGroupRuleDescriptionsEgress",
+        rule_changes::describe_egress,
+    ),
+    (
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+        rule_changes::describe_ingress,
+    ),
 ];
 
 #[cfg(test)]

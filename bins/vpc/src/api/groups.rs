@@ -9,42 +9,12 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::{FilterTable, Filters},
+    group_filters::FILTERS,
     page::Page,
     params::Params,
     rules::{self, WireTraffic},
     tags::{take_specifications, write_tags},
     xml::Xml,
-};
-
-static FILTERS: FilterTable<SecurityGroup> = FilterTable {
-    fields: &[
-        ("description", |_, group| vec![group.description.clone()]),
-        ("egress.ip-permission.cidr", |_, group| {
-            rules::cidrs(group, RuleDirection::Egress)
-        }),
-        ("egress.ip-permission.group-id", |_, group| {
-            rules::peers(group, RuleDirection::Egress)
-        }),
-        ("egress.ip-permission.protocol", |_, group| {
-            rules::protocols(group, RuleDirection::Egress)
-        }),
-        ("group-id", |_, group| vec![group.id.to_string()]),
-        ("group-name", |_, group| vec![group.name.clone()]),
-        ("ip-permission.cidr", |_, group| {
-            rules::cidrs(group, RuleDirection::Ingress)
-        }),
-        ("ip-permission.group-id", |_, group| {
-            rules::peers(group, RuleDirection::Ingress)
-        }),
-        ("ip-permission.protocol", |_, group| {
-            rules::protocols(group, RuleDirection::Ingress)
-        }),
-        ("owner-id", |model, _| {
-            vec![model.config().account.to_string()]
-        }),
-        ("vpc-id", |_, group| vec![group.vpc.to_string()]),
-    ],
-    tags: Some(|group| &group.tags),
 };
 
 /// DescribeSecurityGroups, but for `GroupName.N`.
@@ -66,7 +36,7 @@ pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
 }
 
 /// Names are for groups of a default VPC, and there is none.
-fn refuse_names(params: &mut Params) -> Result<(), Ec2Error> {
+pub(super) fn refuse_names(params: &mut Params) -> Result<(), Ec2Error> {
     let text = "Invalid value for groupName: names are for groups of a default VPC, of which this \
                 account has none. Use the group's id, or the filter group-name.";
     let named = !params.list("GroupName")?.is_empty() || params.text("GroupName").is_some();

@@ -62,17 +62,10 @@ pub(super) fn take_specs(params: &mut Params) -> Result<Vec<RuleSpec>, Ec2Error>
 fn take_permission(params: &mut Params) -> Result<Vec<RuleSpec>, Ec2Error> {
     let traffic = take_traffic(params)?;
     let described = |p: &mut Params, peer| {
-        let description = p.text("Description").filter(|text| !text.is_empty());
-        if description
-            .as_ref()
-            .is_some_and(|text| text.chars().count() > 255)
-        {
-            return Err(p.invalid("Description", "of more than 255 characters"));
-        }
         Ok(RuleSpec {
             traffic,
             peer,
-            description,
+            description: take_description(p)?,
         })
     };
     let mut specs = params.structures("IpRanges", |p| {
@@ -100,7 +93,32 @@ fn take_permission(params: &mut Params) -> Result<Vec<RuleSpec>, Ec2Error> {
     Ok(specs)
 }
 
-fn take_traffic(params: &mut Params) -> Result<RuleTraffic, Ec2Error> {
+/// Takes the description of a rule: up to 255 letters, digits, spaces and
+/// `._-:/()#,@[]+=&;{}!$*`.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn take_description(params: &mut Params) -> Result<Option<String>, Ec2Error> {
+    let Some(text) = params.text("Description").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
+    if text.chars().count() > 255 {
+        Err(params.invalid("Description", "of more than 255 characters"))
+    } else if text.chars().all(allowed) {
+        Ok(Some(text))
+    } else {
+        let text = "Invalid rule description. Valid descriptions are strings less than 256 \
+                    characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*";
+        Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+    }
+}
+
+/// Takes protocol and ports, or ICMP type and code.
+///
+/// # Errors
+/// `InvalidParameterValue` for what is none; `MissingParameter`.
+pub(super) fn take_traffic(params: &mut Params) -> Result<RuleTraffic, Ec2Error> {
     let protocol = params.required("IpProtocol")?;
     let from: Option<i64> = params.parsed("FromPort")?;
     let to: Option<i64> = params.parsed("ToPort")?;
@@ -115,28 +133,34 @@ fn take_traffic(params: &mut Params) -> Result<RuleTraffic, Ec2Error> {
             .map_err(|_unparsable| params.invalid("IpProtocol", &protocol))?,
     };
     match number {
-        1 => Ok(RuleTraffic::Icmp {
-            kind: icmp(params, from)?,
-            code: icmp(params, to)?,
-        }),
-        58 => Ok(RuleTraffic::Icmpv6 {
-            kind: icmp(params, from)?,
-            code: icmp(params, to)?,
-        }),
+        1 if from.is_none() || to.is_none() => {
+            let text =
+                "Invalid value 'Must specify both from and to ports with ICMP.' for portRange.";
+            Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+        }
+        1 => icmp(params, from, to).map(|(kind, code)| RuleTraffic::Icmp { kind, code }),
+        58 => icmp(params, from, to).map(|(kind, code)| RuleTraffic::Icmpv6 { kind, code }),
         6 => ports(from, to).map(RuleTraffic::Tcp),
         17 => ports(from, to).map(RuleTraffic::Udp),
         other => Ok(RuleTraffic::Protocol(other)),
     }
 }
 
-/// -1 stands for any.
-fn icmp(params: &Params, number: Option<i64>) -> Result<Option<u8>, Ec2Error> {
-    match number {
+/// A type and a code. -1 stands for any; of any type there is no one code.
+fn icmp(
+    params: &Params,
+    kind: Option<i64>,
+    code: Option<i64>,
+) -> Result<(Option<u8>, Option<u8>), Ec2Error> {
+    let part = |name, number: Option<i64>| match number {
         None | Some(-1) => Ok(None),
-        Some(number) => match u8::try_from(number) {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(params.invalid("FromPort", number)),
-        },
+        Some(number) => u8::try_from(number)
+            .map(Some)
+            .map_err(|_too_large| params.invalid(name, number)),
+    };
+    match (part("FromPort", kind)?, part("ToPort", code)?) {
+        (None, Some(code)) => Err(params.invalid("ToPort", code)),
+        both => Ok(both),
     }
 }
 
@@ -262,28 +286,4 @@ fn peer_text(rule: &Rule) -> String {
         RulePeer::Group(id) => id.to_string(),
         RulePeer::PrefixList(id) => id.to_string(),
     }
-}
-
-/// The IPv4 blocks that a group's rules name.
-pub(super) fn cidrs(group: &SecurityGroup, direction: RuleDirection) -> Vec<String> {
-    let rules = group
-        .rules_of(direction)
-        .filter(|rule| matches!(rule.peer, RulePeer::Ipv4(_)));
-    rules.map(peer_text).collect()
-}
-
-/// The groups that a group's rules name.
-pub(super) fn peers(group: &SecurityGroup, direction: RuleDirection) -> Vec<String> {
-    let rules = group
-        .rules_of(direction)
-        .filter(|rule| matches!(rule.peer, RulePeer::Group(_)));
-    rules.map(peer_text).collect()
-}
-
-/// The protocols of a group's rules.
-pub(super) fn protocols(group: &SecurityGroup, direction: RuleDirection) -> Vec<String> {
-    group
-        .rules_of(direction)
-        .map(|rule| WireTraffic::of(rule.traffic).protocol)
-        .collect()
 }

@@ -4,7 +4,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_types::{EniId, InstanceId, PrefixListId, RouteTableId};
 
 use crate::{
-    AddressFamily, Change, Ec2Error, Eni, ErrorCode, Feature, Model, NatGatewayState, Route,
+    AddressFamily, Change, Ec2Error, ErrorCode, Feature, Model, NatGatewayState, Route,
     RouteDestination, RouteState, RouteTable, RouteTarget,
 };
 
