@@ -4,9 +4,9 @@ use underlay_vpc_model::Ec2Error;
 
 use super::{
     call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, group_peers,
-    groups, images, instances, internet_gateways, nat_gateways, network_acls, params::Params,
-    peerings, prefix_lists, reservations, route_tables, routes, rule_changes, subnet_cidrs,
-    subnets, tags, trunks, vpc_cidrs, vpcs,
+    groups, images, instance_attributes, instances, internet_gateways, nat_gateways, network_acls,
+    params::Params, peerings, power, prefix_lists, reservations, route_tables, routes,
+    rule_changes, subnet_cidrs, subnets, tags, trunks, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -107,6 +107,7 @@ const ACTIONS: &[(&str, Read)] = &[
     }),
     ("DescribeFlowLogs", |p| flow_logs::DESCRIBE.call(p)),
     ("DescribeImages", images::describe),
+    ("DescribeInstanceAttribute", instance_attributes::describe),
     ("DescribeInstanceStatus", instances::describe_status),
     ("DescribeInstanceTypes", catalogue::instance_types),
     ("DescribeInstances", instances::describe),
@@ -124,8 +125,10 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribePrefixLists", prefix_lists::describe_services),
     ("DescribeRegions", catalogue::regions),
     ("DescribeRouteTables", |p| route_tables::DESCRIBE.call(p)),
+    ("DescribeSecurityGroupReferences", group_peers::references),
     ("DescribeSecurityGroupRules", groups::describe_rules),
     ("DescribeSecurityGroups", groups::describe),
+    ("DescribeStaleSecurityGroups", group_peers::stale),
     ("DescribeSubnets", |p| subnets::DESCRIBE.call(p)),
     ("DescribeTags", tags::describe),
     ("DescribeTrunkInterfaceAssociations", |p| {
@@ -150,6 +153,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("GetManagedPrefixListEntries", prefix_lists::entries),
     ("GetSecurityGroupsForVpc", group_peers::for_vpc),
     ("GetSubnetCidrReservations", reservations::get),
+    ("ModifyInstanceAttribute", instance_attributes::modify),
     ("ModifyManagedPrefixList", prefix_lists::modify),
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySecurityGroupRules", rule_changes::modify),
@@ -159,6 +163,7 @@ const ACTIONS: &[(&str, Read)] = &[
         "ModifyVpcPeeringConnectionOptions",
         peerings::modify_options,
     ),
+    ("RebootInstances", power::reboot),
     ("RejectVpcPeeringConnection", peerings::reject),
     ("ReleaseAddress", elastic_addresses::release),
     (
@@ -171,10 +176,13 @@ const ACTIONS: &[(&str, Read)] = &[
         "ReplaceRouteTableAssociation",
         route_tables::replace_association,
     ),
+    ("ResetInstanceAttribute", instance_attributes::reset),
     ("RestoreManagedPrefixListVersion", prefix_lists::restore),
     ("RevokeSecurityGroupEgress", groups::revoke_egress),
     ("RevokeSecurityGroupIngress", groups::revoke_ingress),
     ("RunInstances", instances::run),
+    ("StartInstances", power::start),
+    ("StopInstances", power::stop),
     ("TerminateInstances", instances::terminate),
     ("UnassignIpv6Addresses", eni_v6::unassign),
     ("UnassignPrivateIpAddresses", eni_request::unassign),

@@ -13,11 +13,12 @@ use super::{
     launch::take_launch,
     page::Page,
     params::Params,
+    power::{changes, take_ids},
     tags::write_tags,
     xml::Xml,
 };
 
-fn write_state(xml: &mut Xml, name: &str, state: InstanceState) {
+pub(super) fn write_state(xml: &mut Xml, name: &str, state: InstanceState) {
     xml.tree(name, |xml| {
         xml.leaf("code", state.code());
         xml.leaf("name", state.as_str());
@@ -46,7 +47,7 @@ fn write_instance(xml: &mut Xml, model: &Model, instance: &Instance) {
     xml.leaf("virtualizationType", "hvm");
     xml.leaf("hypervisor", "xen");
     xml.leaf("rootDeviceType", "ebs");
-    xml.leaf("ebsOptimized", false);
+    xml.leaf("ebsOptimized", instance.attributes.ebs_optimized);
     xml.leaf("enaSupport", true);
     if let Some(profile) = &instance.profile {
         xml.tree("iamInstanceProfile", |xml| {
@@ -238,21 +239,11 @@ pub(super) fn describe_status(params: &mut Params) -> Result<Call, Ec2Error> {
 
 /// TerminateInstances.
 pub(super) fn terminate(params: &mut Params) -> Result<Call, Ec2Error> {
-    let ids: Vec<InstanceId> = params.ids("InstanceId")?;
-    if ids.is_empty() {
-        return Err(params.missing("InstanceId"));
-    }
+    let ids = take_ids(params)?;
     params.flag("Force")?;
     params.flag("SkipOsShutdown")?;
     Ok(Call::new(move |model, context| {
         let before = model.terminate(&ids, context.now)?;
-        let mut xml = Xml::default();
-        xml.items("instancesSet", before, |xml, (id, state)| {
-            xml.leaf("instanceId", &id);
-            let now = model.instance(&id).map_or(state, |instance| instance.state);
-            write_state(xml, "currentState", now);
-            write_state(xml, "previousState", state);
-        });
-        Ok(xml)
+        Ok(changes(model, &before))
     }))
 }

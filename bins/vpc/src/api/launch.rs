@@ -3,8 +3,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use underlay_types::{ImageId, SubnetId};
 use underlay_vpc_model::{
-    Ec2Error, EniRequest, ErrorCode, LaunchInterface, LaunchInterfaceSource, LaunchRequest,
-    MetadataOptions, Tags,
+    Ec2Error, EniRequest, ErrorCode, InstanceAttributes, LaunchInterface, LaunchInterfaceSource,
+    LaunchRequest, MetadataOptions, Tags,
 };
 
 use super::{
@@ -56,9 +56,25 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         metadata,
         profile,
         key_name: take_bounded(params, "KeyName", MAX_KEY_NAME)?,
-        user_data: take_user_data(params)?,
+        user_data: take_user_data(params, "UserData")?,
         client_token: None,
+        attributes: take_attributes(params)?,
         tags,
+    })
+}
+
+fn take_attributes(params: &mut Params) -> Result<InstanceAttributes, Ec2Error> {
+    let terminate = take_choice(
+        params,
+        "InstanceInitiatedShutdownBehavior",
+        ["stop", "terminate"],
+        false,
+    )?;
+    Ok(InstanceAttributes {
+        disable_api_stop: params.flag("DisableApiStop")?.unwrap_or(false),
+        disable_api_termination: params.flag("DisableApiTermination")?.unwrap_or(false),
+        ebs_optimized: params.flag("EbsOptimized")?.unwrap_or(false),
+        terminate_on_shutdown: terminate,
     })
 }
 
@@ -89,9 +105,12 @@ fn check_length(
     }
 }
 
-/// Takes `UserData`, without the line breaks that encoders put in.
-fn take_user_data(params: &mut Params) -> Result<Option<String>, Ec2Error> {
-    let Some(mut text) = params.text("UserData") else {
+/// Takes user data, without the line breaks that encoders put in.
+///
+/// # Errors
+/// `InvalidUserData.Malformed` for what is not base64; `InvalidParameterValue` for too much.
+pub(super) fn take_user_data(params: &mut Params, name: &str) -> Result<Option<String>, Ec2Error> {
+    let Some(mut text) = params.text(name) else {
         return Ok(None);
     };
     text.retain(|c| !c.is_ascii_whitespace());
@@ -109,9 +128,6 @@ fn take_user_data(params: &mut Params) -> Result<Option<String>, Ec2Error> {
 /// Takes what makes no difference on one machine.
 fn take_without_effect(params: &mut Params) -> Result<(), Ec2Error> {
     params.structure("Monitoring", |p| p.flag("Enabled"))?;
-    params.flag("EbsOptimized")?;
-    params.flag("DisableApiTermination")?;
-    refuse_other_than(params, "InstanceInitiatedShutdownBehavior", "stop")?;
     for name in [
         "BlockDeviceMapping",
         "CreditSpecification",

@@ -78,8 +78,10 @@ fn take_permission(params: &mut Params) -> Result<Vec<RuleSpec>, Ec2Error> {
     })?);
     specs.extend(params.structures("Groups", |p| {
         let group: SecurityGroupId = p.id("GroupId")?;
-        p.text("UserId");
-        p.text("VpcId");
+        // The account's own is the only one there is, and the rest follows from the id.
+        for known in ["UserId", "VpcId", "VpcPeeringConnectionId", "PeeringStatus"] {
+            p.text(known);
+        }
         described(p, RulePeer::Group(group))
     })?);
     specs.extend(params.structures("PrefixListIds", |p| {
@@ -200,9 +202,7 @@ pub(super) fn write_rule(xml: &mut Xml, model: &Model, group: &SecurityGroup, ru
         RulePeer::Ipv4(block) => xml.leaf("cidrIpv4", block),
         RulePeer::Ipv6(block) => xml.leaf("cidrIpv6", block),
         RulePeer::Group(id) => xml.tree("referencedGroupInfo", |xml| {
-            xml.leaf("groupId", id);
-            xml.leaf("userId", &config.account);
-            xml.leaf("vpcId", &group.vpc);
+            write_peer_group(xml, model, group, id, true);
         }),
         RulePeer::PrefixList(id) => xml.leaf("prefixListId", id),
     }
@@ -224,8 +224,20 @@ pub(super) fn write_permissions(
     group: &SecurityGroup,
     direction: RuleDirection,
 ) {
+    let rules: Vec<_> = group.rules_of(direction).collect();
+    write_grouped(xml, model, name, group, &rules);
+}
+
+/// Writes some rules of a group: those of the same traffic together.
+pub(super) fn write_grouped(
+    xml: &mut Xml,
+    model: &Model,
+    name: &str,
+    group: &SecurityGroup,
+    rules: &[&Rule],
+) {
     let mut permissions: Vec<(RuleTraffic, Vec<&Rule>)> = Vec::new();
-    for rule in group.rules_of(direction) {
+    for rule in rules {
         match permissions
             .iter_mut()
             .find(|(traffic, _)| *traffic == rule.traffic)
@@ -241,18 +253,17 @@ pub(super) fn write_permissions(
             xml.leaf("fromPort", wire.from);
             xml.leaf("toPort", wire.to);
         }
-        write_peers(xml, model, &rules);
+        write_peers(xml, model, group, &rules);
     });
 }
 
-fn write_peers(xml: &mut Xml, model: &Model, rules: &[&Rule]) {
+fn write_peers(xml: &mut Xml, model: &Model, group: &SecurityGroup, rules: &[&Rule]) {
     let groups = rules
         .iter()
         .filter(|rule| matches!(rule.peer, RulePeer::Group(_)));
     xml.items("groups", groups, |xml, rule| {
         if let RulePeer::Group(id) = &rule.peer {
-            xml.leaf("groupId", id);
-            xml.leaf("userId", &model.config().account);
+            write_peer_group(xml, model, group, id, false);
         }
         xml.optional("description", rule.description.as_ref());
     });
@@ -277,6 +288,30 @@ fn write_peers(xml: &mut Xml, model: &Model, rules: &[&Rule]) {
         xml.leaf("prefixListId", peer_text(rule));
         xml.optional("description", rule.description.as_ref());
     });
+}
+
+/// Writes a group that a rule names. The VPC of one in a peered VPC is always shown; that of one
+/// that is gone is not known any more.
+fn write_peer_group(
+    xml: &mut Xml,
+    model: &Model,
+    group: &SecurityGroup,
+    id: &SecurityGroupId,
+    with_vpc: bool,
+) {
+    xml.leaf("groupId", id);
+    xml.leaf("userId", &model.config().account);
+    let vpc = model.group(id).map(|peer| &peer.vpc);
+    let across = vpc.filter(|vpc| *vpc != &group.vpc);
+    xml.optional("vpcId", if with_vpc { vpc } else { across });
+    let Some(across) = across else { return };
+    let joined = model
+        .peerings()
+        .filter(|each| each.peer_of(&group.vpc) == Some(across));
+    if let Some(peering) = joined.max_by_key(|each| each.is_active()) {
+        xml.leaf("vpcPeeringConnectionId", &peering.id);
+        xml.leaf("peeringStatus", peering.state.as_str());
+    }
 }
 
 fn peer_text(rule: &Rule) -> String {

@@ -199,7 +199,7 @@ impl Driver {
                 let made = self.namespaces.create(instance.as_str());
                 made.map_err(namespace("make the namespace of", instance))
             }
-            Change::InstanceTerminated(instance) => {
+            Change::InstanceStopped(instance) | Change::InstanceTerminated(instance) => {
                 let removed = self.namespaces.remove(instance.as_str());
                 removed.map_err(namespace("remove the namespace of", instance))
             }

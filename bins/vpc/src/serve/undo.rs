@@ -16,7 +16,10 @@ fn inverse_of(change: &Change) -> Option<Change> {
             instance: instance.clone(),
         }),
         Change::InstanceStarted(instance) => Some(Change::InstanceTerminated(instance.clone())),
-        Change::EniDeleted(_) | Change::EniDetached { .. } | Change::InstanceTerminated(_) => None,
+        Change::EniDeleted(_)
+        | Change::EniDetached { .. }
+        | Change::InstanceStopped(_)
+        | Change::InstanceTerminated(_) => None,
         Change::BranchAttached { branch, trunk, .. } => Some(Change::BranchDetached {
             branch: branch.clone(),
             trunk: trunk.clone(),

@@ -72,6 +72,11 @@ fn groups_and_prefix_lists_are_as_documented() {
 }
 
 #[test]
+fn instances_stop_start_and_keep_their_attributes() {
+    run("vpc_instances.py");
+}
+
+#[test]
 fn waiters_and_paginators_work() {
     run("vpc_waiters.py");
 }

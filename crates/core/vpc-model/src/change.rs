@@ -62,6 +62,8 @@ pub enum Change {
     GroupChanged(SecurityGroupId),
     /// An instance exists now; its interfaces follow.
     InstanceStarted(InstanceId),
+    /// An instance is stopped; the devices of its interfaces went before it.
+    InstanceStopped(InstanceId),
     /// An instance is gone; its interfaces went before it.
     InstanceTerminated(InstanceId),
     /// A prefix list's entries changed, or it was created or deleted.

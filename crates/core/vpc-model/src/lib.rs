@@ -61,14 +61,15 @@ pub use objects::{
     AttachmentStatus, BootMode, CidrReservation, CidrState, ConnectionTracking, Connectivity,
     DeliveryError, EgressOnlyInternetGateway, ElasticAddress, ElasticAssociation, Eni,
     EniAddresses, EniStatus, FlowLog, FlowLogDestination, FlowLogResource, Image, Instance,
-    InstanceState, InterfaceType, InternetGateway, LaunchNames, MetadataOptions, NatGateway,
-    NatGatewayAddress, NatGatewayFailure, NatGatewayState, NetworkAcl, NetworkAclAssociation,
-    NetworkAclEntry, ObjectOptions, PeeringSide, PeeringState, PortRange, PrefixList,
-    PrefixListEntry, PrefixListOwner, PrefixListState, PublicAddress, ReservationKind, Route,
-    RouteDestination, RouteDestinationError, RouteState, RouteTable, RouteTableAssociation,
-    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
-    SubnetCidrAssociation, TrackingTimeouts, TrafficType, TrunkAssociation, Vpc,
-    VpcCidrAssociation, VpcIpv6CidrAssociation, VpcPeeringConnection,
+    InstanceAttribute, InstanceAttributes, InstanceState, InterfaceType, InternetGateway,
+    LaunchNames, MetadataOptions, NatGateway, NatGatewayAddress, NatGatewayFailure,
+    NatGatewayState, NetworkAcl, NetworkAclAssociation, NetworkAclEntry, ObjectOptions,
+    PeeringSide, PeeringState, PortRange, PrefixList, PrefixListEntry, PrefixListOwner,
+    PrefixListState, PublicAddress, ReservationKind, Route, RouteDestination,
+    RouteDestinationError, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
+    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
+    TrackingTimeouts, TrafficType, TrunkAssociation, Vpc, VpcCidrAssociation,
+    VpcIpv6CidrAssociation, VpcPeeringConnection,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

@@ -29,7 +29,9 @@ pub use gateway::{
 };
 pub use group::{PortRange, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup};
 pub use image::{BootMode, Image};
-pub use instance::{Instance, InstanceState, MetadataOptions};
+pub use instance::{
+    Instance, InstanceAttribute, InstanceAttributes, InstanceState, MetadataOptions,
+};
 pub use network::{
     CidrState, LaunchNames, Subnet, SubnetCidrAssociation, Vpc, VpcCidrAssociation,
     VpcIpv6CidrAssociation,

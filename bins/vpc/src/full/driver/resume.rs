@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use underlay_netlink::{Socket, link, netns};
-use underlay_types::{EniId, chain};
+use underlay_types::{EniId, InstanceId, chain};
 use underlay_vpc_model::{AttachmentHolder, AttachmentStatus, Eni, Instance, InstanceState, Model};
 
 use super::{DriveError, Driver, namespace};
@@ -90,10 +90,12 @@ impl Driver {
                     // Asked to go before it came, or still there.
                     AttachmentStatus::Detaching => found.is_some(),
                 };
-                if there {
+                if there && has_power(model, instance) {
                     self.attach_again(model, eni, instance.as_str(), held.device_index)?;
                 }
             }
+            // Its trunk's device carries it, and the fabric refuses trunks: there is none.
+            AttachmentHolder::Trunk(_) => {}
         }
         Ok(())
     }
@@ -173,5 +175,10 @@ impl Resumed {
 
 /// Whether an instance has its namespace.
 fn is_there(instance: &Instance) -> bool {
-    instance.state != InstanceState::Terminated
+    instance.state != InstanceState::Terminated && instance.powered
+}
+
+/// Whether the devices of an instance's interfaces are there.
+fn has_power(model: &Model, instance: &InstanceId) -> bool {
+    model.instance(instance).is_some_and(|each| each.powered)
 }

@@ -170,7 +170,10 @@ impl InterfaceView {
 fn is_up(instance: &Instance) -> bool {
     matches!(
         instance.state,
-        InstanceState::Pending | InstanceState::Running | InstanceState::ShuttingDown
+        InstanceState::Pending
+            | InstanceState::Running
+            | InstanceState::ShuttingDown
+            | InstanceState::Stopping
     )
 }
 

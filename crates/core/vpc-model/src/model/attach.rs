@@ -79,7 +79,7 @@ impl Model {
         let target = self.require_instance(instance)?;
         if !matches!(
             target.state,
-            InstanceState::Pending | InstanceState::Running
+            InstanceState::Pending | InstanceState::Running | InstanceState::Stopped
         ) {
             let text = format!("The instance '{instance}' is not in the 'running' state.");
             return Err(Ec2Error::new(ErrorCode::IncorrectInstanceState, text));
@@ -172,7 +172,12 @@ impl Model {
             return;
         }
         held.status = AttachmentStatus::Attached;
-        if let AttachmentHolder::Instance(instance) = &held.holder {
+        if let AttachmentHolder::Instance(instance) = &held.holder
+            && self
+                .instances
+                .get(instance)
+                .is_some_and(|each| each.powered)
+        {
             let (instance, device_index) = (instance.clone(), held.device_index);
             self.changes.push(Change::EniAttached {
                 eni: id.clone(),
@@ -186,6 +191,7 @@ impl Model {
     }
 
     pub(crate) fn finish_detach(&mut self, id: &EniId, attachment: &AttachmentId, announce: bool) {
+        let announce = announce && self.eni(id).is_some_and(|eni| self.has_power(eni));
         if announce {
             self.retire_branches(id);
         }

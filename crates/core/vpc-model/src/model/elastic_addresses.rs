@@ -157,16 +157,7 @@ impl Model {
             );
             return Err(Ec2Error::new(ErrorCode::InvalidInstanceId, text));
         }
-        match self.enis_of(instance).as_slice() {
-            [only] => Ok(*only),
-            _ => {
-                let text = format!(
-                    "There are multiple interfaces attached to instance '{instance}'. Please \
-                     specify an interface ID for the operation instead."
-                );
-                Err(Ec2Error::new(ErrorCode::InvalidInstanceId, text))
-            }
-        }
+        self.sole_eni_of(instance)
     }
 }
 

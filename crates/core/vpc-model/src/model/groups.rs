@@ -112,7 +112,7 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidGroup.NotFound`; `CannotDelete` for a default group; `DependencyViolation` while
-    /// an interface carries it or another group's rule names it.
+    /// an interface carries it or a rule of another group of its VPC names it.
     pub fn delete_group(&mut self, id: &SecurityGroupId) -> Result<(), Ec2Error> {
         let group = self.require_group(id)?;
         if self
@@ -123,16 +123,12 @@ impl Model {
             let text = "the specified group: \"default\" cannot be deleted by a user";
             return Err(Ec2Error::new(ErrorCode::CannotDelete, text));
         }
+        // A rule in a peered VPC does not keep it: that rule is stale then.
         let referenced = self
             .groups
             .values()
-            .filter(|other| &other.id != id)
-            .any(|other| {
-                other
-                    .rules
-                    .iter()
-                    .any(|rule| rule.peer == RulePeer::Group(id.clone()))
-            });
+            .filter(|other| &other.id != id && other.vpc == group.vpc)
+            .any(|other| other.names(id));
         if referenced || self.enis.of_group(id).next().is_some() {
             let text = format!("resource {id} has a dependent object");
             return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
@@ -193,25 +189,28 @@ impl Model {
         Ok(ids)
     }
 
-    /// A rule may name a group of its own VPC, and any prefix list.
+    /// A rule may name a group of its own VPC or one that is joined to it, and any prefix list.
     pub(super) fn check_peer(
         &self,
         group: &SecurityGroup,
         spec: &RuleSpec,
     ) -> Result<(), Ec2Error> {
-        if let RulePeer::PrefixList(list) = &spec.peer {
-            self.require_prefix_list(list)?;
+        match &spec.peer {
+            RulePeer::Group(id) => {
+                let peer = self.require_group(id)?;
+                if peer.vpc == group.vpc || self.peering_between(&group.vpc, &peer.vpc).is_some() {
+                    return Ok(());
+                }
+                let text = format!(
+                    "You have specified two resources that belong to different networks: '{id}' \
+                     is of VPC '{}', which no peering connection joins to '{}'.",
+                    peer.vpc, group.vpc
+                );
+                Err(Ec2Error::new(ErrorCode::InvalidGroupNotFound, text))
+            }
+            RulePeer::PrefixList(list) => self.require_prefix_list(list).map(drop),
+            RulePeer::Ipv4(_) | RulePeer::Ipv6(_) => Ok(()),
         }
-        if let RulePeer::Group(peer) = &spec.peer
-            && self.require_group(peer)?.vpc != group.vpc
-        {
-            let text = format!(
-                "The security group '{peer}' does not exist in VPC '{}'",
-                group.vpc
-            );
-            return Err(Ec2Error::new(ErrorCode::InvalidGroupNotFound, text));
-        }
-        Ok(())
     }
 
     /// Counts IPv4 and IPv6 rules apart (Amazon VPC User Guide, "Amazon VPC quotas"): one that

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, Image,
-    Instance, InstanceState, InstanceType, MetadataOptions, Model, Tags,
+    Instance, InstanceAttributes, InstanceState, InstanceType, MetadataOptions, Model, Tags,
 };
 
 /// Instances to launch.
@@ -43,6 +43,8 @@ pub struct LaunchRequest {
     pub user_data: Option<String>,
     /// The client token.
     pub client_token: Option<String>,
+    /// What may be done with them.
+    pub attributes: InstanceAttributes,
     /// Their tags.
     pub tags: Tags,
 }
@@ -314,6 +316,8 @@ impl Model {
             subnet: primary.subnet.clone(),
             zone: primary.zone.clone(),
             state: InstanceState::Pending,
+            powered: true,
+            attributes: request.attributes,
             launch_time: now,
             metadata: request.metadata,
             role: request
@@ -333,19 +337,26 @@ impl Model {
 }
 
 fn check_type(request: &LaunchRequest, image: &Image) -> Result<&'static InstanceType, Ec2Error> {
-    let name = &request.instance_type;
+    check_type_named(&request.instance_type, &image.architecture)
+}
+
+/// The type of this name, if it is of an architecture.
+pub(super) fn check_type_named(
+    name: &str,
+    architecture: &str,
+) -> Result<&'static InstanceType, Ec2Error> {
     let kind = InstanceType::named(name).ok_or_else(|| {
         let text = format!("Invalid value '{name}' for InstanceType.");
         Ec2Error::new(ErrorCode::InvalidParameterValue, text)
     })?;
-    if kind.architecture == image.architecture {
+    if kind.architecture == architecture {
         return Ok(kind);
     }
     let text = format!(
         "The architecture '{}' of the specified instance type does not match the architecture \
          '{}' of the specified AMI. Specify an instance type and an AMI that have matching \
          architectures, and try again.",
-        kind.architecture, image.architecture
+        kind.architecture, architecture
     );
     Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
 }

@@ -52,6 +52,8 @@ pub(crate) enum Timer {
     Running(InstanceId),
     /// Something that was seen late is seen now.
     Seen,
+    /// An instance is stopped.
+    Stopped(InstanceId),
     /// An instance is gone.
     Terminated(InstanceId),
     /// A VPC's block is no longer in the state that it was in.
@@ -135,6 +137,7 @@ impl Model {
             Timer::VpcCidr(vpc, association, from) => {
                 self.end_vpc_cidr_state(&vpc, &association, from);
             }
+            Timer::Stopped(instance) => self.finish_stop(&instance),
             Timer::Terminated(instance) => {
                 self.finish_termination(&instance);
                 self.schedule(now, SHOWN_AFTER_TERMINATION, Timer::Forget(instance));

@@ -2,30 +2,37 @@
 
 use underlay_types::{InstanceId, Timestamp};
 
-use super::lifecycle::Timer;
+use super::{lifecycle::Timer, power::may_not};
 use crate::{AttachmentStatus, Change, Ec2Error, InstanceState, Model};
 
 impl Model {
     /// TerminateInstances: all or none. Returns each instance's state before.
     ///
     /// # Errors
-    /// `InvalidInstanceID.NotFound`, naming the first that is unknown.
+    /// `InvalidInstanceID.NotFound`, naming the first that is unknown; `OperationNotPermitted` for
+    /// one that may not be terminated.
     pub fn terminate(
         &mut self,
         ids: &[InstanceId],
         now: Timestamp,
     ) -> Result<Vec<(InstanceId, InstanceState)>, Ec2Error> {
-        let mut before = Vec::new();
-        for id in ids {
-            before.push((id.clone(), self.require_instance(id)?.state));
-        }
+        let before = self.states_of(ids, |instance| {
+            let over = instance.state == InstanceState::Terminated;
+            if instance.attributes.disable_api_termination && !over {
+                return Err(may_not(instance, "terminated", "disableApiTermination"));
+            }
+            Ok(())
+        })?;
         for (id, _) in &before {
             let Some(instance) = self.instances.get_mut(id) else {
                 continue;
             };
             if matches!(
                 instance.state,
-                InstanceState::Pending | InstanceState::Running
+                InstanceState::Pending
+                    | InstanceState::Running
+                    | InstanceState::Stopping
+                    | InstanceState::Stopped
             ) {
                 let was = instance.clone();
                 instance.state = InstanceState::ShuttingDown;

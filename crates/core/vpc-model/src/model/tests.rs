@@ -4,6 +4,7 @@ mod blocks;
 mod dns;
 mod groups;
 mod invariants;
+mod power;
 mod prefix_lists;
 mod requests;
 mod reservations;
@@ -55,6 +56,7 @@ fn launch(subnet: &SubnetId, kind: &str, count: u32) -> LaunchRequest {
         key_name: None,
         user_data: None,
         client_token: None,
+        attributes: crate::InstanceAttributes::default(),
         tags: Tags::new(),
     }
 }

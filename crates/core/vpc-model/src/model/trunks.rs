@@ -52,7 +52,7 @@ impl Model {
             trunk: trunk.clone(),
             vlan,
         };
-        if self.eni(trunk).is_some_and(Eni::is_attached) {
+        if self.eni(trunk).is_some_and(|trunk| self.is_live(trunk)) {
             self.announce_branch(&association);
         }
         self.trunk_associations.insert(id.clone(), association);
@@ -132,12 +132,16 @@ impl Model {
         all.filter(move |each| &each.trunk == trunk)
     }
 
-    /// Whether an interface takes packets now: it is attached, or carried by a trunk that is.
+    /// Whether an interface takes packets now: it is attached to something that
+    /// has power, or carried by a trunk that is.
     #[must_use]
     pub fn is_live(&self, eni: &Eni) -> bool {
         match eni.attachment.as_ref().map(|held| &held.holder) {
-            Some(AttachmentHolder::Trunk(trunk)) => self.eni(trunk).is_some_and(Eni::is_attached),
-            _ => eni.is_attached(),
+            Some(AttachmentHolder::Trunk(trunk)) => {
+                let trunk = self.eni(trunk);
+                trunk.is_some_and(|trunk| trunk.is_attached() && self.has_power(trunk))
+            }
+            _ => eni.is_attached() && self.has_power(eni),
         }
     }
 
@@ -180,7 +184,8 @@ impl Model {
     }
 
     fn end_association(&mut self, association: &TrunkAssociation) {
-        let live = self.eni(&association.trunk).is_some_and(Eni::is_attached);
+        let trunk = self.eni(&association.trunk);
+        let live = trunk.is_some_and(|trunk| self.is_live(trunk));
         self.trunk_associations.remove(&association.id);
         if let Some(mut eni) = self.enis.get_mut(&association.branch) {
             eni.attachment = None;

@@ -24,6 +24,13 @@ pub struct SecurityGroup {
 }
 
 impl SecurityGroup {
+    /// Whether one of its rules names a group.
+    #[must_use]
+    pub fn names(&self, id: &SecurityGroupId) -> bool {
+        let named = |rule: &Rule| matches!(&rule.peer, RulePeer::Group(each) if each == id);
+        self.rules.iter().any(named)
+    }
+
     /// The rules of one direction.
     pub fn rules_of(&self, direction: RuleDirection) -> impl Iterator<Item = &Rule> {
         self.rules

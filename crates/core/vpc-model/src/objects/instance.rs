@@ -1,7 +1,9 @@
 //! Instances.
 
 use serde::{Deserialize, Serialize};
-use underlay_types::{ImageId, InstanceId, ReservationId, SubnetId, Timestamp, VpcId};
+use underlay_types::{
+    ImageId, InstanceId, ReservationId, SecurityGroupId, SubnetId, Timestamp, VpcId,
+};
 
 use crate::{AvailabilityZone, BootMode, Tags};
 
@@ -28,6 +30,10 @@ pub struct Instance {
     pub zone: AvailabilityZone,
     /// Where it is in its life.
     pub state: InstanceState,
+    /// Whether the devices of its interfaces are there: not while it is stopped.
+    pub powered: bool,
+    /// What may be done with it, and what happens then.
+    pub attributes: InstanceAttributes,
     /// When it was launched, by the Unix clock.
     pub launch_time: Timestamp,
     /// How its metadata service answers.
@@ -46,6 +52,41 @@ pub struct Instance {
     pub tags: Tags,
 }
 
+/// What may be done with an instance, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InstanceAttributes {
+    /// Whether StopInstances is refused.
+    pub disable_api_stop: bool,
+    /// Whether TerminateInstances is refused.
+    pub disable_api_termination: bool,
+    /// Stored, without effect.
+    pub ebs_optimized: bool,
+    /// `InstanceInitiatedShutdownBehavior` is `terminate`, not `stop`. Stored: no instance here
+    /// shuts itself down.
+    pub terminate_on_shutdown: bool,
+}
+
+/// An attribute of an instance, to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceAttribute {
+    /// `disableApiStop`
+    DisableApiStop(bool),
+    /// `disableApiTermination`
+    DisableApiTermination(bool),
+    /// `ebsOptimized`
+    EbsOptimized(bool),
+    /// `groupSet`, of the only interface
+    Groups(Vec<SecurityGroupId>),
+    /// `instanceType`, of a stopped instance
+    InstanceType(String),
+    /// `sourceDestCheck`, of the only interface
+    SourceDestCheck(bool),
+    /// `instanceInitiatedShutdownBehavior`
+    TerminateOnShutdown(bool),
+    /// `userData` (base64), of a stopped instance
+    UserData(Option<String>),
+}
+
 /// Where an instance is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceState {
@@ -55,6 +96,10 @@ pub enum InstanceState {
     Running,
     /// Going away.
     ShuttingDown,
+    /// Going to be stopped.
+    Stopping,
+    /// Stopped: it can be started again.
+    Stopped,
     /// Gone; shown for an hour.
     Terminated,
 }
@@ -67,6 +112,8 @@ impl InstanceState {
             Self::Pending => "pending",
             Self::Running => "running",
             Self::ShuttingDown => "shutting-down",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
             Self::Terminated => "terminated",
         }
     }
@@ -78,6 +125,8 @@ impl InstanceState {
             Self::Pending => 0,
             Self::Running => 16,
             Self::ShuttingDown => 32,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
             Self::Terminated => 48,
         }
     }

@@ -118,12 +118,18 @@ impl<'a> Question<'a> {
             (RulePeer::Group(id), remote) => self
                 .model
                 .members_of(id)
-                .any(|eni| eni.vpc == self.eni.vpc && eni.addresses.contains(remote)),
+                .any(|eni| self.is_near(eni) && eni.addresses.contains(remote)),
             (RulePeer::PrefixList(id), remote) => self
                 .model
                 .prefix_list(id)
                 .is_some_and(|list| list.contains(remote)),
         }
+    }
+
+    /// Whether an interface is in the VPC, or in one that is joined to it.
+    fn is_near(&self, other: &Eni) -> bool {
+        let own = &self.eni.vpc;
+        &other.vpc == own || self.model.peering_between(own, &other.vpc).is_some()
     }
 
     fn is_spoken_of(&self, traffic: RuleTraffic) -> bool {

@@ -100,6 +100,7 @@ fn launch(model: &mut Model, request: EniRequest) -> InstanceId {
         key_name: None,
         user_data: None,
         client_token: None,
+        attributes: crate::InstanceAttributes::default(),
         tags: Tags::new(),
     };
     let reservation = model.launch(&request, NOW).unwrap();

@@ -30,6 +30,7 @@ fn launch(model: &mut Model, subnet: &SubnetId) -> InstanceId {
         key_name: None,
         user_data: Some("IyEvYmluL3NoCg==".into()),
         client_token: None,
+        attributes: crate::InstanceAttributes::default(),
         tags: Tags::from([("Name".to_owned(), "node-1".to_owned())]),
     };
     model.launch(&request, NOW).unwrap();

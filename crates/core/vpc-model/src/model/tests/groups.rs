@@ -216,3 +216,48 @@ fn descriptions_are_replaced_or_removed() {
     model.describe_rules_by_id(&group, ingress, &new).unwrap();
     assert_eq!(described(&model).as_deref(), Some("new"));
 }
+
+#[test]
+fn a_rule_may_name_a_group_of_a_peered_vpc_and_is_stale_without_it() {
+    let (mut model, group) = with_group();
+    let own = model.group(&group).unwrap().vpc.clone();
+    let other = model.create_vpc(net("10.1.0.0/16"), Tags::new()).unwrap();
+    let peer = model
+        .create_group(&other, "peer", "peer", Tags::new())
+        .unwrap();
+    let rule = spec(port(1), RulePeer::Group(peer.clone()));
+    let rules = std::slice::from_ref(&rule);
+    assert_eq!(
+        code(allow(&mut model, &group, rules)),
+        "InvalidGroup.NotFound"
+    );
+
+    let peering = model
+        .create_peering(&own, &other, Tags::new(), NOW)
+        .unwrap();
+    model.accept_peering(&peering, NOW).unwrap();
+    assert_eq!(allow(&mut model, &group, rules), Ok(1));
+    let stale = |model: &Model| {
+        let group = model.group(&group).unwrap();
+        let rules = group.rules.iter();
+        rules.filter(|rule| model.is_stale(group, rule)).count()
+    };
+    let references = |model: &Model| {
+        let all = model.references_across(&peer);
+        all.into_iter()
+            .map(|(vpc, peering)| (vpc.clone(), peering.id.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(stale(&model), 0);
+    assert_eq!(references(&model), [(own, peering.clone())]);
+    // A rule of another VPC does not keep the group.
+    let mut without_group = model.clone();
+    without_group.delete_group(&peer).unwrap();
+    assert_eq!(stale(&without_group), 1);
+    model.delete_peering(&peering, NOW).unwrap();
+    assert_eq!(stale(&model), 1);
+    assert_eq!(references(&model), []);
+    // What is stale can be removed.
+    model.revoke(&group, RuleDirection::Ingress, rules).unwrap();
+    assert_eq!(stale(&model), 0);
+}
