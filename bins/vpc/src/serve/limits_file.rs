@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, Error},
+};
 use serde_json::{Map, Value};
 use underlay_vpc_model::{Budgets, ModelConfig};
 
@@ -92,7 +95,10 @@ fn over<T: Serialize + DeserializeOwned>(
 ) -> Result<T, serde_json::Error> {
     let mut all = serde_json::to_value(usual)?;
     for (key, value) in set {
-        match (&mut all[key.as_str()], value) {
+        let held = all
+            .get_mut(key)
+            .ok_or_else(|| serde_json::Error::custom(format!("there is no {key:?} to set")))?;
+        match (held, value) {
             (Value::Object(held), Value::Object(given)) => held.extend(given.clone()),
             (held, value) => *held = value.clone(),
         }
