@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test check advisories bench clean-host
+.PHONY: help setup build demo demo-down test terraform check advisories bench clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -35,6 +35,9 @@ demo-down: ## Removes a demo that KEEP=1 left running.
 
 test: build ## Every test: unit, property, snapshot, namespaces, eBPF, containerd end to end.
 	cargo test --workspace --locked
+
+terraform: build ## Terraform against the local VPC; builds it and its AWS provider from source first, once.
+	@scripts/terraform
 
 check: ## Formatting, layers, lints, docs, licences, bans and sources.
 	@scripts/check

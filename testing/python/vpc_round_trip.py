@@ -46,7 +46,7 @@ def attach(ec2, subnet, group, instance):
     eni = local_vpc.create_eni(
         ec2, subnet, Groups=[group], SecondaryPrivateIpAddressCount=4, Description="pods"
     )
-    assert eni["Status"] == "available" and "Attachment" not in eni
+    assert eni["Status"] == "pending" and "Attachment" not in eni
     assert len(local_vpc.addresses(eni)) == 5
     eni = eni["NetworkInterfaceId"]
     attached = ec2.attach_network_interface(

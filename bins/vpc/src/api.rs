@@ -27,6 +27,7 @@ mod instances;
 mod instant;
 mod internet_gateways;
 mod launch;
+mod metadata_options;
 mod nat_gateways;
 mod network_acls;
 mod page;

@@ -4,9 +4,9 @@ use underlay_vpc_model::Ec2Error;
 
 use super::{
     call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, group_peers,
-    groups, images, instance_attributes, instances, internet_gateways, nat_gateways, network_acls,
-    params::Params, peerings, power, prefix_lists, reservations, route_tables, routes,
-    rule_changes, subnet_cidrs, subnets, tags, trunks, vpc_cidrs, vpcs,
+    groups, images, instance_attributes, instances, internet_gateways, metadata_options,
+    nat_gateways, network_acls, params::Params, peerings, power, prefix_lists, reservations,
+    route_tables, routes, rule_changes, subnet_cidrs, subnets, tags, trunks, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -135,6 +135,8 @@ const ACTIONS: &[(&str, Read)] = &[
         trunks::DESCRIBE.call(p)
     }),
     ("DescribeVpcAttribute", vpcs::describe_attribute),
+    ("DescribeVpcClassicLink", vpcs::classic_link),
+    ("DescribeVpcClassicLinkDnsSupport", vpcs::classic_link),
     ("DescribeVpcPeeringConnections", |p| {
         peerings::DESCRIBE.call(p)
     }),
@@ -154,6 +156,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("GetSecurityGroupsForVpc", group_peers::for_vpc),
     ("GetSubnetCidrReservations", reservations::get),
     ("ModifyInstanceAttribute", instance_attributes::modify),
+    ("ModifyInstanceMetadataOptions", metadata_options::modify),
     ("ModifyManagedPrefixList", prefix_lists::modify),
     ("ModifyNetworkInterfaceAttribute", enis::modify_attribute),
     ("ModifySecurityGroupRules", rule_changes::modify),
@@ -206,5 +209,26 @@ mod tests {
             assert!(named(name).is_some(), "{name}");
         }
         assert!(named("DescribeNothing").is_none());
+    }
+
+    #[test]
+    fn the_table_of_fidelity_lists_what_is_implemented() {
+        let page = include_str!("../../../../docs/fidelity.md");
+        let rows = page.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            let (name, state) = (cells.next()?.strip_suffix('`')?, cells.next()?);
+            let is_action = name.chars().all(char::is_alphanumeric);
+            is_action.then_some((name, state))
+        });
+        let (absent, present): (Vec<_>, Vec<_>) = rows.partition(|(_, state)| *state == "absent");
+        for (name, state) in &present {
+            assert!(["full", "partial"].contains(state), "{name}: {state}");
+        }
+        for (name, _) in absent {
+            assert!(named(name).is_none(), "{name} is implemented");
+        }
+        let listed: Vec<_> = present.iter().map(|(name, _)| *name).collect();
+        let implemented: Vec<_> = ACTIONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(listed, implemented, "docs/fidelity.md, in order of names");
     }
 }

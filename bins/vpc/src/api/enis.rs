@@ -42,6 +42,10 @@ pub(super) fn private_dns_name(model: &Model, address: std::net::Ipv4Addr) -> St
 
 /// Writes an interface as DescribeNetworkInterfaces does.
 fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
+    write_as(xml, model, eni, eni.status().as_str());
+}
+
+fn write_as(xml: &mut Xml, model: &Model, eni: &Eni, status: &str) {
     xml.leaf("availabilityZone", &eni.zone.name);
     xml.leaf("availabilityZoneId", &eni.zone.id);
     if let Some(attachment) = eni.shown_attachment() {
@@ -60,7 +64,7 @@ fn write(xml: &mut Xml, model: &Model, eni: &Eni) {
     }
     xml.leaf("requesterManaged", eni.requester.is_some());
     xml.optional("requesterId", eni.requester.as_ref());
-    xml.leaf("status", eni.status().as_str());
+    xml.leaf("status", status);
     write_interface(xml, model, eni);
     write_tracking(xml, eni.tracking);
     xml.optional("ipv6Address", eni.addresses.v6.first());
@@ -150,7 +154,10 @@ pub(super) fn create(params: &mut Params) -> Result<Call, Ec2Error> {
         let mut xml = Xml::default();
         for text in &made {
             let eni = model.require_eni(&super::ids::parse_id(text)?)?;
-            xml.tree("networkInterface", |xml| write(xml, model, eni));
+            // EC2's answer always says so, whatever a Describe says by then.
+            xml.tree("networkInterface", |xml| {
+                write_as(xml, model, eni, "pending");
+            });
         }
         xml.optional(
             "clientToken",

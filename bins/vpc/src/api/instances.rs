@@ -11,6 +11,7 @@ use super::{
     instance_filters::{FILTERS, STATUS_FILTERS},
     instant::iso8601,
     launch::take_launch,
+    metadata_options::write_options,
     page::Page,
     params::Params,
     power::{changes, take_ids},
@@ -59,26 +60,9 @@ fn write_instance(xml: &mut Xml, model: &Model, instance: &Instance) {
             xml.leaf("id", format!("AIPA{}", profile.to_ascii_uppercase()));
         });
     }
-    write_metadata_options(xml, instance);
+    write_options(xml, &instance.metadata, "applied");
     write_network(xml, model, instance);
     write_tags(xml, &instance.tags);
-}
-
-fn write_metadata_options(xml: &mut Xml, instance: &Instance) {
-    let switch = |on| if on { "enabled" } else { "disabled" };
-    xml.tree("metadataOptions", |xml| {
-        xml.leaf("state", "applied");
-        let tokens = if instance.metadata.tokens_required {
-            "required"
-        } else {
-            "optional"
-        };
-        xml.leaf("httpTokens", tokens);
-        xml.leaf("httpPutResponseHopLimit", instance.metadata.hop_limit);
-        xml.leaf("httpEndpoint", switch(instance.metadata.enabled));
-        xml.leaf("httpProtocolIpv6", "disabled");
-        xml.leaf("instanceMetadataTags", switch(instance.metadata.tags));
-    });
 }
 
 fn write_network(xml: &mut Xml, model: &Model, instance: &Instance) {

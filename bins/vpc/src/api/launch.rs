@@ -4,12 +4,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use underlay_types::{ImageId, SubnetId};
 use underlay_vpc_model::{
     Ec2Error, EniRequest, ErrorCode, InstanceAttributes, LaunchInterface, LaunchInterfaceSource,
-    LaunchRequest, MetadataOptions, Tags,
+    LaunchRequest, Tags,
 };
 
 use super::{
-    eni_request::take_launch_interface, eni_v6::take_launch_v6, params::Params,
-    tags::take_specifications, vpcs::refuse_other_than,
+    eni_request::take_launch_interface,
+    eni_v6::take_launch_v6,
+    metadata_options::{at_launch, take_choice, take_options},
+    params::Params,
+    tags::take_specifications,
+    vpcs::refuse_other_than,
 };
 
 /// Bytes of user data, decoded, at most.
@@ -38,7 +42,8 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
     let [tags, eni_tags, _volumes] =
         take_specifications(params, ["instance", "network-interface", "volume"])?;
     let interfaces = take_interfaces(params, &eni_tags)?;
-    let metadata = params.structure("MetadataOptions", take_metadata)?;
+    let metadata = params.structure("MetadataOptions", take_options)?;
+    let metadata = at_launch(metadata);
     let profile = params.structure("IamInstanceProfile", take_profile)?;
     let zone = params.structure("Placement", |p| {
         refuse_other_than(p, "GroupName", "")?;
@@ -68,8 +73,8 @@ fn take_attributes(params: &mut Params) -> Result<InstanceAttributes, Ec2Error> 
         params,
         "InstanceInitiatedShutdownBehavior",
         ["stop", "terminate"],
-        false,
-    )?;
+    )?
+    .unwrap_or(false);
     Ok(InstanceAttributes {
         disable_api_stop: params.flag("DisableApiStop")?.unwrap_or(false),
         disable_api_termination: params.flag("DisableApiTermination")?.unwrap_or(false),
@@ -189,43 +194,4 @@ fn take_interfaces(params: &mut Params, tags: &Tags) -> Result<Vec<LaunchInterfa
         return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
     }
     Ok(listed)
-}
-
-fn take_metadata(params: &mut Params) -> Result<MetadataOptions, Ec2Error> {
-    let defaults = MetadataOptions::default();
-    let tokens_required = take_choice(
-        params,
-        "HttpTokens",
-        ["optional", "required"],
-        defaults.tokens_required,
-    )?;
-    let switch = ["disabled", "enabled"];
-    let enabled = take_choice(params, "HttpEndpoint", switch, defaults.enabled)?;
-    let tags = take_choice(params, "InstanceMetadataTags", switch, defaults.tags)?;
-    refuse_other_than(params, "HttpProtocolIpv6", "disabled")?;
-    let hop_limit = match params.parsed::<u8>("HttpPutResponseHopLimit")? {
-        None => defaults.hop_limit,
-        Some(limit @ 1..=64) => limit,
-        Some(other) => return Err(params.invalid("HttpPutResponseHopLimit", other)),
-    };
-    Ok(MetadataOptions {
-        tokens_required,
-        hop_limit,
-        enabled,
-        tags,
-    })
-}
-
-fn take_choice(
-    params: &mut Params,
-    name: &str,
-    [no, yes]: [&str; 2],
-    default: bool,
-) -> Result<bool, Ec2Error> {
-    match params.text(name) {
-        None => Ok(default),
-        Some(text) if text == yes => Ok(true),
-        Some(text) if text == no => Ok(false),
-        Some(other) => Err(params.invalid(name, other)),
-    }
 }

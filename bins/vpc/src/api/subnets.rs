@@ -152,8 +152,10 @@ pub(super) fn create(params: &mut Params) -> Result<Call, Ec2Error> {
     }
     let cidr: Ipv4Net = params.required_parsed("CidrBlock")?;
     let v6: Option<Ipv6Net> = params.parsed("Ipv6CidrBlock")?;
-    let zone = params.text("AvailabilityZone");
-    let zone = params.text("AvailabilityZoneId").or(zone);
+    // Go's SDK sends what its caller left empty.
+    let mut zone = |name| params.text(name).filter(|zone| !zone.is_empty());
+    let name = zone("AvailabilityZone");
+    let zone = zone("AvailabilityZoneId").or(name);
     let [tags] = take_specifications(params, ["subnet"])?;
     let request = SubnetRequest {
         vpc,

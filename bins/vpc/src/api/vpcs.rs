@@ -23,6 +23,13 @@ static FILTERS: FilterTable<Vpc> = FilterTable {
                 .into_iter()
                 .collect()
         }),
+        ("cidr-block", |_, vpc| {
+            let primary = vpc.cidrs.first();
+            primary
+                .map(|each| each.cidr.to_string())
+                .into_iter()
+                .collect()
+        }),
         ("cidr-block-association.association-id", |_, vpc| {
             vpc.cidrs.iter().map(|each| each.id.to_string()).collect()
         }),
@@ -124,6 +131,13 @@ pub(super) fn refuse_other_than(
         Some(value) if value != only => Err(params.invalid(name, value)),
         _ => Ok(()),
     }
+}
+
+/// DescribeVpcClassicLink, DescribeVpcClassicLinkDnsSupport: EC2-Classic has been retired, but
+/// older clients still ask, and go on after this refusal.
+pub(super) fn classic_link(_: &mut Params) -> Result<Call, Ec2Error> {
+    let text = "The functionality you requested is not available in this region.";
+    Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text))
 }
 
 /// DeleteVpc.

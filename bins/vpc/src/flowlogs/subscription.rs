@@ -8,7 +8,7 @@ use underlay_flowlog::{
 use underlay_types::{EniId, FlowLogId, InstanceId, SubnetId, VpcId};
 use underlay_vpc_model::{
     Eni, FlowLog, FlowLogDestination, FlowLogResource, Hypervisor, InstanceType, Model,
-    RouteTarget, TrafficType as ModelTraffic,
+    PrefixListOwner, RouteTarget, TrafficType as ModelTraffic,
 };
 
 /// One flow log: whose traffic it wants, how written, and where to.
@@ -241,9 +241,31 @@ pub fn eni_facts(model: &Model, eni: &Eni) -> Option<EniFacts> {
             region: model.config().region.clone(),
             az_id: eni.zone.id.clone(),
             ways: ways(model, &eni.subnet),
-            services: Vec::new(),
+            services: services(model),
         },
     })
+}
+
+/// The blocks that records name a service for: those of the AWS-managed prefix lists that the
+/// documentation has a name for, and the pool of public addresses, which is EC2's.
+fn services(model: &Model) -> Vec<(IpNet, String)> {
+    let lists = model
+        .prefix_lists()
+        .filter(|list| list.owner == PrefixListOwner::Aws);
+    let of_lists = lists.flat_map(|list| {
+        let name = match list.name.rsplit('.').next() {
+            Some("dynamodb") => Some("DYNAMODB"),
+            Some("origin-facing") => Some("CLOUDFRONT_ORIGIN_FACING"),
+            Some("s3") => Some("S3"),
+            _ => None,
+        };
+        let named = name.map(|name| list.entries().iter().map(move |entry| (entry.cidr, name)));
+        named.into_iter().flatten()
+    });
+    std::iter::once((IpNet::V4(model.config().public_pool), "EC2"))
+        .chain(of_lists)
+        .map(|(block, name)| (block, name.to_owned()))
+        .collect()
 }
 
 fn is_nitro(model: &Model, instance: &InstanceId) -> bool {

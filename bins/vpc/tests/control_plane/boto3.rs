@@ -62,6 +62,11 @@ fn gateways_routes_acls_and_peering_are_as_documented() {
 }
 
 #[test]
+fn what_another_emulator_gets_wrong_is_right() {
+    run("vpc_oracle.py");
+}
+
+#[test]
 fn requests_say_what_ec2_lets_them_say() {
     run("vpc_requests.py");
 }

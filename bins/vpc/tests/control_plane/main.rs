@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod ansible;
 mod api_server;
 mod bad_input;
 mod boto3;

@@ -72,7 +72,7 @@ impl Imds {
             ImdsResponse::error(403)
         } else if is_put {
             self.put(now, view, request, entropy)
-        } else if matches!(request.method, "GET" | "HEAD") {
+        } else if matches!(request.method, "GET" | "HEAD") && !path::is_token(request.path) {
             self.read(now, view, request, mint)
         } else {
             ImdsResponse::error(405)

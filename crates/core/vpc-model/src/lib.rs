@@ -52,9 +52,9 @@ pub use imds::{
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
     Assigned, AssignedV6, AssociationTarget, EniRequest, FlowLogRequest, LaunchInterface,
-    LaunchInterfaceSource, LaunchRequest, Model, NatGatewayRequest, PrefixListChange,
-    PrefixListRequest, ReservationRequest, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry,
-    V4Request, V6Request, VpcAttribute, check_tags,
+    LaunchInterfaceSource, LaunchRequest, MetadataOptionsChange, Model, NatGatewayRequest,
+    PrefixListChange, PrefixListRequest, ReservationRequest, RuleSpec, SubnetAttribute,
+    SubnetRequest, TagEntry, V4Request, V6Request, VpcAttribute, check_tags,
 };
 pub use objects::{
     AclAction, AclDirection, AclTraffic, AddressFamily, Attachment, AttachmentHolder,

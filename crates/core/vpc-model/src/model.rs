@@ -17,6 +17,7 @@ mod internet_gateways;
 mod launch;
 mod lifecycle;
 mod lookup;
+mod metadata_options;
 mod nat_gateways;
 mod network_acl_entries;
 mod network_acls;
@@ -64,6 +65,7 @@ pub use self::{
     flow_logs::FlowLogRequest,
     groups::RuleSpec,
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    metadata_options::MetadataOptionsChange,
     nat_gateways::NatGatewayRequest,
     prefix_lists::{PrefixListChange, PrefixListRequest},
     reservations::ReservationRequest,

@@ -11,6 +11,7 @@ fn interface(device_index: u32, addresses: &[&str], prefixes: &[&str]) -> Interf
         device_index,
         network_card: 0,
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        public: Vec::new(),
         prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
         v6: Vec::new(),
         v6_prefixes: Vec::new(),
@@ -212,7 +213,8 @@ fn directories_list_their_entries_and_mark_subdirectories() {
     assert!(value("/").ends_with("2024-04-11\nlatest"));
     assert_eq!(
         value("/latest/meta-data/"),
-        "ami-id\nami-launch-index\nami-manifest-path\nhostname\niam/\ninstance-action\n\
+        "ami-id\nami-launch-index\nami-manifest-path\nblock-device-mapping/\n\
+         events/\nhostname\niam/\ninstance-action\n\
          instance-id\ninstance-life-cycle\ninstance-type\nlocal-hostname\nlocal-ipv4\nmac\n\
          network/\nplacement/\nprofile\nreservation-id\nsecurity-groups\nservices/\nsystem\ntags/"
     );
@@ -335,7 +337,6 @@ fn what_is_not_there_is_404_and_what_is_malformed_400() {
         "/latest/meta-data/network/interfaces/macs/02:00:00:00:00:01/ipv4-prefix",
         "/latest/meta-data/network/interfaces/macs/02:00:00:00:00:01/ipv6s",
         "/latest/meta-data/iam/security-credentials/other",
-        "/latest/api/token",
     ] {
         assert_eq!(read(&view(), path).0, 404, "{path}");
     }
@@ -375,4 +376,61 @@ fn documents_have_their_documented_keys() {
             "Expiration": "2023-11-15T04:13:20Z",
         })
     );
+}
+
+#[test]
+fn ipv6_has_its_keys_where_the_interface_has_it() {
+    let mut view = view();
+    let eni = view.interfaces.first_mut().unwrap();
+    eni.v6 = vec![
+        "2001:db8::4".parse().unwrap(),
+        "2001:db8::9".parse().unwrap(),
+    ];
+    eni.v6_prefixes = vec!["2001:db8:0:0:1::/80".parse().unwrap()];
+    eni.subnet_v6_cidr = Some("2001:db8::/64".parse().unwrap());
+    eni.vpc_v6_cidrs = vec!["2001:db8::/56".parse().unwrap()];
+    let root = "network/interfaces/macs/02:00:00:00:00:01";
+    for (path, expected) in [
+        ("ipv6".to_owned(), "2001:db8::4"),
+        (format!("{root}/ipv6s"), "2001:db8::4\n2001:db8::9"),
+        (format!("{root}/ipv6-prefix"), "2001:db8:0:0:1::/80"),
+        (format!("{root}/subnet-ipv6-cidr-blocks"), "2001:db8::/64"),
+        (format!("{root}/vpc-ipv6-cidr-blocks"), "2001:db8::/56"),
+    ] {
+        let path = format!("/2021-07-15/meta-data/{path}");
+        assert_eq!(read(&view, &path), (200, expected.to_owned()), "{path}");
+    }
+}
+
+#[test]
+fn public_addresses_have_their_keys() {
+    let mut view = view();
+    let eni = view.interfaces.first_mut().unwrap();
+    eni.public = vec![("198.18.0.7".parse().unwrap(), "10.0.1.9".parse().unwrap())];
+    let root = "network/interfaces/macs/02:00:00:00:00:01";
+    for (path, expected) in [
+        ("public-ipv4".to_owned(), "198.18.0.7"),
+        (
+            "public-hostname".to_owned(),
+            "ec2-198-18-0-7.compute-1.amazonaws.com",
+        ),
+        (format!("{root}/public-ipv4s"), "198.18.0.7"),
+        (
+            format!("{root}/public-hostname"),
+            "ec2-198-18-0-7.compute-1.amazonaws.com",
+        ),
+        (format!("{root}/ipv4-associations/"), "198.18.0.7"),
+        (format!("{root}/ipv4-associations/198.18.0.7"), "10.0.1.9"),
+    ] {
+        let path = format!("/latest/meta-data/{path}");
+        assert_eq!(read(&view, &path), (200, expected.to_owned()), "{path}");
+    }
+}
+
+#[test]
+fn the_token_resource_is_for_put_only() {
+    for method in ["GET", "HEAD"] {
+        let get = request(method, "/latest/api/token");
+        assert_eq!(ask(&mut Imds::new(), &view(), &get).status, 405);
+    }
 }

@@ -92,7 +92,10 @@ pub(super) fn find(view: &InstanceView, parts: &[String]) -> Option<Node> {
 
 fn version_tree(view: &InstanceView) -> Directory {
     let identity = Directory::default().text("document", documents::identity(view));
-    let dynamic = Directory::default().directory("instance-identity", identity);
+    let monitoring = Directory::default().text("instance-monitoring", "disabled");
+    let dynamic = Directory::default()
+        .directory("fws", monitoring)
+        .directory("instance-identity", identity);
     let tree = Directory::default()
         .directory("dynamic", dynamic)
         .directory("meta-data", meta_data(view));
@@ -107,28 +110,35 @@ fn meta_data(view: &InstanceView) -> Directory {
     let primary = view.interfaces.first();
     let address = view.primary_address();
     let host_name = address.map(|address| view.host_name(address));
+    let first_v6 = primary.and_then(|eni| eni.v6.first());
+    let first_v6 = first_v6.map(ToString::to_string);
+    let public = primary.and_then(|eni| Some(eni.public.first()?.0));
     let groups = primary.map(group_names);
     let mac = primary.map(|eni| eni.mac.to_string());
     let tree = Directory::default()
         .text("ami-id", view.image.as_str())
         .text("ami-launch-index", view.launch_index.to_string())
         .text("ami-manifest-path", "(unknown)")
+        .directory("block-device-mapping", block_devices())
+        .directory("events", events())
         .optional("hostname", host_name.clone())
         .directory("iam", iam(view))
         .text("instance-action", "none")
         .text("instance-id", view.id.as_str())
         .text("instance-life-cycle", "on-demand")
         .text("instance-type", &view.instance_type)
-        .optional(
-            "ipv6",
-            primary.and_then(|eni| Some(eni.v6.first()?.to_string())),
-        )
+        .optional("ipv6", first_v6)
         .optional("local-hostname", host_name)
         .optional("local-ipv4", address.map(|address| address.to_string()))
         .optional("mac", mac)
         .directory("network", network(view))
         .directory("placement", placement(view))
         .text("profile", "default-hvm")
+        .optional(
+            "public-hostname",
+            public.map(|each| view.public_host_name(each)),
+        )
+        .optional("public-ipv4", public.map(|each| each.to_string()))
         .text("reservation-id", view.reservation.as_str())
         .optional("security-groups", groups)
         .directory("services", services())
@@ -145,6 +155,21 @@ fn iam(view: &InstanceView) -> Directory {
     Directory::default()
         .text("info", documents::profile(view))
         .directory("security-credentials", roles)
+}
+
+/// Every image here has one volume.
+fn block_devices() -> Directory {
+    Directory::default()
+        .text("ami", "/dev/xvda")
+        .text("root", "/dev/xvda")
+}
+
+/// Nothing is ever scheduled here.
+fn events() -> Directory {
+    let maintenance = Directory::default()
+        .text("history", "[]")
+        .text("scheduled", "[]");
+    Directory::default().directory("maintenance", maintenance)
 }
 
 fn placement(view: &InstanceView) -> Directory {
@@ -186,7 +211,12 @@ fn interface(view: &InstanceView, eni: &InterfaceView) -> Directory {
     let group_ids = lines(eni.groups.iter().map(|(id, _)| id));
     // The documentation's name of the card's key, and the one that EC2 and its clients use.
     let card = eni.network_card.to_string();
-    Directory::default()
+    let public = eni.public.iter().map(|(public, _)| public);
+    let public_name = eni
+        .public
+        .first()
+        .map(|(first, _)| view.public_host_name(*first));
+    let tree = Directory::default()
         .text("device-number", eni.device_index.to_string())
         .text("interface-id", eni.id.as_str())
         .optional("ipv4-prefix", lines(&eni.prefixes))
@@ -198,6 +228,8 @@ fn interface(view: &InstanceView, eni: &InterfaceView) -> Directory {
         .text("network-card", &card)
         .text("network-card-index", card)
         .text("owner-id", view.account.as_str())
+        .optional("public-hostname", public_name)
+        .optional("public-ipv4s", lines(public))
         .optional("security-group-ids", group_ids)
         .text("security-groups", group_names(eni))
         .text("subnet-id", eni.subnet.as_str())
@@ -209,7 +241,20 @@ fn interface(view: &InstanceView, eni: &InterfaceView) -> Directory {
             eni.vpc_cidrs.first().map(ToString::to_string),
         )
         .optional("vpc-ipv4-cidr-blocks", lines(&eni.vpc_cidrs))
-        .optional("vpc-ipv6-cidr-blocks", lines(&eni.vpc_v6_cidrs))
+        .optional("vpc-ipv6-cidr-blocks", lines(&eni.vpc_v6_cidrs));
+    if eni.public.is_empty() {
+        tree
+    } else {
+        tree.directory("ipv4-associations", associations(eni))
+    }
+}
+
+/// The private address behind each public one.
+fn associations(eni: &InterfaceView) -> Directory {
+    let pairs = eni.public.iter();
+    pairs.fold(Directory::default(), |tree, (public, private)| {
+        tree.text(public.to_string(), private.to_string())
+    })
 }
 
 fn group_names(eni: &InterfaceView) -> String {

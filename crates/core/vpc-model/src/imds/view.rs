@@ -63,10 +63,12 @@ pub struct InterfaceView {
     pub addresses: Vec<Ipv4Addr>,
     /// Its prefixes.
     pub prefixes: Vec<Ipv4Net>,
-    /// Its IPv6 addresses.
+    /// Its IPv6 addresses; none of its prefixes' members.
     pub v6: Vec<Ipv6Addr>,
     /// Its IPv6 prefixes.
     pub v6_prefixes: Vec<Ipv6Net>,
+    /// Its public addresses, each with the private one that it stands for.
+    pub public: Vec<(Ipv4Addr, Ipv4Addr)>,
     /// Its groups, with their names.
     pub groups: Vec<(SecurityGroupId, String)>,
     /// Its subnet.
@@ -129,6 +131,16 @@ impl InstanceView {
         format!("ip-{a}-{b}-{c}-{d}.{domain}")
     }
 
+    /// The public DNS name of an address (Amazon VPC User Guide, "DNS hostnames").
+    pub(super) fn public_host_name(&self, address: Ipv4Addr) -> String {
+        let [a, b, c, d] = address.octets();
+        let domain = match self.region.as_str() {
+            "us-east-1" => "compute-1".to_owned(),
+            region => format!("{region}.compute"),
+        };
+        format!("ec2-{a}-{b}-{c}-{d}.{domain}.amazonaws.com")
+    }
+
     /// The primary address of the primary interface.
     pub(super) fn primary_address(&self) -> Option<Ipv4Addr> {
         self.interfaces.first()?.addresses.first().copied()
@@ -145,14 +157,18 @@ impl InterfaceView {
             let group = model.group(id)?;
             Some((id.clone(), group.name.clone()))
         };
+        let private = || std::iter::once(&shown.primary).chain(&shown.secondary);
+        let public_of = |private: &Ipv4Addr| {
+            let public = model.public_address_of(&eni.id, *private)?;
+            Some((public.address, *private))
+        };
         Some(Self {
             id: eni.id.clone(),
             mac: eni.mac,
             device_index: attachment.device_index,
             network_card: attachment.network_card,
-            addresses: std::iter::once(shown.primary)
-                .chain(shown.secondary.iter().copied())
-                .collect(),
+            addresses: private().copied().collect(),
+            public: private().filter_map(public_of).collect(),
             prefixes: shown.prefixes.clone(),
             v6: shown.v6.clone(),
             v6_prefixes: shown.v6_prefixes.clone(),
