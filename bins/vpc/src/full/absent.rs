@@ -3,4 +3,4 @@
 use underlay_vpc_model::Feature;
 
 /// Whatever the fabric learns to enforce leaves this list.
-pub const ABSENT: [Feature; 2] = [Feature::PrefixListRoutes, Feature::TrunkInterfaces];
+pub const ABSENT: [Feature; 1] = [Feature::PrefixListRoutes];

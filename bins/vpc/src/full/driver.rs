@@ -213,12 +213,16 @@ impl Driver {
             Change::PrefixListChanged(list) => self.follow_prefix_list(model, list),
             Change::RouteTableChanged(table) => self.follow_table(model, table),
             Change::SubnetChanged(subnet) => self.follow_subnet(model, subnet),
-            // What a peering changes are its routes, which say so themselves. Trunks are refused.
-            Change::BranchAttached { .. }
-            | Change::BranchDetached { .. }
-            | Change::EniCreated(_)
-            | Change::FlowLogsChanged
-            | Change::PeeringChanged(_) => Ok(()),
+            Change::BranchAttached {
+                branch,
+                trunk,
+                vlan,
+            } => self.add_branch(model, branch, trunk, *vlan),
+            Change::BranchDetached { branch, .. } => {
+                self.remove_ports(std::slice::from_ref(branch))
+            }
+            // What a peering changes are its routes, which say so themselves.
+            Change::EniCreated(_) | Change::FlowLogsChanged | Change::PeeringChanged(_) => Ok(()),
         }
     }
 
@@ -243,6 +247,23 @@ impl Driver {
             self.configure(model, eni, instance.as_str(), false)?;
         }
         Ok(())
+    }
+
+    fn add_branch(
+        &mut self,
+        model: &Model,
+        branch: &EniId,
+        trunk: &EniId,
+        vlan: u16,
+    ) -> Result<(), DriveError> {
+        let Some(eni) = model.eni(branch) else {
+            return Ok(());
+        };
+        self.see(model, eni);
+        let added = self
+            .fabric
+            .add_branch(translate::port(model, eni), trunk, vlan);
+        added.map_err(fabric("give a tag to", branch))
     }
 
     fn update_port(&mut self, model: &Model, id: &EniId) -> Result<(), DriveError> {

@@ -10,3 +10,4 @@ mod network;
 mod outside;
 mod run;
 mod survival;
+mod trunks;

@@ -94,7 +94,7 @@ impl Driver {
                     self.attach_again(model, eni, instance.as_str(), held.device_index)?;
                 }
             }
-            // Its trunk's device carries it, and the fabric refuses trunks: there is none.
+            // Its trunk's device carries it: the branch has none of its own.
             AttachmentHolder::Trunk(_) => {}
         }
         Ok(())

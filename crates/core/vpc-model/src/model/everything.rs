@@ -26,6 +26,7 @@ impl Model {
         all.extend(public.map(Change::PublicAddressChanged));
         let tables = self.route_tables.keys().cloned();
         all.extend(tables.map(Change::RouteTableChanged));
+        all.extend(self.live_branches());
         all.push(Change::FlowLogsChanged);
         all
     }

@@ -166,12 +166,20 @@ impl Model {
         }
     }
 
+    /// The branches whose trunk's device is there.
+    pub(super) fn live_branches(&self) -> impl Iterator<Item = Change> {
+        let carried = |each: &&TrunkAssociation| {
+            self.eni(&each.trunk)
+                .is_some_and(|trunk| self.is_live(trunk))
+        };
+        self.trunk_associations
+            .values()
+            .filter(carried)
+            .map(attached)
+    }
+
     fn announce_branch(&mut self, association: &TrunkAssociation) {
-        self.changes.push(Change::BranchAttached {
-            branch: association.branch.clone(),
-            trunk: association.trunk.clone(),
-            vlan: association.vlan,
-        });
+        self.changes.push(attached(association));
         self.note_routes_to(&RouteTarget::Eni(association.branch.clone()));
     }
 
@@ -193,5 +201,13 @@ impl Model {
         if live {
             self.retire_branch(association);
         }
+    }
+}
+
+fn attached(association: &TrunkAssociation) -> Change {
+    Change::BranchAttached {
+        branch: association.branch.clone(),
+        trunk: association.trunk.clone(),
+        vlan: association.vlan,
     }
 }
