@@ -91,7 +91,9 @@ fn multicast_and_broadcast_go_nowhere() {
             socket.send_to(b"hello", (ip(address), 7)).unwrap();
         }
     });
-    assert_eq!(world.counter("drop-multicast"), before + 3);
+    // Kernels with IPv6 now and then speak multicast of their own.
+    let dropped = world.counter("drop-multicast") - before;
+    assert!(dropped >= 3, "{dropped}");
     assert_eq!(world.counter("delivered"), delivered);
 }
 
