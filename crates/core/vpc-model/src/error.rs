@@ -149,7 +149,6 @@ error_codes! {
     PrefixListLimitExceeded "PrefixListLimitExceeded" 400,
     PrefixListMaxEntriesExceeded "PrefixListMaxEntriesExceeded" 400,
     PrefixListVersionMismatch "PrefixListVersionMismatch" 400,
-    OutstandingVpcPeeringConnectionLimitExceeded "OutstandingVpcPeeringConnectionLimitExceeded" 400,
     PrivateIpAddressLimitExceeded "PrivateIpAddressLimitExceeded" 400,
     RequestEntityTooLarge "RequestEntityTooLarge" 413,
     RequestExpired "RequestExpired" 400,

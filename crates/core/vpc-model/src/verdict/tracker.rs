@@ -16,7 +16,6 @@ use crate::{Eni, Model, RuleDirection};
 pub struct Tracker {
     timeouts: TrackerTimeouts,
     allowance: Option<usize>,
-    everything: bool,
     flows: HashMap<Key, Tracked>,
     /// What gateways remember.
     pub(super) edge: EdgeFlows,
@@ -86,16 +85,6 @@ impl Tracker {
         }
     }
 
-    /// A tracker that tracks every flow that the rules allow, from whatever packet on: for a
-    /// fabric that does not know untracked flows.
-    #[must_use]
-    pub fn tracking_everything() -> Self {
-        Self {
-            everything: true,
-            ..Self::default()
-        }
-    }
-
     /// Tracks at most so many flows of an instance. EC2's maxima depend on the instance type and
     /// are not published; without a number there is none.
     #[must_use]
@@ -123,7 +112,7 @@ impl Tracker {
         if !question.is_allowed() {
             return Passage::Refused;
         }
-        if self.everything || question.begins_tracked_flow() {
+        if question.begins_tracked_flow() {
             if self.is_full(now, question) {
                 return Passage::Full;
             }
