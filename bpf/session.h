@@ -49,7 +49,7 @@ static __always_inline int is_live(const struct session *session, const struct s
 {
 	__u64 limit = session->ended == SESSION_ENDED ? settings->tcp_closing_ns : settings->nat_idle_ns;
 
-	return now - session->last_ns <= limit;
+	return idle_ns(session->last_ns, now) <= limit;
 }
 
 static __always_inline struct session *live_session(const struct session_key *key,

@@ -60,6 +60,12 @@ static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum 
 	key->protocol = protocol;
 }
 
+/* Another processor may have seen a later packet of the flow meanwhile. */
+static __always_inline __u64 idle_ns(__u64 last_ns, __u64 now)
+{
+	return now > last_ns ? now - last_ns : 0;
+}
+
 static __always_inline __u64 idle_limit(const struct track *track, const struct port *port,
 					const struct settings *settings, __u8 protocol)
 {
@@ -123,7 +129,7 @@ static __always_inline int is_alive(const struct track *track, const struct side
 {
 	/* Who moved to another instance left its flows behind. */
 	return track->holder == side->port->holder &&
-	       side->now - track->last_ns <= idle_limit(track, side->port, side->settings, protocol);
+	       idle_ns(track->last_ns, side->now) <= idle_limit(track, side->port, side->settings, protocol);
 }
 
 static __always_inline void forget(const struct track_key *key, __u32 holder)
@@ -141,7 +147,7 @@ static __always_inline void forget(const struct track_key *key, __u32 holder)
 
 static int expire(void *map, struct track_key *key, struct track *track)
 {
-	__u64 limit = 0, idle = bpf_ktime_get_ns() - track->last_ns;
+	__u64 limit = 0, idle = idle_ns(track->last_ns, bpf_ktime_get_ns());
 	__u32 zero = 0, eni = key->eni;
 	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
 	struct port *port = bpf_map_lookup_elem(&ports, &eni);

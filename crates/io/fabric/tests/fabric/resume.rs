@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use aya::maps::{HashMap, Map, MapData};
 use rustix::mount::{UnmountFlags, unmount};
 use underlay_fabric::{FabricError, FabricStore, LoadedPrograms};
 use underlay_netlink::link;
@@ -83,6 +84,32 @@ fn tracked_flows_and_devices_survive_and_what_is_not_wanted_goes() {
     serve(world.at("later"), 7);
     let to_later = udp(world.at("client"), (ip("10.0.2.12"), 7));
     assert_eq!(to_later, Outcome::Answered);
+}
+
+/// Moves the last packet of every flow in `table` a second into the future, as if another processor had just seen one.
+fn overtake<const KEY: usize, const VALUE: usize>(store: &Store, table: &str) -> usize {
+    let pin = store.folder.path().join("fabric/pins").join(table);
+    let map = Map::HashMap(MapData::from_pin(pin).unwrap());
+    let mut flows = HashMap::<_, [u8; KEY], [u8; VALUE]>::try_from(map).unwrap();
+    let seen: Vec<_> = flows.iter().map(Result::unwrap).collect();
+    for (key, mut flow) in seen.iter().copied() {
+        let (last, _) = flow.split_first_chunk_mut::<8>().unwrap();
+        *last = (u64::from_ne_bytes(*last) + 1_000_000_000).to_ne_bytes();
+        flows.insert(key, flow, 0).unwrap();
+    }
+    seen.len()
+}
+
+#[test]
+fn a_packet_that_another_processor_has_overtaken_belongs_to_its_flow() {
+    let store = Store::new();
+    let mut world = world(&store.store);
+    let any = vec![allow(underlay_fabric::Protocol::Any, anywhere())];
+    world.rules(SERVER, any, vec![]);
+    let mut stream = connect(world.at("client"), (ip("10.0.1.10"), 7)).unwrap();
+    assert_eq!(say(&mut stream), Outcome::Answered);
+    assert!(overtake::<44, 32>(&store, "tracks") > 0);
+    assert_eq!(say(&mut stream), Outcome::Answered);
 }
 
 #[test]
