@@ -32,15 +32,15 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use underlay_cloud::{Ec2, Imds};
+use underlay_journal::LeaseState;
 use underlay_netlink::netns;
 use underlay_netplan::PodWiring;
-use underlay_types::{LeaseKey, NetworkName, SecurityGroupSet};
+use underlay_types::{KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
     actor::SharedStatus,
     clock::boot_time,
     groups::GroupRegister,
-    journal::LeaseState,
     message::{Granted, Held, Message, Reply, Reserve},
 };
 pub use self::{
@@ -50,7 +50,7 @@ pub use self::{
 };
 use crate::{
     kernel::{Failure, Kernel},
-    service::{Attachment, KubernetesPod, Measures, NodeService, PodRequest, ServiceError},
+    service::{Attachment, Measures, NodeService, PodRequest, ServiceError},
 };
 
 /// How long EC2 may take to tell about a group.

@@ -9,21 +9,9 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
-use underlay_types::{EniId, LeaseKey, Mac, NetworkName, PoolKey};
-
-/// The Kubernetes identity of a pod, where the runtime passed one (`CNI_ARGS`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KubernetesPod {
-    /// `K8S_POD_NAMESPACE`.
-    pub namespace: String,
-    /// `K8S_POD_NAME`.
-    pub name: String,
-    /// `K8S_POD_UID`, absent with old runtimes.
-    pub uid: Option<String>,
-}
+use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
 
 /// One CNI ADD, parsed.
 #[derive(Debug)]

@@ -3,9 +3,7 @@
 use underlay_cni_spec::{
     CniArgs, CniError, Environment, ErrorCode, NetworkConfig, SECURITY_GROUPS,
 };
-use underlay_types::{LeaseKey, PoolKey, SecurityGroupId, SecurityGroupSet};
-
-use crate::service::KubernetesPod;
+use underlay_types::{KubernetesPod, LeaseKey, PoolKey, SecurityGroupId, SecurityGroupSet};
 
 /// The pod annotation that names a pod's security groups, separated by commas.
 const GROUPS_ANNOTATION: &str = "underlay.dev/security-groups";

@@ -18,13 +18,14 @@ use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId};
+use underlay_journal::Change;
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
 pub(super) use self::{effects::wait_and_use, pods::wiring, vanished::Vanished};
 use super::{
     calls::{Answer, Caller},
     clock::{boot_time, wall_ms},
-    journal::{Change, Journal},
+    journal::Journal,
     message::{Granted, Message, Reply, Reserve},
     observation::{self, EniFacts},
     policy,

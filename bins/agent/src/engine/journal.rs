@@ -1,12 +1,7 @@
-//! The journal: what must be known after a crash, recorded before the first effect.
+//! The journal's file: what must be known after a crash, recorded before the first effect.
 //!
-//! A file of records, each four bytes of length, four of CRC-32 (both most significant first) and
-//! JSON; the first is the header. It lies on a tmpfs, so nothing is synced. A torn tail, left by a
-//! kill in the middle of a write, is dropped. When much of it is history it is written anew and
-//! renamed over the old one.
-
-mod codec;
-mod record;
+//! It lies on a tmpfs, so nothing is synced. A torn tail, left by a kill in the middle of a write,
+//! is dropped. When much of it is history it is written anew and renamed over the old one.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use codec::{DecodeError, Decoded, decode, encode, encode_header};
+use underlay_journal::{Change, Decoded, State, decode, encode, encode_header};
 use underlay_types::Timestamp;
-
-pub(super) use record::{Change, Cooling, Creation, LeaseRecord, LeaseState, State};
 
 /// Records of history, beyond twice the living ones, that make the journal worth rewriting.
 const HISTORY_MAX: usize = 4096;
@@ -67,17 +60,11 @@ impl Journal {
     /// `Unreadable` for a foreign file or a newer version; `Io`.
     pub(super) fn open(path: &Path) -> Result<(Self, usize), JournalError> {
         let bytes = read(path)?;
-        let Decoded { state, dropped } = decode(&bytes).map_err(|error| {
-            let path = path.to_owned();
-            let reason = match error {
-                DecodeError::Foreign => "it is not a journal of underlay-agent".to_owned(),
-                DecodeError::Newer(version) => format!(
-                    "its version {version} is newer than this agent knows; start the newer agent \
-                     again, or remove the file once the node has no pods"
-                ),
-            };
-            JournalError::Unreadable { path, reason }
-        })?;
+        let Decoded { state, dropped } =
+            decode(&bytes).map_err(|error| JournalError::Unreadable {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
         let (file, length) = rewrite(path, &state)?;
         let records = state.changes().count();
         let journal = Self {

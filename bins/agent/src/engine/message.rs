@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, sync::mpsc::SyncSender};
 
 use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Ec2Failure, OpId};
+use underlay_journal::LeaseState;
 use underlay_netplan::PodWiring;
-use underlay_types::{EniId, LeaseKey, NetworkName, PoolKey, Timestamp};
+use underlay_types::{EniId, KubernetesPod, LeaseKey, NetworkName, PoolKey, Timestamp};
 
-use super::{calls::Answer, journal::LeaseState};
-use crate::service::{KubernetesPod, Measures, ServiceError};
+use super::calls::Answer;
+use crate::service::{Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
 pub(super) type Reply<T> = SyncSender<T>;

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use underlay_cloud::{Ec2, Imds};
-use underlay_ipam::{Cooldown, Input, Ipam, Lease};
+use underlay_ipam::{Input, Ipam};
+use underlay_journal::{LeaseState, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
 use underlay_types::Timestamp;
@@ -22,7 +23,7 @@ use super::{
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
-    journal::{Journal, JournalError, LeaseState, State},
+    journal::{Journal, JournalError},
     node::{self, Found, NodeError},
     policy::Keeper,
 };
@@ -270,7 +271,11 @@ fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Conf
 impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
     fn restore(&mut self, asked: Timestamp, found: &Found) {
-        let (leases, cooldowns) = promises(self.journal.state(), self.cooldown);
+        let state = self.journal.state();
+        for cooling in state.cooling.values().filter(|each| each.ipv4.is_none()) {
+            warn!(key = %cooling.key, "a cooldown without an IPv4 address is not restored");
+        }
+        let (leases, cooldowns) = promises(state, wall_ms(), boot_time(), self.cooldown);
         for cooldown in &cooldowns {
             self.retired
                 .extend(cooldown.device.clone().map(|key| (key, cooldown.address)));
@@ -343,33 +348,4 @@ impl Actor {
         let pods = self.journal.state().leases.len();
         info!(pods, "leases restored");
     }
-}
-
-/// Leases and cooldowns of the journal, in this boot's time.
-fn promises(state: &State, cooldown: Duration) -> (Vec<Lease>, Vec<Cooldown>) {
-    let (now, wall_ms) = (boot_time(), wall_ms());
-    // What has no IPv4 address is reported where its lease ends.
-    let leases = state.leases.values().filter_map(|record| {
-        Some(Lease {
-            key: record.key.clone(),
-            address: record.ipv4?,
-            eni: record.eni.clone(),
-            pool: record.pool.clone(),
-        })
-    });
-    let cooldowns = state.cooling.values().filter_map(|cooling| {
-        let left = cooling.left(wall_ms, now, cooldown);
-        let Some(address) = cooling.ipv4 else {
-            warn!(key = %cooling.key, "a cooldown without an IPv4 address is not restored");
-            return None;
-        };
-        // What is over is history: the devices of that time were deleted before this is read.
-        (!left.is_zero()).then(|| Cooldown {
-            address,
-            eni: cooling.eni.clone(),
-            until: now + left,
-            device: Some(cooling.key.clone()),
-        })
-    });
-    (leases.collect(), cooldowns.collect())
 }

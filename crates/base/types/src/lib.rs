@@ -10,6 +10,7 @@ mod error_chain;
 mod error_class;
 mod group_set;
 mod ids;
+mod kubernetes_pod;
 mod lease;
 mod mac;
 mod pool;
@@ -27,6 +28,7 @@ pub use ids::{
     SubnetCidrReservationId, SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId,
     VpcPeeringConnectionId,
 };
+pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};
 pub use pool::{PoolGroups, PoolKey, SubnetClassId};

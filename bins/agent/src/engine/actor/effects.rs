@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
+use underlay_journal::{Change, Creation};
 use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
 use underlay_types::{AttachmentId, Class, EniId, PoolKey, SecurityGroupSet};
@@ -18,7 +19,6 @@ use crate::{
     engine::{
         calls::{Call, failure},
         clock::{boot_time, wall_ms},
-        journal::{Change, Creation},
         message::Message,
         node, observation, policy,
     },

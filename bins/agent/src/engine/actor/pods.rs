@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
+use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
 use underlay_netplan::{EniSlot, PodWiring};
 use underlay_types::{Class, LeaseKey, NetworkName};
 
@@ -10,7 +11,6 @@ use super::{Actor, Pending, answer};
 use crate::{
     engine::{
         clock::{boot_time, wall_ms},
-        journal::{Change, Cooling, LeaseRecord, LeaseState},
         message::{Granted, Held, Reply, Reserve},
     },
     service::ServiceError,

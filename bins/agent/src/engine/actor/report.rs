@@ -1,9 +1,10 @@
 //! The node's state for people.
 
 use serde_json::{Value, json};
+use underlay_journal::LeaseState;
 
 use super::Actor;
-use crate::{engine::journal::LeaseState, service::Measures};
+use crate::service::Measures;
 
 impl Actor {
     /// The allocator's report, with what only the engine knows added.

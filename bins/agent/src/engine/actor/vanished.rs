@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use underlay_journal::{LeaseRecord, LeaseState};
 use underlay_netplan::names;
 use underlay_types::LeaseKey;
-
-use crate::engine::journal::{LeaseRecord, LeaseState};
 
 /// Keys whose device was not there at the last audit.
 #[derive(Debug, Default)]

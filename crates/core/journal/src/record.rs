@@ -8,14 +8,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
-use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
-
-use crate::service::KubernetesPod;
+use underlay_types::{EniId, KubernetesPod, LeaseKey, PoolKey, Timestamp};
 
 /// One record after the header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::engine) enum Change {
+pub enum Change {
     /// A lease in a new state.
     Lease(LeaseRecord),
     /// A lease ended; its address cools down.
@@ -28,30 +26,37 @@ pub(in crate::engine) enum Change {
 
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct LeaseRecord {
-    pub(in crate::engine) key: LeaseKey,
+pub struct LeaseRecord {
+    /// Which interface of which container.
+    pub key: LeaseKey,
     /// This version gives every lease one, and restores none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::engine) ipv4: Option<Ipv4Addr>,
+    pub ipv4: Option<Ipv4Addr>,
     /// This version gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::engine) ipv6: Option<Ipv6Addr>,
-    pub(in crate::engine) eni: EniId,
+    pub ipv6: Option<Ipv6Addr>,
+    /// The ENI that holds it.
+    pub eni: EniId,
     /// Where the ENI was attached: marks and tables follow from it.
-    pub(in crate::engine) place: Place,
-    pub(in crate::engine) pool: PoolKey,
-    pub(in crate::engine) pod: Option<KubernetesPod>,
+    pub place: Place,
+    /// The pool it came from.
+    pub pool: PoolKey,
+    /// Whose interface it is, where known.
+    pub pod: Option<KubernetesPod>,
     /// `CNI_NETNS` as given.
-    pub(in crate::engine) netns_path: String,
+    pub netns_path: String,
     /// `SO_NETNS_COOKIE`: never reused, as inode numbers are.
-    pub(in crate::engine) netns_cookie: u64,
-    pub(in crate::engine) state: LeaseState,
-    pub(in crate::engine) since_wall_ms: u64,
+    pub netns_cookie: u64,
+    /// How far the pod is.
+    pub state: LeaseState,
+    /// Since when it has the address, in milliseconds since 1970.
+    pub since_wall_ms: u64,
 }
 
+/// How far a pod with a lease is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::engine) enum LeaseState {
+pub enum LeaseState {
     /// The address is taken; the pod may be wired in part. Nobody has been told.
     Reserved,
     /// The pod is wired.
@@ -62,31 +67,29 @@ pub(in crate::engine) enum LeaseState {
 
 /// The addresses of a lease that cool down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Cooling {
+pub struct Cooling {
     /// The lease that had it, whose device may still exist.
-    pub(in crate::engine) key: LeaseKey,
+    pub key: LeaseKey,
     /// As in [`LeaseRecord`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::engine) ipv4: Option<Ipv4Addr>,
+    pub ipv4: Option<Ipv4Addr>,
     /// As in [`LeaseRecord`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::engine) ipv6: Option<Ipv6Addr>,
-    pub(in crate::engine) eni: EniId,
-    /// Both clocks: wall time may jump, time since boot begins anew with each boot.
-    pub(in crate::engine) until_wall_ms: u64,
-    pub(in crate::engine) until_boot: Timestamp,
+    pub ipv6: Option<Ipv6Addr>,
+    /// The ENI that holds them.
+    pub eni: EniId,
+    /// When they may be used again, in milliseconds since 1970,
+    pub until_wall_ms: u64,
+    /// and in time since boot. Wall time may jump, time since boot begins anew with each boot.
+    pub until_boot: Timestamp,
 }
 
 impl Cooling {
     /// How long the addresses must still rest, for cooldowns of `cooldown`: until both clocks have
     /// passed. A boot time further away than a whole cooldown is an earlier boot's and says
     /// nothing; a wall time further away means that the wall clock was set back.
-    pub(in crate::engine) fn left(
-        &self,
-        wall_ms: u64,
-        boot: Timestamp,
-        cooldown: Duration,
-    ) -> Duration {
+    #[must_use]
+    pub fn left(&self, wall_ms: u64, boot: Timestamp, cooldown: Duration) -> Duration {
         let by_wall = Duration::from_millis(self.until_wall_ms.saturating_sub(wall_ms));
         let by_boot = self.until_boot.saturating_since(boot);
         let by_boot = if by_boot > cooldown {
@@ -99,27 +102,33 @@ impl Cooling {
 }
 
 /// Addresses that are leased, and cool down, together.
-type Addresses = (Option<Ipv4Addr>, Option<Ipv6Addr>);
+pub type Addresses = (Option<Ipv4Addr>, Option<Ipv6Addr>);
 
 /// The intent to create an ENI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Creation {
+pub struct Creation {
     /// The `ClientToken` of the call.
-    pub(in crate::engine) token: String,
-    pub(in crate::engine) pool: PoolKey,
-    pub(in crate::engine) addresses: u16,
+    pub token: String,
+    /// The pool it is for.
+    pub pool: PoolKey,
+    /// How many addresses it is to come with.
+    pub addresses: u16,
 }
 
 /// What all records together say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::engine) struct State {
-    pub(in crate::engine) leases: BTreeMap<LeaseKey, LeaseRecord>,
-    pub(in crate::engine) cooling: BTreeMap<Addresses, Cooling>,
-    pub(in crate::engine) creations: BTreeMap<String, Creation>,
+pub struct State {
+    /// Leases that have not ended.
+    pub leases: BTreeMap<LeaseKey, LeaseRecord>,
+    /// Addresses that cool down, or did.
+    pub cooling: BTreeMap<Addresses, Cooling>,
+    /// Creations whose end was not recorded, by token.
+    pub creations: BTreeMap<String, Creation>,
 }
 
 impl State {
-    pub(super) fn apply(&mut self, change: Change) {
+    /// What it says after one record more.
+    pub fn apply(&mut self, change: Change) {
         match change {
             Change::Lease(lease) => {
                 self.cooling.remove(&(lease.ipv4, lease.ipv6));
@@ -146,7 +155,7 @@ impl State {
     }
 
     /// The fewest changes that lead here.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+    pub fn changes(&self) -> impl Iterator<Item = Change> {
         let cooling = self.cooling.values().cloned().map(Change::Cooling);
         let leases = self.leases.values().cloned().map(Change::Lease);
         cooling
@@ -154,7 +163,8 @@ impl State {
             .chain(self.creations.values().cloned().map(Change::Creating))
     }
 
-    pub(super) fn forget_cooled(&mut self, wall_ms: u64, boot: Timestamp, cooldown: Duration) {
+    /// Forgets cooldowns that have ended by both clocks.
+    pub fn forget_cooled(&mut self, wall_ms: u64, boot: Timestamp, cooldown: Duration) {
         self.cooling
             .retain(|_, cooling| !cooling.left(wall_ms, boot, cooldown).is_zero());
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, State};
+use crate::{Change, State};
 
 const FORMAT: &str = "underlay-journal";
 const VERSION: u32 = 1;
@@ -16,31 +16,41 @@ struct Header {
     version: u32,
 }
 
-/// Why bytes are not a journal of ours.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum DecodeError {
+/// Why bytes are not a journal that this version reads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
     /// They begin with no header of ours.
+    #[error("it is not a journal of underlay-agent")]
     Foreign,
     /// A later version of the format.
+    #[error(
+        "its version {0} is newer than this agent knows; start the newer agent again, or remove \
+         the file once the node has no pods"
+    )]
     Newer(u32),
 }
 
 /// What could be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Decoded {
-    pub(super) state: State,
+pub struct Decoded {
+    /// What its whole records say together.
+    pub state: State,
     /// Bytes at the end that are no whole record.
-    pub(super) dropped: usize,
+    pub dropped: usize,
 }
 
-pub(super) fn encode_header() -> Vec<u8> {
+/// What every journal begins with.
+#[must_use]
+pub fn encode_header() -> Vec<u8> {
     frame(&Header {
         format: FORMAT.to_owned(),
         version: VERSION,
     })
 }
 
-pub(super) fn encode(change: &Change) -> Vec<u8> {
+/// A record as bytes.
+#[must_use]
+pub fn encode(change: &Change) -> Vec<u8> {
     frame(change)
 }
 
@@ -68,7 +78,10 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Reads a journal up to its first torn or unknown record. No bytes at all are an empty journal, as
 /// is a torn header: it is written before anything can be recorded.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+///
+/// # Errors
+/// When the bytes are something else, or a later version's.
+pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let mut state = State::default();
     let Some((header, mut rest)) = split(bytes) else {
         let header = encode_header();

@@ -1,0 +1,39 @@
+//! What the allocator must know of an earlier run before it looks at EC2.
+
+use std::time::Duration;
+
+use underlay_ipam::{Cooldown, Lease};
+use underlay_types::Timestamp;
+
+use crate::State;
+
+/// Leases and cooldowns of the journal, in this boot's time: `wall_ms` since 1970 and `boot` are
+/// the two clocks now. What has no IPv4 address is in neither.
+#[must_use]
+pub fn promises(
+    state: &State,
+    wall_ms: u64,
+    boot: Timestamp,
+    cooldown: Duration,
+) -> (Vec<Lease>, Vec<Cooldown>) {
+    let leases = state.leases.values().filter_map(|record| {
+        Some(Lease {
+            key: record.key.clone(),
+            address: record.ipv4?,
+            eni: record.eni.clone(),
+            pool: record.pool.clone(),
+        })
+    });
+    let cooldowns = state.cooling.values().filter_map(|cooling| {
+        let left = cooling.left(wall_ms, boot, cooldown);
+        let address = cooling.ipv4?;
+        // What is over is history: the devices of that time were deleted before this is read.
+        (!left.is_zero()).then(|| Cooldown {
+            address,
+            eni: cooling.eni.clone(),
+            until: boot + left,
+            device: Some(cooling.key.clone()),
+        })
+    });
+    (leases.collect(), cooldowns.collect())
+}
