@@ -204,8 +204,9 @@ impl Lab {
             let index = plug(&vpc, &port, &node, &name, eni_mac(device));
             if device == 0 {
                 boot(&node, index, NODE);
-                assign(&vpc, &port, eni_mac(device), NODE);
             }
+            let own = eni(device).address.unwrap_or(NODE);
+            assign(&vpc, &port, eni_mac(device), own);
         }
         let remote_mac = eni_mac(200);
         let index = plug(&vpc, "remote", &remote, "eth0", remote_mac);

@@ -10,8 +10,10 @@
 
 mod groups;
 mod injected;
+mod kube_proxy;
 mod lab;
 mod lifecycle;
 mod measure;
 mod routing;
+mod services;
 mod traffic;

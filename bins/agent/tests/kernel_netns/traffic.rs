@@ -1,8 +1,8 @@
-//! Connections between namespaces.
+//! Connections and datagrams between namespaces.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    io::{self, ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::OwnedFd,
     sync::mpsc,
     thread,
@@ -14,7 +14,7 @@ use crate::lab::inside;
 /// How long a connection may take before it counts as refused by silence.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// A server that answers each connection with the client's address and then echoes.
+/// A server that answers each connection with the client's address and port and then echoes.
 pub(crate) struct Server {
     pub(crate) address: SocketAddrV4,
 }
@@ -34,10 +34,7 @@ impl Server {
 }
 
 fn serve(mut stream: TcpStream) -> Option<()> {
-    let SocketAddr::V4(peer) = stream.peer_addr().ok()? else {
-        return None;
-    };
-    stream.write_all(&peer.ip().octets()).ok()?;
+    stream.write_all(&told(stream.peer_addr().ok()?)?).ok()?;
     let mut byte = [0];
     while stream.read_exact(&mut byte).is_ok() {
         stream.write_all(&byte).ok()?;
@@ -45,14 +42,48 @@ fn serve(mut stream: TcpStream) -> Option<()> {
     Some(())
 }
 
+/// An address and a port as servers tell them.
+fn told(peer: SocketAddr) -> Option<[u8; 6]> {
+    let SocketAddr::V4(peer) = peer else {
+        return None;
+    };
+    let mut told = [0; 6];
+    told[..4].copy_from_slice(&peer.ip().octets());
+    told[4..].copy_from_slice(&peer.port().to_be_bytes());
+    Some(told)
+}
+
+fn heard([a, b, c, d, high, low]: [u8; 6]) -> SocketAddrV4 {
+    SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]))
+}
+
+/// The same for datagrams: each is answered with the client's address and port.
+pub(crate) fn answer_datagrams(netns: &OwnedFd, address: Ipv4Addr, port: u16) {
+    let socket = inside(netns, || UdpSocket::bind((address, port)).unwrap());
+    thread::spawn(move || {
+        let mut byte = [0];
+        while let Ok((_, peer)) = socket.recv_from(&mut byte) {
+            // A lost answer is the client's to notice.
+            drop(told(peer).map(|told| socket.send_to(&told, peer)));
+        }
+    });
+}
+
 /// An established connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     /// The client's address as the server sees it.
     pub(crate) source: Ipv4Addr,
+    /// Its port as the server sees it.
+    pub(crate) source_port: u16,
 }
 
 impl Connection {
+    /// The port that the client itself knows.
+    pub(crate) fn own_port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
     /// Whether a byte still comes back.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut byte = [0];
@@ -73,15 +104,36 @@ pub(crate) fn connect(netns: &OwnedFd, to: SocketAddrV4) -> Option<Connection> {
         Err(error) => panic!("connecting to {to}: {error}, which is not silence"),
     };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut source = [0; 4];
+    let mut source = [0; 6];
     stream.read_exact(&mut source).ok()?;
+    let source = heard(source);
     Some(Connection {
         stream,
-        source: source.into(),
+        source: *source.ip(),
+        source_port: source.port(),
     })
 }
 
 /// The client's address as the server saw it.
 pub(crate) fn source_seen(netns: &OwnedFd, to: SocketAddrV4) -> Option<Ipv4Addr> {
     connect(netns, to).map(|connection| connection.source)
+}
+
+/// Sends a datagram from a port of the client's own choice and returns who the server saw.
+pub(crate) fn datagram_source(
+    netns: &OwnedFd,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+) -> Option<SocketAddrV4> {
+    let socket = inside(netns, || UdpSocket::bind(from).unwrap());
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let exchange = || -> io::Result<[u8; 6]> {
+        // Connected, so that only an answer from the address that was asked counts.
+        socket.connect(to)?;
+        socket.send(b"x")?;
+        let mut source = [0; 6];
+        socket.recv(&mut source)?;
+        Ok(source)
+    };
+    exchange().ok().map(heard)
 }

@@ -58,15 +58,18 @@ impl EniInUse {
 /// Brings an ENI into use.
 #[must_use]
 pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
+    let sysctl = |name: &str, value: &str| Op::Sysctl {
+        name: format!("ipv4/conf/{}/{name}", eni.device),
+        value: value.to_owned(),
+    };
     let mut ops = vec![
         // What comes for pods of this ENI comes from where main would not send to, so a strict
         // reverse-path filter (1) drops it; on a device without an address the loose one (2) does
         // too (Linux 6.18 net/ipv4/fib_frontend.c, __fib_validate_source: `no_addr`). The VPC
         // checks sources, and the map of pods those of pods.
-        Op::Sysctl {
-            name: format!("ipv4/conf/{}/rp_filter", eni.device),
-            value: "0".to_owned(),
-        },
+        sysctl("rp_filter", "0"),
+        // What the node masquerades for a service comes back with the node's address.
+        sysctl("accept_local", "1"),
         Op::RaiseDevice {
             device: eni.device.clone(),
             mtu: eni.wiring.mtu,

@@ -27,6 +27,7 @@ mod object;
 mod plan;
 pub mod pod;
 mod ruleset;
+mod services;
 pub mod set_chain;
 mod state;
 

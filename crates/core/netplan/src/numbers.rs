@@ -7,8 +7,12 @@
 pub const ENI_MARK_MASK: u32 = 0x3ff0_0000;
 /// How far the slot is shifted.
 pub const ENI_MARK_SHIFT: u32 = 20;
-/// The bit of a connection's mark that says: it came in by the primary ENI to an address of the
-/// node, so that its replies are routed by main.
+/// The bit of a packet's mark that says: on its way by an ENI to a pod of this very node, to which
+/// the node itself has translated it.
+pub const SERVICE_MARK: u32 = 0x8000_0000;
+/// The bit of a connection's mark that says: the node stands between its ends with an address of
+/// its own (it came in by the primary ENI to the node, or was masqueraded), so that its replies
+/// are routed by main.
 pub const PRIMARY_CONNMARK: u32 = 0x4000_0000;
 /// The priority of every `fwmark -> table` rule.
 pub const ENI_RULE_PRIORITY: u32 = 7000;
@@ -32,13 +36,18 @@ pub const NFT_POD_MARK: &str = "pod-mark";
 pub const NFT_POD_EXPLICIT: &str = "pod-explicit";
 /// The map device -> verdict (a jump to the chain of the pod's group set).
 pub const NFT_POD_POLICY: &str = "pod-policy";
+/// The sets of flows, by family, that the node has translated and that come back to it by another
+/// ENI: protocol, source and port, destination and port, as they cross the VPC.
+pub const NFT_SERVICE_FLOW: [&str; 2] = ["service-flow", "service-flow6"];
 /// What the name of the chain of a group set starts with.
 pub const NFT_SET_CHAIN_PREFIX: &str = "set-";
 /// What the name of a pod's node end starts with.
 pub const POD_DEVICE_PREFIX: &str = "und";
 
-const _: () = assert!(ENI_MARK_MASK & PRIMARY_CONNMARK == 0);
-const _: () = assert!((ENI_MARK_MASK | PRIMARY_CONNMARK) & (0x2000 | 0x4000 | 0x8000 | 0x80) == 0);
+const _: () = assert!(ENI_MARK_MASK & (SERVICE_MARK | PRIMARY_CONNMARK) == 0);
+const _: () = assert!(
+    (ENI_MARK_MASK | SERVICE_MARK | PRIMARY_CONNMARK) & (0x2000 | 0x4000 | 0x8000 | 0x80) == 0
+);
 const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 1023);
 
 /// The table of all of these for people, in Markdown.
@@ -52,7 +61,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 13] {
+fn rows() -> [[String; 3]; 15] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -60,7 +69,8 @@ fn rows() -> [[String; 3]; 13] {
     let tables = format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1);
     [
         row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "slot + 1 of the ENI that a pod's packet leaves by; 0 is main"),
-        row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "came in by the primary ENI to the node: replies by main"),
+        row("packet mark", format!("{SERVICE_MARK:#010x}"), "translated here, on its way by an ENI to a pod of this node"),
+        row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
         row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to table, one rule for each ENI"),
         row("route tables", tables, "base + slot: an ENI's default route and the pods of its group set"),
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
@@ -71,6 +81,7 @@ fn rows() -> [[String; 3]; 13] {
         row("nftables map", NFT_POD_MARK.to_owned(), "device and source address to mark"),
         row("nftables set", NFT_POD_EXPLICIT.to_owned(), "devices of pods with an explicit group set"),
         row("nftables map", NFT_POD_POLICY.to_owned(), "device to the chain of its group set"),
+        row("nftables sets", NFT_SERVICE_FLOW.join("`, `"), "flows translated here that come back by another ENI: conntrack passes over them"),
         row("nftables chains", chains, "rules of a group set between its own pods; `-in`: the receiver's side"),
     ]
 }

@@ -6,10 +6,18 @@ use crate::{
         ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
         POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
     },
+    services,
 };
 
+/// A rule: its chain and its text.
+pub(crate) type Rule = (&'static str, String);
+
 /// The chains of the table that are not of a group set, with their hooks.
-const CHAINS: [(&str, &str); 5] = [
+const CHAINS: [(&str, &str); 7] = [
+    (
+        services::FIRST,
+        "{ type filter hook prerouting priority raw; policy accept; }",
+    ),
     (
         "prerouting",
         "{ type filter hook prerouting priority mangle; policy accept; }",
@@ -23,6 +31,10 @@ const CHAINS: [(&str, &str); 5] = [
     (
         "forward",
         "{ type filter hook forward priority filter - 10; policy accept; }",
+    ),
+    (
+        services::LAST,
+        "{ type filter hook postrouting priority srcnat + 10; policy accept; }",
     ),
 ];
 
@@ -38,6 +50,7 @@ add set {table} {NFT_POD_EXPLICIT} {{ type iface_index; }}
 add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
 "
     );
+    script += &services::sets();
     for (chain, hook) in CHAINS {
         script += format!("add chain {table} {chain} {hook}").trim_end();
         script += "\n";
@@ -52,7 +65,7 @@ add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
 }
 
 /// The rules, in their order. None depends on how many pods or ENIs there are.
-fn rules(facts: &NodeFacts) -> Vec<(&'static str, String)> {
+fn rules(facts: &NodeFacts) -> Vec<Rule> {
     let mut rules = vec![
         // A device that waits to be deleted belongs to no pod any more.
         (
@@ -106,5 +119,6 @@ fn rules(facts: &NodeFacts) -> Vec<(&'static str, String)> {
     let reflected = format!("iif @{NFT_ENI} oif @{NFT_ENI} ct status and dnat == 0 drop");
     let lines = [judged, unjudged, reflected];
     rules.extend(lines.map(|line| ("forward", line)));
+    rules.extend(services::rules());
     rules
 }
