@@ -10,8 +10,11 @@ import botocore.exceptions
 DHCP_IMAGE = "ami-0dc0000000000000a"
 
 
-def client(service="ec2", endpoint=None, key="AKIDEXAMPLE", secret="secret", token=None):
+def client(
+    service="ec2", endpoint=None, key="AKIDEXAMPLE", secret="secret", token=None, config=None
+):
     """A client that does not try again by itself: each refusal is seen."""
+    once = botocore.config.Config(retries={"total_max_attempts": 1, "mode": "standard"})
     return boto3.client(
         service,
         endpoint_url=endpoint or os.environ["ENDPOINT"],
@@ -19,7 +22,7 @@ def client(service="ec2", endpoint=None, key="AKIDEXAMPLE", secret="secret", tok
         aws_access_key_id=key,
         aws_secret_access_key=secret,
         aws_session_token=token,
-        config=botocore.config.Config(retries={"total_max_attempts": 1, "mode": "standard"}),
+        config=once.merge(config) if config else once,
     )
 
 

@@ -1,7 +1,5 @@
-"""Provokes every refusal of the catalogue and asserts its exact code; where EC2's text is known,
-the text too."""
-
-import os
+"""Refusals in their circumstances, with EC2's text where it is known, and what they leave behind.
+vpc_catalogue.py has one call for each code."""
 
 import local_vpc
 from local_vpc import create_eni, refused, run_instance
@@ -400,20 +398,6 @@ def descriptions(ec2):
         ec2.create_transit_gateway()
 
 
-def throttling():
-    ec2 = local_vpc.client(endpoint=os.environ["REALISTIC_ENDPOINT"])
-    with refused("InvalidSubnetID.NotFound"):
-        run_instance(ec2, GONE["subnet"])
-    with refused("RequestLimitExceeded", "Request limit exceeded.", status=503):
-        # Five at once and two a second, as EC2 has it: soon there is no token left.
-        for _ in range(50):
-            try:
-                run_instance(ec2, GONE["subnet"])
-            except ec2.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "InvalidSubnetID.NotFound":
-                    raise
-
-
 def main():
     ec2 = local_vpc.client()
     vpc, subnet = networks(ec2)
@@ -426,7 +410,6 @@ def main():
     tags(ec2, vpc)
     tokens(ec2, subnet)
     descriptions(ec2)
-    throttling()
     print("errors: ok")
 
 

@@ -307,6 +307,141 @@ def metadata_options_change_while_the_instance_runs(ec2, vpc, subnet):
         ec2.modify_instance_metadata_options(InstanceId=instance, **wanted)
 
 
+def reservations_unchecked_and_not_honoured_by_any_allocator(ec2, vpc, subnet):
+    small = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.80.0/26")["Subnet"]["SubnetId"]
+
+    def reserve(cidr, kind):
+        return ec2.create_subnet_cidr_reservation(
+            SubnetId=small, Cidr=cidr, ReservationType=kind
+        )
+
+    reserve("10.0.80.16/28", "explicit")
+    reserve("10.0.80.32/28", "prefix")
+    with refused("InvalidParameterValue"):
+        reserve("10.0.80.24/29", "explicit")
+    with refused("InvalidParameterValue"):
+        reserve("10.0.81.0/28", "explicit")
+    for _ in range(20):
+        (taken,) = addresses(create_eni(ec2, small))
+        assert not 16 <= int(taken.rsplit(".", 1)[1]) < 48, taken
+    eni = create_eni(ec2, small, PrivateIpAddress="10.0.80.16")["NetworkInterfaceId"]
+    prefix = ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, Ipv4PrefixCount=1)
+    assert prefix["AssignedIpv4Prefixes"] == [{"Ipv4Prefix": "10.0.80.32/28"}], prefix
+
+
+def trunk_silently_an_interface(ec2, vpc, subnet):
+    trunk = create_eni(ec2, subnet, InterfaceType="trunk")
+    assert trunk["InterfaceType"] == "trunk", trunk
+    branch = create_eni(ec2, subnet)["NetworkInterfaceId"]
+    held = ec2.associate_trunk_interface(
+        BranchInterfaceId=branch,
+        TrunkInterfaceId=trunk["NetworkInterfaceId"],
+        VlanId=7,
+    )["InterfaceAssociation"]
+    (shown,) = ec2.describe_trunk_interface_associations(
+        AssociationIds=[held["AssociationId"]]
+    )["InterfaceAssociations"]
+    assert (shown["BranchInterfaceId"], shown["VlanId"]) == (branch, 7), shown
+
+
+def ipv6_prefixes_ignored_everything_listed_and_a_server_error_without_ipv6(ec2, vpc, subnet):
+    eni = create_eni(ec2, subnet)["NetworkInterfaceId"]
+    with refused("InvalidParameterValue"):
+        ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6AddressCount=1)
+    ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
+    (network,) = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    (block,) = network["Ipv6CidrBlockAssociationSet"]
+    dual = ec2.create_subnet(
+        VpcId=vpc,
+        CidrBlock="10.0.82.0/24",
+        Ipv6CidrBlock=block["Ipv6CidrBlock"].replace("/56", "/64"),
+    )["Subnet"]
+    (held,) = dual["Ipv6CidrBlockAssociationSet"]
+    assert held["Ipv6CidrBlockState"] == {"State": "associated"}, held
+    eni = create_eni(ec2, dual["SubnetId"], Ipv6AddressCount=1)["NetworkInterfaceId"]
+    new = ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6AddressCount=1)
+    assert len(new["AssignedIpv6Addresses"]) == 1, new
+    new = ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6PrefixCount=1)
+    assert len(new["AssignedIpv6Prefixes"]) == 1 and not new["AssignedIpv6Addresses"], new
+    (shown,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    assert len(shown["Ipv6Addresses"]) == 2 and len(shown["Ipv6Prefixes"]) == 1, shown
+
+
+def prefixes_not_unassigned_and_reassignment_not_read(ec2, vpc, subnet):
+    one, two = (create_eni(ec2, subnet)["NetworkInterfaceId"] for _ in range(2))
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=one, Ipv4Prefixes=["10.0.1.224/28"])
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=one, Ipv4Prefixes=["10.0.1.224/28"])
+    (shown,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[one])["NetworkInterfaces"]
+    assert not shown.get("Ipv4Prefixes"), shown
+    moved = {"PrivateIpAddresses": ["10.0.1.220"]}
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=one, **moved)
+    with refused("InvalidIPAddress.InUse"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=two, **moved)
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=two, AllowReassignment=True, **moved)
+    (shown,) = ec2.describe_network_interfaces(
+        Filters=[{"Name": "addresses.private-ip-address", "Values": ["10.0.1.220"]}]
+    )["NetworkInterfaces"]
+    assert shown["NetworkInterfaceId"] == two, shown
+
+
+def nat_gateway_at_once_with_an_address_outside_its_subnet(ec2, vpc, subnet):
+    slow = local_vpc.client(endpoint=os.environ["DRIVEN_ENDPOINT"])
+    _, (own,) = local_vpc.network(slow)
+    made = slow.create_nat_gateway(SubnetId=own, ConnectivityType="private")["NatGateway"]
+    assert made["State"] == "pending", made
+    made = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")["NatGateway"]
+    (shown,) = ec2.describe_nat_gateways(NatGatewayIds=[made["NatGatewayId"]])["NatGateways"]
+    (address,) = shown["NatGatewayAddresses"]
+    assert address["PrivateIp"].startswith("10.0.1."), shown
+    with refused("InvalidParameterValue"):
+        ec2.create_nat_gateway(
+            SubnetId=subnet, ConnectivityType="private", PrivateIpAddress="10.0.2.9"
+        )
+
+
+def network_acl_without_its_deny_entries(ec2, vpc, subnet):
+    entries = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["Entries"]
+    shown = [(each["Egress"], each["RuleNumber"], each["RuleAction"]) for each in entries]
+    for direction in (False, True):
+        assert (direction, 32767, "deny") in shown, shown
+    assert {action for _, _, action in shown} == {"deny"}, shown
+
+
+def public_address_of_the_loopback_network(ec2, vpc, subnet):
+    public = ec2.allocate_address(Domain="vpc")["PublicIp"]
+    assert public.startswith(("198.18.", "198.19.")), public
+
+
+def interfaces_in_use_on_a_terminated_instance(ec2, vpc, subnet):
+    instance = run_instance(ec2, subnet)["InstanceId"]
+    eni = create_eni(ec2, subnet)["NetworkInterfaceId"]
+    ec2.attach_network_interface(NetworkInterfaceId=eni, InstanceId=instance, DeviceIndex=1)
+    ec2.terminate_instances(InstanceIds=[instance])
+    (shown,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    assert (shown["Status"], shown.get("Attachment")) == ("available", None), shown
+    assert not ec2.describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
+    )["NetworkInterfaces"]
+
+
+def missing_actions_a_page_of_html(ec2, vpc, subnet):
+    group = ec2.create_security_group(GroupName="ref", Description="x", VpcId=vpc)["GroupId"]
+    assert ec2.describe_security_group_references(GroupId=[group])["SecurityGroupReferenceSet"] == []
+    found = ec2.get_security_groups_for_vpc(VpcId=vpc)["SecurityGroupForVpcs"]
+    assert group in [each["GroupId"] for each in found]
+    with refused("InvalidAction"):
+        ec2.describe_transit_gateways()
+
+
+def nothing_throttled(ec2, vpc, subnet):
+    """By a clock that stands no token comes back: the burst is all there is."""
+    slow = local_vpc.client(endpoint=os.environ["DRIVEN_ENDPOINT"])
+    for _ in range(100):
+        slow.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": ["*"]}])
+    with refused("RequestLimitExceeded", status=503):
+        slow.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": ["*"]}])
+
+
 TESTS = [
     overlapping_block_of_a_vpc_accepted,
     subnet_of_29_accepted,
@@ -331,6 +466,16 @@ TESTS = [
     routes_overwritten_without_target_and_instead_of_local,
     reserved_tags_accepted_and_the_wrong_code_for_no_interface,
     metadata_options_change_while_the_instance_runs,
+    reservations_unchecked_and_not_honoured_by_any_allocator,
+    trunk_silently_an_interface,
+    ipv6_prefixes_ignored_everything_listed_and_a_server_error_without_ipv6,
+    prefixes_not_unassigned_and_reassignment_not_read,
+    nat_gateway_at_once_with_an_address_outside_its_subnet,
+    network_acl_without_its_deny_entries,
+    public_address_of_the_loopback_network,
+    interfaces_in_use_on_a_terminated_instance,
+    missing_actions_a_page_of_html,
+    nothing_throttled,
 ]
 
 

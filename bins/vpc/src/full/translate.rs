@@ -28,10 +28,15 @@ pub(super) fn port(model: &Model, eni: &Eni) -> PortConfig {
         source_dest_check: eni.source_dest_check,
         groups: eni.groups.clone(),
         timeouts: timeouts(model, eni),
-        allowance: TrackingAllowance {
-            instance: eni.instance().cloned(),
-            ..TrackingAllowance::default()
-        },
+        allowance: allowance(model, eni),
+    }
+}
+
+fn allowance(model: &Model, eni: &Eni) -> TrackingAllowance {
+    let unlimited = TrackingAllowance::default();
+    TrackingAllowance {
+        instance: eni.instance().cloned(),
+        flows: model.config().tracking_allowance.unwrap_or(unlimited.flows),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a person may say about the VPC when starting it.
 
 use clap::{Args, ValueEnum};
+use ipnet::Ipv4Net;
 use serde_json::{Map, Value};
 use underlay_types::AccountId;
-use underlay_vpc_model::{AddressOrder, AvailabilityZone, Budgets, Limits, ModelConfig, Preset};
+use underlay_vpc_model::{
+    AddressOrder, AvailabilityZone, Budgets, InstanceType, Limits, ModelConfig, Preset,
+};
 
 use super::LimitsFile;
 
@@ -32,14 +35,23 @@ pub struct ModelOptions {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=16))]
     groups_per_eni: u8,
     /// Sets a quota, such as enis=20000; may be given for several
-    #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = quota)]
+    #[arg(long = "quota", value_name = "NAME=NUMBER", value_parser = named_number)]
     quotas: Vec<(String, u32)>,
+    /// Where public addresses come from
+    #[arg(long, value_name = "CIDR", default_value = "198.18.0.0/15", value_parser = public_pool)]
+    public_pool: Ipv4Net,
+    /// Sets how many branch interfaces the trunks of an instance type carry, such as m5.large=9
+    #[arg(long = "branch-limit", value_name = "TYPE=NUMBER", value_parser = branch_limit)]
+    branch_limits: Vec<(String, u32)>,
+    /// Flows that an instance tracks at most, in full mode; without it they are not limited
+    #[arg(long, value_name = "FLOWS")]
+    tracking_allowance: Option<u32>,
     /// A file that sets budgets, quotas and times; see docs/local-vpc.md
     #[arg(long, value_name = "FILE", value_parser = LimitsFile::read)]
     limits: Option<LimitsFile>,
 }
 
-fn quota(text: &str) -> Result<(String, u32), &'static str> {
+fn named_number(text: &str) -> Result<(String, u32), &'static str> {
     let (name, number) = text
         .split_once('=')
         .ok_or("expected a name, = and a number")?;
@@ -47,6 +59,31 @@ fn quota(text: &str) -> Result<(String, u32), &'static str> {
         .parse()
         .map_err(|_number| "expected a number after =")?;
     Ok((name.to_owned(), number))
+}
+
+fn branch_limit(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = named_number(text)?;
+    match InstanceType::named(&name) {
+        Some(_) => Ok((name, number)),
+        None => Err(format!("there is no instance type {name:?}")),
+    }
+}
+
+fn public_pool(text: &str) -> Result<Ipv4Net, &'static str> {
+    let wrong =
+        "expected a block of /8 to /32 that is not private or reserved, such as 198.18.0.0/15";
+    let pool: Ipv4Net = text.parse().map_err(|_unparsable| wrong)?;
+    let special = [pool.network(), pool.broadcast()].iter().any(|address| {
+        address.is_private()
+            || address.is_loopback()
+            || address.is_link_local()
+            || address.octets()[0] == 0
+            || address.octets()[0] >= 224
+    });
+    if special || pool.prefix_len() < 8 {
+        return Err(wrong);
+    }
+    Ok(pool.trunc())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -105,6 +142,9 @@ impl ModelOptions {
                 OrderOption::Random => AddressOrder::Random,
                 OrderOption::Sequential => AddressOrder::Sequential,
             },
+            public_pool: self.public_pool,
+            branch_limits: self.branch_limits.iter().cloned().collect(),
+            tracking_allowance: self.tracking_allowance,
             seed: self.seed.unwrap_or(random),
             ..ModelConfig::of(preset)
         };
@@ -189,6 +229,27 @@ mod tests {
             error.contains("enis, ") || error.contains(", enis"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn pools_and_branch_limits_are_checked() {
+        let pool = |text| public_pool(text).map(|pool| pool.to_string()).ok();
+        assert_eq!(pool("203.0.113.9/24").as_deref(), Some("203.0.113.0/24"));
+        assert_eq!(pool("203.0.113.9/32").as_deref(), Some("203.0.113.9/32"));
+        for bad in [
+            "",
+            "10.0.0.0/24",
+            "8.0.0.0/6",
+            "169.254.0.0/16",
+            "240.0.0.0/8",
+            "::/64",
+        ] {
+            assert_eq!(pool(bad), None, "{bad}");
+        }
+        assert_eq!(branch_limit("m5.large=2"), Ok(("m5.large".to_owned(), 2)));
+        for bad in ["m5.enormous=2", "m5.large", "m5.large=x"] {
+            assert!(branch_limit(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

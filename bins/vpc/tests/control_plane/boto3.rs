@@ -6,8 +6,17 @@ use crate::api_server::ApiServer;
 
 /// Runs a script of `testing/python` against servers of its own.
 fn run(script: &str) {
-    let plain = ApiServer::start(&[]);
+    run_with(script, &[]);
+}
+
+/// As [`run`]; the plain server has `options`.
+fn run_with(script: &str, options: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let socket = ["--admin-socket", socket.to_str().unwrap()];
+    let plain = ApiServer::start(&[&socket, options].concat());
     let realistic = ApiServer::start(&["--preset", "realistic"]);
+    let driven = ApiServer::start(&["--preset", "realistic", "--clock-speed", "0"]);
     let key = ["--require-auth", "--access-key", "AKIDROOT:hunter2"];
     let verifying = ApiServer::start(&key);
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -20,6 +29,9 @@ fn run(script: &str) {
     let output = Command::new(&python)
         .arg(folder.join(script))
         .env("ENDPOINT", &plain.url)
+        .env("ADMIN_SOCKET", socket[1])
+        .env("DRIVEN_ENDPOINT", &driven.url)
+        .env("UNDERLAY_VPC", env!("CARGO_BIN_EXE_underlay-vpc"))
         .env("REALISTIC_ENDPOINT", &realistic.url)
         .env("VERIFYING_ENDPOINT", &verifying.url)
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -31,7 +43,7 @@ fn run(script: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    for server in [plain, realistic, verifying] {
+    for server in [plain, realistic, driven, verifying] {
         assert_eq!(server.stop(), Some(0), "a server ends cleanly on SIGTERM");
     }
 }
@@ -48,6 +60,27 @@ fn blocks_and_ipv6_read_back() {
 
 #[test]
 fn every_refusal_of_the_catalogue_has_its_code() {
+    // So small that calls soon want more, and large enough for all that comes before.
+    let quotas = [
+        "enis=60",
+        "groups=30",
+        "instances=15",
+        "internet_gateways=3",
+        "nat_gateways_per_zone=2",
+        "network_acls_per_vpc=4",
+        "peerings_per_vpc=2",
+        "prefix_lists=8",
+        "route_tables_per_vpc=4",
+        "subnets_per_vpc=8",
+        "vpcs=6",
+    ];
+    let quotas = quotas.iter().flat_map(|quota| ["--quota", *quota]);
+    let pool = ["--public-pool", "203.0.113.8/29"];
+    run_with("vpc_catalogue.py", &quotas.chain(pool).collect::<Vec<_>>());
+}
+
+#[test]
+fn refusals_say_what_ec2_says_and_change_nothing() {
     run("vpc_errors.py");
 }
 
@@ -59,6 +92,11 @@ fn flow_logs_take_every_documented_format_and_destination() {
 #[test]
 fn gateways_routes_acls_and_peering_are_as_documented() {
     run("vpc_gateways.py");
+}
+
+#[test]
+fn the_parameters_that_are_not_taken_are_listed() {
+    run("vpc_parameters.py");
 }
 
 #[test]
@@ -82,8 +120,15 @@ fn instances_stop_start_and_keep_their_attributes() {
 }
 
 #[test]
-fn waiters_and_paginators_work() {
-    run("vpc_waiters.py");
+fn every_waiter_and_paginator_works() {
+    let quotas = [
+        "elastic_addresses=20",
+        "internet_gateways=20",
+        "nat_gateways_per_zone=20",
+    ];
+    let quotas = quotas.iter().chain(&["vpcs=20"]);
+    let quotas: Vec<_> = quotas.flat_map(|quota| ["--quota", *quota]).collect();
+    run_with("vpc_waiters.py", &quotas);
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub struct ModelConfig {
     /// How many branch interfaces the trunks of an instance type carry, where that is not what
     /// [`InstanceType::branches`](crate::InstanceType::branches) says.
     pub branch_limits: BTreeMap<String, u32>,
+    /// How many flows an instance tracks at most, where it is limited: EC2 publishes no number.
+    #[serde(default)]
+    pub tracking_allowance: Option<u32>,
     /// Quotas.
     pub limits: Limits,
     /// Seed of ids and random choices; the same seed and calls give the same state.
@@ -126,7 +129,7 @@ pub struct Limits {
     pub network_acls_per_vpc: usize,
     /// Entries per network ACL and direction, IPv4 and IPv6 counted apart, without the `*` ones.
     pub entries_per_network_acl: usize,
-    /// Active or requested peering connections per VPC.
+    /// Active peering connections per VPC.
     pub peerings_per_vpc: usize,
     /// Running instances per Region.
     pub instances: usize,
@@ -199,6 +202,7 @@ impl Default for ModelConfig {
             public_pool: Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
             absent: BTreeSet::new(),
             branch_limits: BTreeMap::new(),
+            tracking_allowance: None,
             limits: Limits::default(),
             seed: 1,
             default_role: "underlay-node".to_owned(),
