@@ -7,7 +7,7 @@ use underlay_policy::Compiled;
 use crate::{
     kube_proxy::{self, Mode, PORT, Service},
     lab::{Lab, NODE, Pod, REMOTE, command, slot},
-    traffic::{Server, answer_datagrams, connect, datagram_source, source_seen},
+    traffic::{DatagramClient, Server, answer_datagrams, connect, source_seen},
 };
 
 /// A node with a pod on each of its ENIs, and a service in front of each pod.
@@ -98,12 +98,10 @@ fn services_between_sets(mode: Mode) {
             "{way}"
         );
 
-        let own = SocketAddrV4::new(client.address(), 5000);
-        let seen = datagram_source(&client.netns, own, service.cluster_ip());
-        assert_eq!(seen, Some(own), "{way}");
-        // From one port to several services: an entry for each.
-        let mut tracked = node.tracked("udp", client.address(), own.port());
-        tracked.retain(|line| line.contains(&format!("src={} ", server.address())));
+        let datagrams = DatagramClient::new(&client.netns, client.address());
+        let seen = datagrams.source_seen(service.cluster_ip());
+        assert_eq!(seen, Some(datagrams.own), "{way}");
+        let tracked = node.tracked("udp", client.address(), datagrams.own.port());
         assert_eq!(tracked.len(), 1, "{way}: {tracked:#?}");
     }
     assert_eq!(node.lab.strays(), 0);
@@ -125,11 +123,11 @@ fn a_service_between_sets_meets_conntrack_once_with_iptables() {
 fn a_service_and_the_pod_behind_it_are_reached_from_one_port() {
     let node = Node::new(Mode::Nftables);
     for (client, server, service) in node.strangers() {
-        let own = SocketAddrV4::new(client.address(), 5000);
+        let datagrams = DatagramClient::new(&client.netns, client.address());
         let direct = SocketAddrV4::new(server.address(), PORT);
         for to in [service.cluster_ip(), direct, service.cluster_ip(), direct] {
-            let seen = datagram_source(&client.netns, own, to).map(|seen| *seen.ip());
-            assert_eq!(seen, Some(client.address()), "{own} to {to}");
+            let seen = datagrams.source_seen(to).map(|seen| *seen.ip());
+            assert_eq!(seen, Some(client.address()), "{to}");
         }
     }
     assert_eq!(node.lab.strays(), 0);

@@ -119,21 +119,31 @@ pub(crate) fn source_seen(netns: &OwnedFd, to: SocketAddrV4) -> Option<Ipv4Addr>
     connect(netns, to).map(|connection| connection.source)
 }
 
-/// Sends a datagram from a port of the client's own choice and returns who the server saw.
-pub(crate) fn datagram_source(
-    netns: &OwnedFd,
-    from: SocketAddrV4,
-    to: SocketAddrV4,
-) -> Option<SocketAddrV4> {
-    let socket = inside(netns, || UdpSocket::bind(from).unwrap());
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let exchange = || -> io::Result<[u8; 6]> {
-        // Connected, so that only an answer from the address that was asked counts.
-        socket.connect(to)?;
-        socket.send(b"x")?;
-        let mut source = [0; 6];
-        socket.recv(&mut source)?;
-        Ok(source)
-    };
-    exchange().ok().map(heard)
+/// A client that sends datagrams from one port.
+pub(crate) struct DatagramClient {
+    socket: UdpSocket,
+    /// Its address and port.
+    pub(crate) own: SocketAddrV4,
+}
+
+impl DatagramClient {
+    pub(crate) fn new(netns: &OwnedFd, address: Ipv4Addr) -> Self {
+        let socket = inside(netns, || UdpSocket::bind((address, 0)).unwrap());
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let own = SocketAddrV4::new(address, socket.local_addr().unwrap().port());
+        Self { socket, own }
+    }
+
+    /// Who the server sees; `None` if it does not answer in time.
+    pub(crate) fn source_seen(&self, to: SocketAddrV4) -> Option<SocketAddrV4> {
+        let exchange = || -> io::Result<[u8; 6]> {
+            // Connected, so that only an answer from the address that was asked counts.
+            self.socket.connect(to)?;
+            self.socket.send(b"x")?;
+            let mut source = [0; 6];
+            self.socket.recv(&mut source)?;
+            Ok(source)
+        };
+        exchange().ok().map(heard)
+    }
 }
