@@ -17,7 +17,6 @@ mod start;
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
     os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
@@ -34,7 +33,6 @@ use tracing::{info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_journal::LeaseState;
 use underlay_netlink::netns;
-use underlay_netplan::PodWiring;
 use underlay_types::{KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
@@ -208,8 +206,8 @@ impl NodeService for Engine {
         let took = begun.elapsed();
         match result {
             Ok(held) => {
-                let address = held.wiring.address;
-                info!(%key, pod, %pool, %address, eni = %held.eni, ?took, "ADD");
+                let addresses = held.wiring.addresses;
+                info!(%key, pod, %pool, %addresses, eni = %held.eni, ?took, "ADD");
                 Ok(attachment(held))
             }
             Err(error) => {
@@ -227,8 +225,8 @@ impl NodeService for Engine {
         let took = begun.elapsed();
         match result {
             Ok(Some(held)) => {
-                let (pod, address) = (name(held.pod.as_ref()), held.wiring.address);
-                info!(%key, pod, %address, eni = %held.eni, ?took, "DEL");
+                let (pod, addresses) = (name(held.pod.as_ref()), held.wiring.addresses);
+                info!(%key, pod, %addresses, eni = %held.eni, ?took, "DEL");
                 Ok(())
             }
             Ok(None) => {
@@ -350,10 +348,8 @@ impl Drop for Engine {
 
 fn attachment(held: Held) -> Attachment {
     let Held { wiring, eni, .. } = held;
-    let gateway: Ipv4Addr = PodWiring::GATEWAY;
     Attachment {
-        address: wiring.address,
-        gateway,
+        addresses: wiring.addresses,
         eni,
         host_ifname: wiring.host_device(),
         host_mac: wiring.host_mac(),

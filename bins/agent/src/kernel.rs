@@ -15,7 +15,6 @@ mod workers;
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
@@ -27,11 +26,11 @@ use underlay_netlink::{KernelError, link, netns};
 use underlay_netplan::{
     EniWiring, NodeFacts, NodeState, Op, Plan, eni,
     eni::EniInUse,
-    node,
+    names, node,
     numbers::{POD_GROUP, RETIRED_GROUP},
     set_chain,
 };
-use underlay_types::{EniId, PoolGroups, SecurityGroupSet};
+use underlay_types::{EniId, LeaseKey, PoolGroups, SecurityGroupSet};
 
 use self::{execute::Execution, reaper::Reaper, workers::Workers};
 
@@ -197,11 +196,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// Whether the device of an unwired pod that had `address` still exists. Such an address must
-    /// not leave cooldown.
+    /// Whether the device of the unwired pod with this key still exists. Its addresses must not
+    /// leave cooldown.
     #[must_use]
-    pub fn pending_removal(&self, address: Ipv4Addr) -> bool {
-        self.reaper.holds(address)
+    pub fn pending_removal(&self, key: &LeaseKey) -> bool {
+        self.reaper.holds(&names::host_device(key))
     }
 
     /// Deletes now what waits to be deleted, and waits for it.

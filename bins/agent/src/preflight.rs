@@ -2,6 +2,7 @@
 
 use underlay_netlink::{KernelError, nft};
 use underlay_netplan::{NodeFacts, Op, node};
+use underlay_types::Families;
 
 /// Why no pod could be served here.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,7 @@ pub fn packet_rules() -> Result<(), PreflightError> {
     let facts = NodeFacts {
         primary_device: "lo".to_owned(),
         open_ports: Vec::new(),
+        families: Families::default(),
     };
     for op in &node::setup(&facts).0 {
         if let Op::Script(script) = op {

@@ -4,14 +4,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
     os::fd::OwnedFd,
     time::Duration,
 };
 
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
+use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PodAddresses, PoolKey};
 
 /// One CNI ADD, parsed.
 #[derive(Debug)]
@@ -31,10 +30,8 @@ pub struct PodRequest {
 /// A wired pod interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// The pod's address, a /32 inside the pod.
-    pub address: Ipv4Addr,
-    /// The link-local next hop of the pod's default route.
-    pub gateway: Ipv4Addr,
+    /// The pod's addresses, each alone in its subnet inside the pod.
+    pub addresses: PodAddresses,
     /// The ENI that holds the address.
     pub eni: EniId,
     /// The veth end in the node's namespace.

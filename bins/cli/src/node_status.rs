@@ -1,10 +1,10 @@
 //! The agent's status, as far as this version shows it: what is absent is left out, what is new is
 //! ignored, so that CLI and agent need not be of one version.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use underlay_types::{LeaseKey, PoolKey};
+use underlay_types::{LeaseKey, PodAddresses, PoolKey};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -84,7 +84,7 @@ pub(crate) struct FailureStatus {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LeaseStatus {
     pub(crate) key: LeaseKey,
-    pub(crate) address: Ipv4Addr,
+    pub(crate) addresses: PodAddresses,
     #[serde(default)]
     pub(crate) eni: String,
     #[serde(default)]

@@ -30,10 +30,10 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
     if status.leases.is_empty() {
         return "no pods have addresses here\n".to_owned();
     }
-    let mut table = Table::new(["ADDRESS", "POD", "ENI", "CONTAINER", "INTERFACE", "NOTE"]);
+    let mut table = Table::new(["ADDRESSES", "POD", "ENI", "CONTAINER", "INTERFACE", "NOTE"]);
     for LeaseStatus {
         key,
-        address,
+        addresses,
         eni,
         missing,
         pod,
@@ -43,7 +43,7 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
             .as_ref()
             .map(|pod| format!("{}/{}", pod.namespace, pod.name));
         table.row([
-            address.to_string(),
+            addresses.to_string(),
             pod.unwrap_or_else(|| "-".to_owned()),
             eni.clone(),
             short(key.container.as_str()),

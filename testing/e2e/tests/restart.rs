@@ -21,7 +21,7 @@ fn leases(cluster: &Cluster, node: usize) -> Vec<(String, String, String)> {
         .map(|lease| {
             (
                 text(lease, "key"),
-                text(lease, "address"),
+                text(lease, "addresses"),
                 text(lease, "eni"),
             )
         })

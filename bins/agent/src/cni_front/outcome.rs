@@ -1,17 +1,18 @@
 //! What the engine answers, in the runtime's words.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_cni_spec::{AddResult, CniError, Command, ErrorCode, Interface, IpConfig, Route};
-use underlay_types::IfName;
+use underlay_netplan::PodWiring;
+use underlay_types::{Family, IfName};
 
 use crate::service::{Attachment, ServiceError};
 
-/// The result of an ADD: both veth ends, the pod's address, its default route.
+/// The result of an ADD: both veth ends, the pod's addresses, its default routes.
 pub(super) fn add_result(attachment: &Attachment, ifname: &IfName, netns_path: &str) -> AddResult {
-    let gateway = Some(IpAddr::V4(attachment.gateway));
-    let everywhere = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+    let addresses = attachment.addresses.iter();
+    let (ips, routes) = addresses.map(ip_and_route).unzip();
     AddResult {
         interfaces: vec![
             Interface {
@@ -27,16 +28,25 @@ pub(super) fn add_result(attachment: &Attachment, ifname: &IfName, netns_path: &
                 mtu: attachment.mtu,
             },
         ],
-        ips: vec![IpConfig {
-            address: IpNet::from(IpAddr::V4(attachment.address)),
-            gateway,
-            interface: 1,
-        }],
-        routes: vec![Route {
-            dst: IpNet::V4(everywhere),
-            gw: gateway,
-        }],
+        ips,
+        routes,
     }
+}
+
+/// An address of the pod's end, and the default route of its family.
+fn ip_and_route(address: IpAddr) -> (IpConfig, Route) {
+    let family = Family::of(address);
+    let gateway = Some(PodWiring::gateway(family));
+    let ip = IpConfig {
+        address: IpNet::from(address),
+        gateway,
+        interface: 1,
+    };
+    let dst = match family {
+        Family::V4 => IpNet::V4(Ipv4Net::default()),
+        Family::V6 => IpNet::V6(Ipv6Net::default()),
+    };
+    (ip, Route { dst, gw: gateway })
 }
 
 /// The error answer to `command`.

@@ -63,7 +63,7 @@ pub(super) struct Actor {
     pub(super) add_wait: Duration,
     pub(super) requests: Requests,
     /// Keys whose device may still exist after their lease.
-    pub(super) retired: BTreeMap<LeaseKey, std::net::Ipv4Addr>,
+    pub(super) retired: BTreeSet<LeaseKey>,
     pub(super) vanished: Vanished,
     pub(super) notices: VecDeque<Noted>,
     /// The allocator's notices since the start, by kind.

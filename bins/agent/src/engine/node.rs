@@ -9,7 +9,7 @@ use underlay_cloud::{
     imds::InstanceIdentity,
 };
 use underlay_ipam::InstanceLimits;
-use underlay_types::{SubnetId, VpcId};
+use underlay_types::{Families, SubnetId, VpcId};
 
 use super::observation::INSTANCE_TAG;
 
@@ -47,6 +47,8 @@ pub(super) struct NodeFacts {
     pub(super) subnet_cidr: Ipv4Net,
     pub(super) primary_address: Option<Ipv4Addr>,
     pub(super) limits: InstanceLimits,
+    /// The families that pods get addresses of.
+    pub(super) families: Families,
 }
 
 /// The node, a client for its region, and its ENIs as EC2 shows them now.
@@ -61,6 +63,7 @@ pub(super) async fn find(
     imds: &Imds,
     connect: impl FnOnce(&str) -> Result<Ec2, Ec2ConfigError>,
     max_enis: Option<u32>,
+    families: Families,
 ) -> Result<Found, NodeError> {
     let identity = imds.identity().await.map_err(NodeError::Metadata)?;
     let mac = identity.primary_mac;
@@ -86,6 +89,7 @@ pub(super) async fn find(
         subnet_cidr: cidr.trim().parse().ok().ok_or_else(missing)?,
         primary_address: primary.primary,
         limits: instance_limits(&limits, max_enis),
+        families,
         identity,
     });
     Ok(Found {

@@ -15,7 +15,7 @@ use underlay_ipam::{Input, Ipam};
 use underlay_journal::{LeaseState, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
-use underlay_types::Timestamp;
+use underlay_types::{Families, Timestamp};
 
 use super::{
     Engine,
@@ -97,13 +97,19 @@ pub(super) fn start(
         );
     }
     let asked = boot_time();
-    let found = runtime.block_on(node::find(imds, connect, config.addresses.targets.max_enis))?;
+    let found = runtime.block_on(node::find(
+        imds,
+        connect,
+        config.addresses.targets.max_enis,
+        Families::V4,
+    ))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
     let (device, mtu) = primary_device(&found)?;
     kernel.setup_node(&KernelFacts {
         primary_device: device,
         open_ports: config.security_groups.open_node_ports.clone(),
+        families: found.node.families,
     })?;
     run(Parts {
         config,
@@ -162,7 +168,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         cooldown: config.addresses.cooldown,
         add_wait: config.addresses.add_wait,
         requests: Requests::default(),
-        retired: BTreeMap::new(),
+        retired: BTreeSet::new(),
         vanished: Vanished::default(),
         notices: VecDeque::new(),
         notice_counts: BTreeMap::new(),
@@ -272,13 +278,9 @@ impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
     fn restore(&mut self, asked: Timestamp, found: &Found) {
         let state = self.journal.state();
-        for cooling in state.cooling.values().filter(|each| each.ipv4.is_none()) {
-            warn!(key = %cooling.key, "a cooldown without an IPv4 address is not restored");
-        }
         let (leases, cooldowns) = promises(state, wall_ms(), boot_time(), self.cooldown);
         for cooldown in &cooldowns {
-            self.retired
-                .extend(cooldown.device.clone().map(|key| (key, cooldown.address)));
+            self.retired.extend(cooldown.device.clone());
         }
         self.feed(Input::Restore { leases, cooldowns });
         let seen = self.read_interfaces(&found.interfaces);

@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use underlay_netlink::{
     Family, IfIndex, KernelError, address,
     link::{self, Link},
@@ -56,9 +56,10 @@ pub(super) fn differences(
 ) -> Result<Vec<String>, KernelError> {
     let observed = Observed::read(context)?;
     let device = pod.host_device();
-    let own = Ipv4Net::from(pod.address);
+    let own: BTreeSet<_> = pod.addresses.iter().map(IpNet::from).collect();
     let is_of_pod = |object: &Object| {
-        let leads_to_it = matches!(object, Object::Route(route) if route.destination == own);
+        let leads_to_it =
+            matches!(object, Object::Route(route) if own.contains(&route.destination));
         leads_to_it || object.device() == Some(&device)
     };
     let found = observed.objects.into_iter().filter(is_of_pod).collect();
@@ -109,31 +110,28 @@ fn inside(
     };
     facts.insert(device_fact(&link));
     for found in address::dump(&mut socket)? {
-        if let IpNet::V4(address) = found.address
-            && found.dev == link.index
-        {
-            facts.insert(PodFact::Address(address));
+        if found.dev == link.index && !is_link_local(found.address.addr()) {
+            facts.insert(PodFact::Address(found.address));
         }
     }
-    for found in neighbour::dump(&mut socket, Family::V4)? {
-        if let (IpAddr::V4(address), Some(mac), true) = (
-            found.address,
-            found.mac,
-            found.permanent && found.dev == link.index,
-        ) {
-            facts.insert(PodFact::Neighbour(address, mac));
+    for family in [Family::V4, Family::V6] {
+        for found in neighbour::dump(&mut socket, family)? {
+            if let (Some(mac), true) = (found.mac, found.permanent && found.dev == link.index) {
+                facts.insert(PodFact::Neighbour(found.address, mac));
+            }
         }
-    }
-    for found in route::dump(&mut socket, Family::V4)? {
-        let is_own = found.table == route::MAIN && found.dev == Some(link.index);
-        let router = match found.gateway {
-            None => None,
-            Some(IpAddr::V4(router)) => Some(router),
-            Some(IpAddr::V6(_)) => continue,
-        };
-        if let (IpNet::V4(to), Kind::Unicast, true) = (found.destination, found.kind, is_own) {
-            facts.insert(PodFact::Route(to, router));
+        for found in route::dump(&mut socket, family)? {
+            let is_own = found.table == route::MAIN && found.dev == Some(link.index);
+            let is_ours = found.kind == Kind::Unicast && !is_link_local(found.destination.addr());
+            if is_own && is_ours {
+                facts.insert(PodFact::Route(found.destination, found.gateway));
+            }
         }
     }
     Ok(Some(link.index))
+}
+
+/// What the kernel gives every device for IPv6 by itself.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

@@ -6,9 +6,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_netlink::{
-    Errno, IfIndex, KernelError, Request,
+    Errno, Family, IfIndex, KernelError, Request,
     address::{self, Address},
     link::{self, Veth, VethEnd},
     neighbour::{self, Neighbour},
@@ -235,24 +235,38 @@ impl<'a> Execution<'a> {
         let netns = self
             .netns
             .ok_or_else(|| no_device("configure", "pod without namespace"))?;
+        let ifname = pod.key.ifname.as_str();
+        if pod.addresses.v6().is_some() {
+            // Runtimes and distributions may have turned IPv6 off for new devices.
+            let name = format!("ipv6/conf/{ifname}/disable_ipv6");
+            self.context
+                .visit(netns.as_fd(), || sysctl::write(&name, "0"))?;
+        }
         let mut socket = self.context.socket_in(netns.as_fd())?;
-        let dev = link::by_name(&mut socket, pod.key.ifname.as_str())?.index;
-        let gateway = IpAddr::V4(PodWiring::GATEWAY);
-        let to_gateway = Route::direct(IpNet::from(gateway), dev, route::MAIN);
-        let default = Route::via(
-            IpNet::V4(ipnet::Ipv4Net::default()),
-            gateway,
-            dev,
-            route::MAIN,
-        );
-        let own = Address::new(dev, IpNet::from(IpAddr::V4(pod.address)));
-        socket.run(&[
-            link::set_up(dev, true),
-            address::add(&own),
-            route::add(&to_gateway),
-            route::add(&default.without_onlink()),
-            neighbour::set(&Neighbour::permanent(dev, gateway, pod.host_mac())),
-        ])
+        let dev = link::by_name(&mut socket, ifname)?.index;
+        let mut requests = vec![link::set_up(dev, true)];
+        for own in pod.addresses.iter() {
+            let family = Family::of(own);
+            let gateway = PodWiring::gateway(family);
+            let everywhere = match family {
+                Family::V4 => IpNet::V4(Ipv4Net::default()),
+                Family::V6 => IpNet::V6(Ipv6Net::default()),
+            };
+            let default = Route::via(everywhere, gateway, dev, route::MAIN).without_onlink();
+            let own = Address {
+                no_prefix_route: family == Family::V6,
+                ..Address::new(dev, IpNet::from(own))
+            };
+            requests.push(address::add(&own));
+            if family == Family::V4 {
+                let to_gateway = Route::direct(IpNet::from(gateway), dev, route::MAIN);
+                requests.push(route::add(&to_gateway));
+            }
+            requests.push(route::add(&default));
+            let neighbour = Neighbour::permanent(dev, gateway, pod.host_mac());
+            requests.push(neighbour::set(&neighbour));
+        }
+        socket.run(&requests)
     }
 
     /// The index of a device, looked up once; `#12` is the index 12 of a device that is gone.

@@ -2,10 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::IpNet;
 use underlay_netlink::{
     Family, IfIndex, KernelError,
     link::{self, Link},
@@ -18,7 +17,8 @@ use underlay_netplan::{
     Object, Route, Target,
     numbers::{
         ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE, NFT_ENI,
-        NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP,
+        NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY, NFT_TABLE, POD_GROUP,
+        RETIRED_GROUP,
     },
 };
 
@@ -36,7 +36,13 @@ impl Observed {
     /// Reads the kernel.
     pub(super) fn read(context: &mut Context) -> Result<Self, KernelError> {
         // Elements before devices: an element whose device is not found was orphaned for sure.
-        let sets = [NFT_ENI, NFT_POD_MARK, NFT_POD_EXPLICIT, NFT_POD_POLICY];
+        let sets = [
+            NFT_ENI,
+            NFT_POD_MARK,
+            NFT_POD_MARK_V6,
+            NFT_POD_EXPLICIT,
+            NFT_POD_POLICY,
+        ];
         let mut elements = Vec::new();
         for set in sets {
             match context.nft.elements(NFT_TABLE, set) {
@@ -45,9 +51,12 @@ impl Observed {
                 Err(error) => return Err(error),
             }
         }
-        let routes = route::dump(&mut context.socket, Family::V4)?;
-        let rules = rule::dump(&mut context.socket, Family::V4)?;
-        let neighbours = neighbour::dump(&mut context.socket, Family::V4)?;
+        let (mut routes, mut rules, mut neighbours) = (Vec::new(), Vec::new(), Vec::new());
+        for family in [Family::V4, Family::V6] {
+            routes.extend(route::dump(&mut context.socket, family)?);
+            rules.extend(rule::dump(&mut context.socket, family)?);
+            neighbours.extend(neighbour::dump(&mut context.socket, family)?);
+        }
         let links = Links::read(context)?;
         let of_elements = elements.iter().filter_map(|element| links.element(element));
         let of_routes = routes.iter().filter_map(|route| links.route(route));
@@ -97,8 +106,8 @@ impl Links {
         match (element.set.as_str(), &element.value) {
             (NFT_ENI, _) => Some(Object::Eni { device }),
             (NFT_POD_EXPLICIT, _) => Some(Object::PodExplicit { device }),
-            (NFT_POD_MARK, Value::Number(mark)) => {
-                let address = Ipv4Addr::from(<[u8; 4]>::try_from(rest).ok()?);
+            (NFT_POD_MARK | NFT_POD_MARK_V6, Value::Number(mark)) => {
+                let address = address_of(rest)?;
                 Some(Object::PodMark {
                     device,
                     address,
@@ -119,12 +128,9 @@ impl Links {
         if !of_eni && !of_pod {
             return None;
         }
-        let IpNet::V4(destination) = route.destination else {
-            return None;
-        };
         let target = match (route.kind, route.dev, route.gateway) {
             (Kind::Unicast, Some(dev), None) => Target::Device(self.name(dev)),
-            (Kind::Unicast, Some(dev), Some(IpAddr::V4(router))) => Target::Router {
+            (Kind::Unicast, Some(dev), Some(router)) => Target::Router {
                 device: self.name(dev),
                 router,
             },
@@ -133,14 +139,14 @@ impl Links {
         };
         Some(Object::Route(Route {
             table: route.table,
-            destination,
+            destination: route.destination,
             target,
         }))
     }
 
     fn neighbour(&self, found: &neighbour::Neighbour) -> Option<Object> {
         match (found.address, found.mac) {
-            (IpAddr::V4(address), Some(mac)) if found.permanent && self.is_ours(found.dev) => {
+            (address, Some(mac)) if found.permanent && self.is_ours(found.dev) => {
                 Some(Object::Neighbour {
                     device: self.name(found.dev),
                     address,
@@ -152,9 +158,17 @@ impl Links {
     }
 }
 
+/// An address of either family, by the number of its bytes.
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes))))
+        .ok()
+}
+
 fn rule_object(rule: &rule::Rule) -> Option<Object> {
     let (mark, mask) = rule.mark?;
     (rule.priority == ENI_RULE_PRIORITY && mask == ENI_MARK_MASK).then_some(Object::Rule {
+        family: rule.family,
         mark,
         table: rule.table,
     })

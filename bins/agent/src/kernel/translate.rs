@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use underlay_netlink::{
-    Family, IfIndex, Request,
+    IfIndex, Request,
     neighbour::{self, Neighbour},
     nft::{Element, Value},
     route::{self, Kind, Scope},
@@ -13,10 +12,12 @@ use underlay_netlink::{
 use underlay_netplan::{
     Object, Route, Target,
     numbers::{
-        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY,
-        NFT_TABLE,
+        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6,
+        NFT_POD_POLICY, NFT_TABLE,
     },
 };
+
+use underlay_types::Family;
 
 /// The metric of a route that is asked last.
 pub(super) const LAST: u32 = u32::MAX;
@@ -35,7 +36,7 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
     match object {
         Object::Eni { .. } => Wanted::Element(element(NFT_ENI, key(index), Value::None)),
         Object::Neighbour { address, mac, .. } => {
-            let neighbour = Neighbour::permanent(index, IpAddr::V4(*address), *mac);
+            let neighbour = Neighbour::permanent(index, *address, *mac);
             let (set, delete) = (neighbour::set(&neighbour), neighbour::delete(&neighbour));
             Wanted::Requests(set, delete.or_missing())
         }
@@ -44,8 +45,9 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
         }
         Object::PodMark { address, mark, .. } => {
             let mut key = key(index);
-            key.extend(address.octets());
-            Wanted::Element(element(NFT_POD_MARK, key, Value::Number(*mark)))
+            key.extend(octets(*address));
+            let map = mark_map(Family::of(*address));
+            Wanted::Element(element(map, key, Value::Number(*mark)))
         }
         Object::PodPolicy { chain, .. } => {
             let value = Value::Jump(chain.clone());
@@ -56,8 +58,12 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
             // Replaced, since a stale route to the same address may be in the way.
             Wanted::Requests(route::replace(&route), route::delete(&route).or_missing())
         }
-        Object::Rule { mark, table } => {
-            let rule = Rule::by_mark(Family::V4, ENI_RULE_PRIORITY, *mark, ENI_MARK_MASK, *table);
+        Object::Rule {
+            family,
+            mark,
+            table,
+        } => {
+            let rule = Rule::by_mark(*family, ENI_RULE_PRIORITY, *mark, ENI_MARK_MASK, *table);
             Wanted::Requests(
                 rule::add(&rule).or_exists(),
                 rule::delete(&rule).or_missing(),
@@ -67,11 +73,11 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
 }
 
 fn route_of(route: &Route, index: IfIndex) -> route::Route {
-    let destination = IpNet::V4(route.destination);
+    let destination = route.destination;
     match &route.target {
         Target::Device(_) => route::Route::direct(destination, index, route.table),
         Target::Router { router, .. } => {
-            route::Route::via(destination, IpAddr::V4(*router), index, route.table)
+            route::Route::via(destination, *router, index, route.table)
         }
         Target::Unreachable => route::Route {
             kind: Kind::Unreachable,
@@ -80,6 +86,20 @@ fn route_of(route: &Route, index: IfIndex) -> route::Route {
             metric: LAST,
             ..route::Route::direct(destination, index, route.table)
         },
+    }
+}
+
+fn mark_map(family: Family) -> &'static str {
+    match family {
+        Family::V4 => NFT_POD_MARK,
+        Family::V6 => NFT_POD_MARK_V6,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

@@ -84,7 +84,7 @@ impl Kernel {
             .workers
             .run(move |context| unwire(context, &plan, &device));
         match unwired.map_err(|error| Failure::clean(doing(), error))? {
-            Ok(true) => self.reaper.note(pod.host_device(), pod.address),
+            Ok(true) => self.reaper.note(pod.host_device()),
             Ok(false) => {}
             Err(errors) => Failure::first(doing(), errors)?,
         }

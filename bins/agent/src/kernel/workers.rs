@@ -31,10 +31,19 @@ impl Context {
 
     /// A socket in another namespace.
     pub(super) fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, KernelError> {
+        self.visit(netns, Socket::open)
+    }
+
+    /// Does something in another namespace.
+    pub(super) fn visit<T>(
+        &self,
+        netns: BorrowedFd<'_>,
+        work: impl FnOnce() -> Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
         let visit = netns::Visit::enter(netns, self.home.as_fd())?;
-        let socket = Socket::open();
+        let done = work();
         drop(visit);
-        socket
+        done
     }
 }
 

@@ -19,7 +19,7 @@ use underlay_netlink::{
     sysctl,
 };
 use underlay_netplan::{EniSlot, EniWiring, NodeFacts, PodWiring};
-use underlay_types::{EniId, Mac, PoolGroups};
+use underlay_types::{EniId, Families, Mac, PoolGroups};
 
 /// The subnet's router, which every port has.
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -98,6 +98,7 @@ pub(crate) fn eni(device: u8) -> EniWiring {
         mac: eni_mac(device),
         address: (device > 0).then(|| [10, 0, 0, 200 + device].into()),
         subnet: "10.0.0.0/24".parse().unwrap(),
+        families: Families::V4,
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,
     }
@@ -247,7 +248,7 @@ impl Lab {
             &self.vpc,
             &format!("eni{device}"),
             eni_mac(device),
-            wiring.address,
+            wiring.addresses.v4().unwrap(),
         );
         Pod {
             wiring,
@@ -282,7 +283,7 @@ impl Pod {
     }
 
     pub(crate) fn address(&self) -> Ipv4Addr {
-        self.wiring.address
+        self.wiring.addresses.v4().unwrap()
     }
 }
 
@@ -299,6 +300,7 @@ pub(crate) fn facts() -> NodeFacts {
     NodeFacts {
         primary_device: "ens5".to_owned(),
         open_ports: vec![format!("tcp/{OPEN_PORT}").parse().unwrap()],
+        families: Families::V4,
     }
 }
 
@@ -309,7 +311,7 @@ pub(crate) fn wiring(last: u8, device: u8) -> PodWiring {
             container: format!("c{last}").parse().unwrap(),
             ifname: "eth0".parse().unwrap(),
         },
-        address: Ipv4Addr::new(10, 0, 0, last),
+        addresses: Ipv4Addr::new(10, 0, 0, last).into(),
         eni: slot(device),
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,

@@ -25,10 +25,10 @@ fn a_pod_that_came_and_went_leaves_the_kernel_as_it_was() {
         let pod = lab.pod(30, device);
         assert_ne!(dump(&lab.node), before);
         lab.kernel.unwire_pod(&pod.wiring).unwrap();
-        assert!(lab.kernel.pending_removal(pod.address()));
-        assert!(!lab.kernel.pending_removal(resident.address()));
+        assert!(lab.kernel.pending_removal(&pod.wiring.key));
+        assert!(!lab.kernel.pending_removal(&resident.wiring.key));
         lab.kernel.reap().unwrap();
-        assert!(!lab.kernel.pending_removal(pod.address()));
+        assert!(!lab.kernel.pending_removal(&pod.wiring.key));
         assert_same(&dump(&lab.node), &before, "after the pod");
         assert!(!command(&pod.netns, "ip -d link show").contains("eth0"));
     }
@@ -67,7 +67,7 @@ fn wiring_and_unwiring_can_be_repeated() {
     assert_same(&dump(&lab.node), &unwired, "after the second DEL");
     // The retired device is in the way, inside the pod too.
     lab.kernel.wire_pod(&pod.wiring, pod.netns()).unwrap();
-    assert!(!lab.kernel.pending_removal(pod.address()));
+    assert!(!lab.kernel.pending_removal(&pod.wiring.key));
     assert_eq!(
         lab.kernel.check_pod(&pod.wiring, pod.netns()).unwrap(),
         [""; 0]
@@ -271,13 +271,13 @@ fn retired_devices_are_deleted_together() {
     assert_eq!(devices(&lab, RETIRED_GROUP), 100);
     assert!(
         pods.iter()
-            .all(|pod| lab.kernel.pending_removal(pod.address()))
+            .all(|pod| lab.kernel.pending_removal(&pod.wiring.key))
     );
     lab.kernel.reap().unwrap();
     assert!(
         !pods
             .iter()
-            .any(|pod| lab.kernel.pending_removal(pod.address()))
+            .any(|pod| lab.kernel.pending_removal(&pod.wiring.key))
     );
     assert_same(&dump(&lab.node), &before, "afterwards");
 }

@@ -31,9 +31,9 @@ fn busy_node() -> NodeStatus {
              "free": 9, "leased": 0, "cooling": 0, "total": 9, "enis": 1, "waiting": 0, "last_failure": null},
         ],
         "leases": [
-            {"key": key("0123456789abcdef0123"), "address": "10.0.0.11", "eni": "eni-00000000000000001",
+            {"key": key("0123456789abcdef0123"), "addresses": ["10.0.0.11"], "eni": "eni-00000000000000001",
              "missing": false, "pod": {"namespace": "shop", "name": "web-1"}},
-            {"key": key("c2"), "address": "10.0.0.12", "eni": "eni-00000000000000001", "missing": true},
+            {"key": key("c2"), "addresses": ["10.0.0.12", "2600::12"], "eni": "eni-00000000000000001", "missing": true},
         ],
         "waiting": [{"key": key("c3"), "pool": "default", "waited_ms": 1250, "waits_for": "eni-3 to attach"}],
         "calls": ["attach eni-00000000000000003 at index 2"],
@@ -86,9 +86,9 @@ fn a_busy_node() {
 #[test]
 fn pods_of_a_busy_node() {
     insta::assert_snapshot!(pods(&busy_node()), @r"
-    ADDRESS    POD         ENI                    CONTAINER      INTERFACE  NOTE
-    10.0.0.11  shop/web-1  eni-00000000000000001  0123456789abc  eth0
-    10.0.0.12  -           eni-00000000000000001  c2             eth0       not in EC2 any more
+    ADDRESSES            POD         ENI                    CONTAINER      INTERFACE  NOTE
+    10.0.0.11            shop/web-1  eni-00000000000000001  0123456789abc  eth0
+    10.0.0.12, 2600::12  -           eni-00000000000000001  c2             eth0       not in EC2 any more
     ");
 }
 

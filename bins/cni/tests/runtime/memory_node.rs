@@ -105,8 +105,7 @@ impl NodeService for MemoryNode {
         let mut state = self.opened.wait_while(state, gated).unwrap();
         let last = u8::try_from(state.leases.len() + 10).unwrap();
         let attachment = Attachment {
-            address: Ipv4Addr::new(10, 0, 1, last),
-            gateway: Ipv4Addr::new(169, 254, 1, 1),
+            addresses: Ipv4Addr::new(10, 0, 1, last).into(),
             eni: EniId::from_serial(1),
             host_ifname: "ul0123456789ab".into(),
             host_mac: Mac([2, 0, 0, 0, 0, 1]),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod addresses;
 mod error_chain;
 mod error_class;
 mod group_set;
@@ -17,6 +18,7 @@ mod pool;
 mod time;
 
 pub use account::{AccountId, AccountIdError};
+pub use addresses::{Families, Family, PodAddresses, PodAddressesError};
 pub use error_chain::chain;
 pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
-use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet};
+use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet};
 
 use crate::{ADDRESSES_PER_PREFIX, AllocError, Delegation, Ec2Failure, Place};
 
@@ -16,14 +16,14 @@ pub struct RequestId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct OpId(pub u64);
 
-/// An address in use by a pod.
+/// Addresses in use by a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// Which interface of which container.
     pub key: LeaseKey,
-    /// The address.
-    pub address: Ipv4Addr,
-    /// The ENI that holds it.
+    /// Its addresses.
+    pub addresses: PodAddresses,
+    /// The ENI that holds them.
     pub eni: EniId,
     /// The pool it came from.
     pub pool: PoolKey,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
-use underlay_types::{Class, EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
+use underlay_types::{Class, EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
 use crate::{Lease, OpId, Place, RequestId};
 
@@ -75,14 +75,14 @@ pub struct PodAdd {
     pub deadline: Timestamp,
 }
 
-/// An address that was cooling when the journal was written.
+/// Addresses of a pod that were cooling when the journal was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cooldown {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Its ENI.
+    /// The addresses.
+    pub addresses: PodAddresses,
+    /// Their ENI.
     pub eni: EniId,
-    /// When it may be used again.
+    /// When they may be used again.
     pub until: Timestamp,
     /// The lease whose device may still exist.
     pub device: Option<LeaseKey>,

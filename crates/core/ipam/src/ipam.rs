@@ -9,9 +9,9 @@ mod pods;
 mod release;
 mod waiting;
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::collections::BTreeMap;
 
-use underlay_types::{EniId, LeaseKey, PoolKey, SecurityGroupSet, Timestamp};
+use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
 use crate::{
     Action, Config, Ec2Failure, Ec2Op, Grant, Input, Notice, Numbers, OpId, Place, RequestId,
@@ -28,7 +28,7 @@ pub struct Ipam {
     pub(crate) config: Config,
     pub(crate) now: Timestamp,
     pub(crate) enis: BTreeMap<EniId, Eni>,
-    pub(crate) leases: BTreeMap<LeaseKey, (EniId, Ipv4Addr)>,
+    pub(crate) leases: BTreeMap<LeaseKey, (EniId, PodAddresses)>,
     pub(crate) waiting: Vec<Waiter>,
     pub(crate) ops: BTreeMap<OpId, Ec2Op>,
     pub(crate) draining: bool,

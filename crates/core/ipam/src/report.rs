@@ -1,9 +1,7 @@
 //! The allocator's state for people.
 
-use std::net::Ipv4Addr;
-
 use serde::Serialize;
-use underlay_types::{EniId, LeaseKey, PoolKey};
+use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey};
 
 use crate::{
     Ec2Failure, Ipam, Numbers, Place,
@@ -76,11 +74,11 @@ pub struct PoolReport {
 pub struct LeaseReport {
     /// Who has it.
     pub key: LeaseKey,
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Its ENI.
+    /// The addresses.
+    pub addresses: PodAddresses,
+    /// Their ENI.
     pub eni: EniId,
-    /// Whether EC2 no longer reports it on that ENI.
+    /// Whether EC2 no longer reports one of them on that ENI.
     pub missing: bool,
 }
 
@@ -169,17 +167,18 @@ impl Ipam {
     }
 
     fn lease_reports(&self) -> Vec<LeaseReport> {
-        let missing = |eni: &EniId, address: &Ipv4Addr| {
-            let slot = self.enis.get(eni).and_then(|eni| eni.slots.get(*address));
+        let missing = |eni: &EniId, addresses: &PodAddresses| {
+            let eni = self.enis.get(eni);
+            let slot = eni.and_then(|eni| eni.slots.get(addresses.v4()?));
             matches!(slot, Some(Slot::Leased { missing: true, .. }))
         };
         self.leases
             .iter()
-            .map(|(key, (eni, address))| LeaseReport {
+            .map(|(key, (eni, addresses))| LeaseReport {
                 key: key.clone(),
-                address: *address,
+                addresses: *addresses,
                 eni: eni.clone(),
-                missing: missing(eni, address),
+                missing: missing(eni, addresses),
             })
             .collect()
     }

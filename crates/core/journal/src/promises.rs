@@ -8,7 +8,7 @@ use underlay_types::Timestamp;
 use crate::State;
 
 /// Leases and cooldowns of the journal, in this boot's time: `wall_ms` since 1970 and `boot` are
-/// the two clocks now. What has no IPv4 address is in neither.
+/// the two clocks now. What has no address is in neither.
 #[must_use]
 pub fn promises(
     state: &State,
@@ -19,17 +19,17 @@ pub fn promises(
     let leases = state.leases.values().filter_map(|record| {
         Some(Lease {
             key: record.key.clone(),
-            address: record.ipv4?,
+            addresses: record.addresses()?,
             eni: record.eni.clone(),
             pool: record.pool.clone(),
         })
     });
     let cooldowns = state.cooling.values().filter_map(|cooling| {
         let left = cooling.left(wall_ms, boot, cooldown);
-        let address = cooling.ipv4?;
+        let addresses = cooling.addresses()?;
         // What is over is history: the devices of that time were deleted before this is read.
         (!left.is_zero()).then(|| Cooldown {
-            address,
+            addresses,
             eni: cooling.eni.clone(),
             until: boot + left,
             device: Some(cooling.key.clone()),

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, PoolKey, Timestamp};
+use underlay_types::{EniId, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
 /// One record after the header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +29,10 @@ pub enum Change {
 pub struct LeaseRecord {
     /// Which interface of which container.
     pub key: LeaseKey,
-    /// This version gives every lease one, and restores none without.
+    /// At least one of the two is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv4: Option<Ipv4Addr>,
-    /// This version gives none.
+    /// As `ipv4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<Ipv6Addr>,
     /// The ENI that holds it.
@@ -84,7 +84,21 @@ pub struct Cooling {
     pub until_boot: Timestamp,
 }
 
+impl LeaseRecord {
+    /// The addresses; `None` for a record that no version of the agent writes.
+    #[must_use]
+    pub fn addresses(&self) -> Option<PodAddresses> {
+        PodAddresses::new(self.ipv4, self.ipv6)
+    }
+}
+
 impl Cooling {
+    /// As [`LeaseRecord::addresses`].
+    #[must_use]
+    pub fn addresses(&self) -> Option<PodAddresses> {
+        PodAddresses::new(self.ipv4, self.ipv6)
+    }
+
     /// How long the addresses must still rest, for cooldowns of `cooldown`: until both clocks have
     /// passed. A boot time further away than a whole cooldown is an earlier boot's and says
     /// nothing; a wall time further away means that the wall clock was set back.

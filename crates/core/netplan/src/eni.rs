@@ -1,10 +1,10 @@
 //! ENIs: the table and the rule of each.
 
-use ipnet::Ipv4Net;
+use underlay_types::Family;
 
 use crate::{
-    EniWiring, NodeState, Object, Op, Plan,
-    object::{Route, Target},
+    EniSlot, EniWiring, NodeState, Object, Op, Plan,
+    object::{Route, Target, everywhere},
     pod,
 };
 
@@ -22,27 +22,32 @@ impl EniInUse {
     #[must_use]
     pub fn objects(&self) -> Vec<Object> {
         let EniWiring { slot, .. } = self.wiring;
-        let everywhere = |target| {
-            Object::Route(Route {
-                table: slot.table(),
-                destination: Ipv4Net::default(),
-                target,
-            })
-        };
-        vec![
-            Object::Eni {
-                device: self.device.clone(),
-            },
-            everywhere(Target::Unreachable),
-            everywhere(Target::Router {
-                device: self.device.clone(),
-                router: self.wiring.router(),
-            }),
-            Object::Rule {
-                mark: slot.mark(),
-                table: slot.table(),
-            },
-        ]
+        let mut objects = vec![Object::Eni {
+            device: self.device.clone(),
+        }];
+        for router in self.wiring.routers() {
+            let family = Family::of(router);
+            let everywhere = |target| {
+                Object::Route(Route {
+                    table: slot.table(),
+                    destination: everywhere(family),
+                    target,
+                })
+            };
+            objects.extend([
+                everywhere(Target::Unreachable),
+                everywhere(Target::Router {
+                    device: self.device.clone(),
+                    router,
+                }),
+                Object::Rule {
+                    family,
+                    mark: slot.mark(),
+                    table: slot.table(),
+                },
+            ]);
+        }
+        objects
     }
 
     /// The routes to pods of its groups, whichever ENI holds their addresses.
@@ -50,7 +55,7 @@ impl EniInUse {
     pub fn pod_routes(&self, state: &NodeState) -> Vec<Object> {
         let pods = state.pods().values();
         pods.filter(|pod| pod.groups == self.wiring.groups)
-            .map(|pod| pod::route(pod, self.wiring.slot.table()))
+            .flat_map(|pod| pod::routes(pod, self.wiring.slot.table()))
             .collect()
     }
 }
@@ -59,7 +64,7 @@ impl EniInUse {
 #[must_use]
 pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
     let sysctl = |name: &str, value: &str| Op::Sysctl {
-        name: format!("ipv4/conf/{}/{name}", eni.device),
+        name: name.replace("DEVICE", &eni.device),
         value: value.to_owned(),
     };
     let mut ops = vec![
@@ -67,15 +72,24 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
         // reverse-path filter (1) drops it; on a device without an address the loose one (2) does
         // too (Linux 6.18 net/ipv4/fib_frontend.c, __fib_validate_source: `no_addr`). The VPC
         // checks sources, and the map of pods those of pods.
-        sysctl("rp_filter", "0"),
+        sysctl("ipv4/conf/DEVICE/rp_filter", "0"),
         // What the node masquerades for a service comes back with the node's address.
-        sysctl("accept_local", "1"),
-        Op::RaiseDevice {
-            device: eni.device.clone(),
-            mtu: eni.wiring.mtu,
-            address: eni.wiring.address,
-        },
+        sysctl("ipv4/conf/DEVICE/accept_local", "1"),
     ];
+    let secondary = eni.wiring.slot != EniSlot::PRIMARY;
+    if secondary && eni.wiring.families.has(Family::V6) {
+        ops.extend([
+            // Its router is known, and the node's own traffic leaves by the primary ENI.
+            sysctl("ipv6/conf/DEVICE/accept_ra", "0"),
+            // The link-local address, from which the router is asked for, is usable at once.
+            sysctl("ipv6/conf/DEVICE/accept_dad", "0"),
+        ]);
+    }
+    ops.push(Op::RaiseDevice {
+        device: eni.device.clone(),
+        mtu: eni.wiring.mtu,
+        address: eni.wiring.address,
+    });
     ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));
     ops.extend(eni.objects().into_iter().map(Op::Add));
     Plan(ops)

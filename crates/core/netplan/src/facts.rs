@@ -1,10 +1,13 @@
 //! What a plan is made from.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
-use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, Family, LeaseKey, Mac, PodAddresses, PoolGroups};
 
 use crate::{
     NodePort, names,
@@ -18,6 +21,8 @@ pub struct NodeFacts {
     pub primary_device: String,
     /// Ports of the node that pods with an explicit group set may open connections to.
     pub open_ports: Vec<NodePort>,
+    /// The families that pods get addresses of.
+    pub families: Families,
 }
 
 /// The place of an ENI on its node, which gives it its mark and its table. It follows from where
@@ -71,6 +76,9 @@ impl fmt::Display for EniSlot {
     }
 }
 
+/// Link-local, the same in every subnet.
+const ROUTER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0x0ec2, 0, 0, 0, 0, 0, 1));
+
 /// An ENI that pods use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EniWiring {
@@ -85,6 +93,8 @@ pub struct EniWiring {
     pub address: Option<Ipv4Addr>,
     /// The IPv4 block of its subnet.
     pub subnet: Ipv4Net,
+    /// The families of its pods. IPv4 is routed in any case: pods of an earlier choice may live.
+    pub families: Families,
     /// Whose pods it carries.
     pub groups: PoolGroups,
     /// Bytes of a packet, 9001 in a VPC.
@@ -92,10 +102,13 @@ pub struct EniWiring {
 }
 
 impl EniWiring {
-    /// The subnet's router: the first address after the block's own.
-    #[must_use]
-    pub fn router(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.subnet.network()).saturating_add(1))
+    /// The subnet's routers. IPv4: the first address after the block's own. IPv6: the address that
+    /// the router of every subnet has (Amazon VPC User Guide, "Subnet sizing for IPv6"), so that
+    /// nothing waits for a router advertisement.
+    pub fn routers(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = Ipv4Addr::from(u32::from(self.subnet.network()).saturating_add(1));
+        let v6 = self.families.has(Family::V6).then_some(ROUTER_V6);
+        [IpAddr::V4(v4)].into_iter().chain(v6)
     }
 }
 
@@ -104,9 +117,9 @@ impl EniWiring {
 pub struct PodWiring {
     /// The lease, which gives the devices their names and Ethernet addresses.
     pub key: LeaseKey,
-    /// The pod's address.
-    pub address: Ipv4Addr,
-    /// The ENI that holds the address.
+    /// The pod's addresses.
+    pub addresses: PodAddresses,
+    /// The ENI that holds them.
     pub eni: EniSlot,
     /// The groups of that ENI.
     pub groups: PoolGroups,
@@ -115,8 +128,19 @@ pub struct PodWiring {
 }
 
 impl PodWiring {
-    /// The next hop of every pod's default route; no device has it.
-    pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+    /// The next hop of every pod's IPv4 default route; no device has it.
+    pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+    /// The same for IPv6.
+    pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+    /// The next hop of a pod's default route for `family`.
+    #[must_use]
+    pub const fn gateway(family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(Self::GATEWAY_V4),
+            Family::V6 => IpAddr::V6(Self::GATEWAY_V6),
+        }
+    }
 
     /// The name of the node's end.
     #[must_use]

@@ -1,5 +1,7 @@
 //! The node itself: forwarding and the nftables table.
 
+use underlay_types::Family;
+
 use crate::{NodeFacts, Op, Plan, numbers::NFT_TABLE, ruleset};
 
 /// Makes the node ready. Repeatable: elements of maps and chains of group sets stay.
@@ -9,12 +11,23 @@ pub fn setup(facts: &NodeFacts) -> Plan {
         name: name.to_owned(),
         value: value.to_owned(),
     };
-    Plan(vec![
+    let mut ops = vec![
         sysctl("ipv4/ip_forward", "1"),
         // The greater of this and a device's own value counts, and ENIs need 0.
         sysctl("ipv4/conf/all/rp_filter", "0"),
-        Op::Script(ruleset::base(facts)),
-    ])
+    ];
+    if facts.families.has(Family::V6) {
+        // A router takes no router's word unless told so; before forwarding, which forgets the
+        // node's own default route otherwise.
+        let accept_ra = format!("ipv6/conf/{}/accept_ra", facts.primary_device);
+        ops.extend([
+            sysctl("ipv6/conf/all/disable_ipv6", "0"),
+            sysctl(&accept_ra, "2"),
+            sysctl("ipv6/conf/all/forwarding", "1"),
+        ]);
+    }
+    ops.push(Op::Script(ruleset::base(facts)));
+    Plan(ops)
 }
 
 /// Removes what [`setup`] made, except forwarding, which others may rely on by now.

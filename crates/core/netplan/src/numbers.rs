@@ -30,8 +30,10 @@ pub const RETIRED_GROUP: u32 = 0x756e_6402;
 pub const NFT_TABLE: &str = "underlay";
 /// The set of devices of ENIs in use.
 pub const NFT_ENI: &str = "eni-device";
-/// The map (device, source address) -> mark. A packet of a pod without an entry is dropped.
+/// The map (device, IPv4 source address) -> mark. A packet of a pod without an entry is dropped.
 pub const NFT_POD_MARK: &str = "pod-mark";
+/// The same for IPv6.
+pub const NFT_POD_MARK_V6: &str = "pod-mark6";
 /// The set of devices of pods with an explicit group set.
 pub const NFT_POD_EXPLICIT: &str = "pod-explicit";
 /// The map device -> verdict (a jump to the chain of the pod's group set).
@@ -61,7 +63,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 15] {
+fn rows() -> [[String; 3]; 16] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -79,6 +81,7 @@ fn rows() -> [[String; 3]; 15] {
         row("nftables table", format!("inet {NFT_TABLE}"), "everything of ours"),
         row("nftables set", NFT_ENI.to_owned(), "devices of ENIs in use"),
         row("nftables map", NFT_POD_MARK.to_owned(), "device and source address to mark"),
+        row("nftables map", NFT_POD_MARK_V6.to_owned(), "the same for IPv6"),
         row("nftables set", NFT_POD_EXPLICIT.to_owned(), "devices of pods with an explicit group set"),
         row("nftables map", NFT_POD_POLICY.to_owned(), "device to the chain of its group set"),
         row("nftables sets", NFT_SERVICE_FLOW.join("`, `"), "flows translated here that come back by another ENI: conntrack passes over them"),

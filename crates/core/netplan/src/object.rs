@@ -1,9 +1,9 @@
 //! Things that must exist in the node's namespace.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{fmt, net::IpAddr};
 
-use ipnet::Ipv4Net;
-use underlay_types::Mac;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use underlay_types::{Family, Mac};
 
 /// A route of the node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub struct Route {
     /// The table.
     pub table: u32,
     /// The destination.
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     /// Where it leads.
     pub target: Target,
 }
@@ -26,10 +26,18 @@ pub enum Target {
         /// The device.
         device: String,
         /// The router.
-        router: Ipv4Addr,
+        router: IpAddr,
     },
     /// Nowhere: asked last, so that what belongs to an ENI that has no route never goes on to main.
     Unreachable,
+}
+
+/// Every destination of a family.
+pub(crate) fn everywhere(family: Family) -> IpNet {
+    match family {
+        Family::V4 => IpNet::V4(Ipv4Net::default()),
+        Family::V6 => IpNet::V6(Ipv6Net::default()),
+    }
 }
 
 /// A thing that must exist in the node's namespace. Devices are called by their names.
@@ -45,7 +53,7 @@ pub enum Object {
         /// The device.
         device: String,
         /// The pod's address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The Ethernet address of its end.
         mac: Mac,
     },
@@ -59,7 +67,7 @@ pub enum Object {
         /// The pod's device.
         device: String,
         /// The pod's address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The ENI's mark.
         mark: u32,
     },
@@ -74,6 +82,8 @@ pub enum Object {
     Route(Route),
     /// A rule that sends packets with a mark to a table.
     Rule {
+        /// Of which packets.
+        family: Family,
         /// The mark, under the mask of ENI marks.
         mark: u32,
         /// The table.
@@ -133,7 +143,11 @@ impl fmt::Display for Object {
             }
             Self::PodPolicy { device, chain } => write!(f, "policy {chain} for {device}"),
             Self::Route(route) => fmt::Display::fmt(route, f),
-            Self::Rule { mark, table } => write!(f, "rule mark {mark:#x} table {table}"),
+            Self::Rule {
+                family,
+                mark,
+                table,
+            } => write!(f, "{family} rule mark {mark:#x} table {table}"),
         }
     }
 }

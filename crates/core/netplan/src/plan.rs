@@ -1,6 +1,12 @@
 //! Operations on the kernel, as data.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::IpNet;
+use underlay_types::Family;
 
 use crate::{Object, PodWiring};
 
@@ -83,10 +89,9 @@ impl fmt::Display for Op {
             ),
             Self::ConfigurePod(pod) => write!(
                 f,
-                "in the pod: {} up, address {}/32, default via {}",
+                "in the pod: {} up{}",
                 pod.key.ifname,
-                pod.address,
-                PodWiring::GATEWAY
+                pod.addresses.iter().map(in_pod).collect::<String>()
             ),
             Self::DeleteDevice(device) => write!(f, "delete {device}"),
             Self::RaiseDevice {
@@ -103,6 +108,11 @@ impl fmt::Display for Op {
             Self::Sysctl { name, value } => write!(f, "set net/{name} to {value}"),
         }
     }
+}
+
+fn in_pod(address: IpAddr) -> String {
+    let gateway = PodWiring::gateway(Family::of(address));
+    format!(", address {}, default via {gateway}", IpNet::from(address))
 }
 
 /// Operations in their order.

@@ -1,27 +1,25 @@
 //! Pods: what each needs on the node and in its own namespace.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
-use ipnet::Ipv4Net;
-use underlay_types::{Mac, PoolGroups};
+use ipnet::IpNet;
+use underlay_types::{Family, Mac, PoolGroups};
 
 use crate::{
     EniSlot, NodeState, Object, Op, Plan, PodWiring, names,
     numbers::MAIN_TABLE,
-    object::{Route, Target},
+    object::{Route, Target, everywhere},
 };
 
-/// An address as a block of one.
-fn alone(address: std::net::Ipv4Addr) -> Ipv4Net {
-    Ipv4Net::from(address)
-}
-
-/// The pod's route in `table`.
-pub(crate) fn route(pod: &PodWiring, table: u32) -> Object {
-    Object::Route(Route {
-        table,
-        destination: alone(pod.address),
-        target: Target::Device(pod.host_device()),
+/// The pod's routes in `table`.
+pub(crate) fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object> + use<> {
+    let device = pod.host_device();
+    pod.addresses.iter().map(move |address| {
+        Object::Route(Route {
+            table,
+            destination: IpNet::from(address),
+            target: Target::Device(device.clone()),
+        })
     })
 }
 
@@ -30,11 +28,12 @@ pub(crate) fn route(pod: &PodWiring, table: u32) -> Object {
 #[must_use]
 pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
     let device = pod.host_device();
-    let mut objects = vec![Object::Neighbour {
+    let neighbours = pod.addresses.iter().map(|address| Object::Neighbour {
         device: device.clone(),
-        address: pod.address,
+        address,
         mac: pod.pod_mac(),
-    }];
+    });
+    let mut objects: Vec<_> = neighbours.collect();
     if let PoolGroups::Exactly(set) = &pod.groups {
         objects.push(Object::PodExplicit {
             device: device.clone(),
@@ -44,13 +43,13 @@ pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
             chain: names::set_chain(set),
         });
     }
-    objects.push(Object::PodMark {
-        device,
-        address: pod.address,
+    objects.extend(pod.addresses.iter().map(|address| Object::PodMark {
+        device: device.clone(),
+        address,
         mark: pod.eni.mark(),
-    });
-    let tables = state.tables_of(&pod.groups);
-    objects.extend(tables.chain([MAIN_TABLE]).map(|table| route(pod, table)));
+    }));
+    let tables = state.tables_of(&pod.groups).chain([MAIN_TABLE]);
+    objects.extend(tables.flat_map(|table| routes(pod, table)));
     objects
 }
 
@@ -96,7 +95,7 @@ pub struct WrongEni {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PodFact {
     /// An address of the pod's end.
-    Address(Ipv4Net),
+    Address(IpNet),
     /// A device: the node's end or the pod's.
     Device {
         /// Its name.
@@ -111,9 +110,9 @@ pub enum PodFact {
         group: u32,
     },
     /// A permanent neighbour of the pod's end.
-    Neighbour(std::net::Ipv4Addr, Mac),
+    Neighbour(IpAddr, Mac),
     /// A route of the pod's end.
-    Route(Ipv4Net, Option<std::net::Ipv4Addr>),
+    Route(IpNet, Option<IpAddr>),
 }
 
 impl fmt::Display for PodFact {
@@ -147,12 +146,22 @@ pub fn facts(pod: &PodWiring) -> Vec<PodFact> {
         up: true,
         group,
     };
-    vec![
-        PodFact::Address(alone(pod.address)),
+    let mut facts = vec![
         device(pod.host_device(), pod.host_mac(), crate::numbers::POD_GROUP),
         device(pod.key.ifname.to_string(), pod.pod_mac(), 0),
-        PodFact::Neighbour(PodWiring::GATEWAY, pod.host_mac()),
-        PodFact::Route(Ipv4Net::default(), Some(PodWiring::GATEWAY)),
-        PodFact::Route(alone(PodWiring::GATEWAY), None),
-    ]
+    ];
+    for address in pod.addresses.iter() {
+        let family = Family::of(address);
+        let gateway = PodWiring::gateway(family);
+        facts.extend([
+            PodFact::Address(IpNet::from(address)),
+            PodFact::Neighbour(gateway, pod.host_mac()),
+            PodFact::Route(everywhere(family), Some(gateway)),
+        ]);
+        // A link-local gateway of IPv6 is on its device's link without a route.
+        if family == Family::V4 {
+            facts.push(PodFact::Route(IpNet::from(gateway), None));
+        }
+    }
+    facts
 }

@@ -3,8 +3,8 @@
 use crate::{
     NodeFacts,
     numbers::{
-        ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_POLICY, NFT_TABLE,
-        POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
+        ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY,
+        NFT_TABLE, POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
     },
     services,
 };
@@ -46,6 +46,7 @@ pub(crate) fn base(facts: &NodeFacts) -> String {
         "add table {table}
 add set {table} {NFT_ENI} {{ type iface_index; }}
 add map {table} {NFT_POD_MARK} {{ type iface_index . ipv4_addr : mark; }}
+add map {table} {NFT_POD_MARK_V6} {{ type iface_index . ipv6_addr : mark; }}
 add set {table} {NFT_POD_EXPLICIT} {{ type iface_index; }}
 add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
 "
@@ -88,6 +89,10 @@ fn rules(facts: &NodeFacts) -> Vec<Rule> {
         (
             "from-pod",
             format!("meta mark set iif . ip saddr map @{NFT_POD_MARK}"),
+        ),
+        (
+            "from-pod",
+            format!("meta mark set iif . ip6 saddr map @{NFT_POD_MARK_V6}"),
         ),
         (
             "from-pod",

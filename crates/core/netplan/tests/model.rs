@@ -1,13 +1,13 @@
 //! Plans against a model of the kernel: whatever happens in whatever order, what must exist does.
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use proptest::prelude::*;
 use underlay_netplan::{
     EniSlot, EniWiring, NodeState, Object, Op, Plan, PodWiring, diff, eni, eni::EniInUse, pod,
 };
-use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
 
 /// The objects that exist and the devices of pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +67,7 @@ fn eni_at(slot: u8) -> EniInUse {
             mac: Mac::local(u64::from(slot)),
             address: None,
             subnet: "10.0.0.0/24".parse().unwrap(),
+            families: Families::V4,
             groups: groups(slot),
             mtu: 9001,
         },
@@ -81,7 +82,7 @@ fn pod_at(number: u8, slot: u8) -> PodWiring {
             container: format!("c{number}").parse().unwrap(),
             ifname: "eth0".parse().unwrap(),
         },
-        address: [10, 0, 0, 100 + number].into(),
+        addresses: Ipv4Addr::new(10, 0, 0, 100 + number).into(),
         eni: EniSlot::new(0, slot).unwrap(),
         groups: groups(slot),
         mtu: 9001,

@@ -1,11 +1,13 @@
 //! The plans as text: what is done to a node's kernel, in which order.
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use std::net::Ipv4Addr;
+
 use underlay_netplan::{
     EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, eni, eni::EniInUse, node, numbers, pod,
     set_chain,
 };
-use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
 
 fn groups(text: &str) -> PoolGroups {
     match text {
@@ -22,6 +24,7 @@ fn eni_in_use(device: u8, carried: &str) -> EniInUse {
             mac: Mac::local(u64::from(device)),
             address: (device > 0).then(|| [10, 0, 16, 200 + device].into()),
             subnet: "10.0.16.0/20".parse().unwrap(),
+            families: Families::V4,
             groups: groups(carried),
             mtu: 9001,
         },
@@ -36,7 +39,7 @@ fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
             container: container.parse().unwrap(),
             ifname: "eth0".parse().unwrap(),
         },
-        address: [10, 0, 16, last].into(),
+        addresses: Ipv4Addr::new(10, 0, 16, last).into(),
         eni: EniSlot::new(0, device).unwrap(),
         groups: groups(carried),
         mtu: 9001,
@@ -66,6 +69,7 @@ fn the_node_is_made_ready() {
         open_ports: ["udp/53", "tcp/53", "udp/8000-8100"]
             .map(|ports| ports.parse().unwrap())
             .into(),
+        families: Families::V4,
     };
     insta::assert_snapshot!("node_setup", node::setup(&facts));
     insta::assert_snapshot!("node_teardown", node::teardown());

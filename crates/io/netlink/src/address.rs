@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     Family, IfIndex, KernelError, Request, Socket, dump as decode,
-    family::{address_of, octets},
+    family::{address_of, byte, octets},
     message::{Message, NLM_F_CREATE, NLM_F_EXCL},
 };
 
@@ -45,7 +45,7 @@ impl Address {
         let ip = self.address.addr();
         // struct ifaddrmsg: family, prefix length, flags, scope, index.
         let mut header = [
-            Family::of(ip).byte(),
+            byte(Family::of(ip)),
             self.address.prefix_len(),
             0,
             0,

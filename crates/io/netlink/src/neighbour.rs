@@ -6,7 +6,7 @@ use underlay_types::Mac;
 
 use crate::{
     Family, IfIndex, KernelError, Request, Socket, dump as decode,
-    family::{address_of, octets},
+    family::{address_of, byte, octets},
     message::{Message, NLM_F_CREATE, NLM_F_REPLACE},
 };
 
@@ -45,7 +45,7 @@ impl Neighbour {
     fn request(&self, op: &'static str, kind: u16, flags: u16) -> Request {
         // struct ndmsg: family, 3 bytes of padding, index, state, flags, type.
         let mut header = [0; 12];
-        header[0] = Family::of(self.address).byte();
+        header[0] = byte(Family::of(self.address));
         header[4..8].copy_from_slice(&self.dev.to_ne_bytes());
         header[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
         let mut message = Message::new(kind, flags, &header);
@@ -76,7 +76,7 @@ pub fn delete(neighbour: &Neighbour) -> Request {
 /// When the namespace changes faster than it can be read.
 pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Neighbour>, KernelError> {
     let mut header = [0; 12];
-    header[0] = family.byte();
+    header[0] = byte(family);
     socket.dump("neighbours", &Message::new(RTM_GETNEIGH, 0, &header), parse)
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     Family, IfIndex, KernelError, Request, Socket, dump as decode,
-    family::{address_of, octets},
+    family::{address_of, byte, octets},
     message::{Message, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE},
 };
 
@@ -156,7 +156,7 @@ impl Route {
         let table = u8::try_from(self.table).unwrap_or(0);
         // struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags.
         let mut header = [0; 12];
-        header[0] = Family::of(destination.addr()).byte();
+        header[0] = byte(Family::of(destination.addr()));
         header[1] = destination.prefix_len();
         header[4] = table;
         header[5] = self.protocol;
@@ -222,13 +222,13 @@ pub fn delete(route: &Route) -> Request {
 /// When the namespace changes faster than it can be read.
 pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Route>, KernelError> {
     let mut header = [0; 12];
-    header[0] = family.byte();
+    header[0] = byte(family);
     socket.dump("routes", &Message::new(RTM_GETROUTE, 0, &header), parse)
 }
 
 fn parse(payload: &[u8]) -> Option<Route> {
     let family = *payload.first()?;
-    let unspecified = if family == Family::V4.byte() {
+    let unspecified = if family == byte(Family::V4) {
         IpAddr::from([0; 4])
     } else {
         IpAddr::from([0; 16])

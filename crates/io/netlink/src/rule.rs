@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     Family, KernelError, Request, Socket, dump as decode,
-    family::{address_of, octets},
+    family::{address_of, byte, octets},
     message::{Message, NLM_F_CREATE, NLM_F_EXCL},
 };
 
@@ -60,7 +60,7 @@ impl Rule {
         let prefix_len = |net: Option<IpNet>| net.map_or(0, |net| net.prefix_len());
         // struct fib_rule_hdr: family, dst_len, src_len, tos, table, reserved, action, flags.
         let mut header = [0; 12];
-        header[0] = self.family.byte();
+        header[0] = byte(self.family);
         header[1] = prefix_len(self.destination);
         header[2] = prefix_len(self.source);
         header[4] = u8::try_from(self.table).unwrap_or(0);
@@ -122,7 +122,7 @@ pub fn delete(rule: &Rule) -> Request {
 /// When the namespace changes faster than it can be read.
 pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, KernelError> {
     let mut header = [0; 12];
-    header[0] = family.byte();
+    header[0] = byte(family);
     let message = Message::new(RTM_GETRULE, 0, &header);
     socket.dump("rules", &message, |payload| parse(family, payload))
 }

@@ -16,14 +16,14 @@ mod inject;
 mod runtime;
 mod state;
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use inject::{Injection, Victim};
 use runtime::Container;
 use state::State;
 use underlay_netplan::{EniSlot, EniWiring, NodeState, Plan, PodWiring, eni::EniInUse, pod};
 use underlay_testkit::{Cluster, ClusterNode, NodeSpec, wait_for_async};
-use underlay_types::{EniId, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
 
 /// Bounds an endless schedule.
 const CALLS_MAX: u32 = 40;
@@ -124,6 +124,7 @@ fn batches_of_a_pod() -> (u32, u32) {
             mac: Mac::local(1),
             address: None,
             subnet: "10.0.0.0/24".parse().unwrap(),
+            families: Families::V4,
             groups: PoolGroups::Default,
             mtu: 9001,
         },
@@ -135,7 +136,7 @@ fn batches_of_a_pod() -> (u32, u32) {
             container: "victim".parse().unwrap(),
             ifname: "eth0".parse().unwrap(),
         },
-        address: [10, 0, 0, 5].into(),
+        addresses: Ipv4Addr::new(10, 0, 0, 5).into(),
         eni: EniSlot::PRIMARY,
         groups: PoolGroups::Default,
         mtu: 9001,

@@ -153,6 +153,7 @@ impl Actor {
             mac: facts.mac,
             address: facts.address,
             subnet: self.caller.node.subnet_cidr,
+            families: self.caller.node.families,
             groups: facts.pool.groups.clone(),
             mtu: self.mtu,
         })

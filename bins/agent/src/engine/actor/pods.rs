@@ -72,8 +72,8 @@ impl Actor {
         let place = self.enis.get(&lease.eni).and_then(|facts| facts.place);
         let record = LeaseRecord {
             key: lease.key.clone(),
-            ipv4: Some(lease.address),
-            ipv6: None,
+            ipv4: lease.addresses.v4(),
+            ipv6: lease.addresses.v6(),
             eni: lease.eni.clone(),
             place: place.ok_or_else(|| ServiceError::NotReady {
                 message: format!("{} is not attached any more; try again", lease.eni),
@@ -141,10 +141,8 @@ impl Actor {
             until_wall_ms: wall_ms().saturating_add(cooldown_ms),
             until_boot: boot_time() + self.cooldown,
         };
-        let address = cooling.ipv4;
         self.record(Change::Cooling(cooling))?;
-        self.retired
-            .extend(address.map(|address| (key.clone(), address)));
+        self.retired.insert(key.clone());
         self.feed(Input::PodDel(key.clone()));
         Ok(())
     }
@@ -207,8 +205,8 @@ impl Actor {
         let gone: Vec<LeaseKey> = self
             .retired
             .iter()
-            .filter(|(_, address)| !kernel.pending_removal(**address))
-            .map(|(key, _)| key.clone())
+            .filter(|key| !kernel.pending_removal(key))
+            .cloned()
             .collect();
         for key in gone {
             self.retired.remove(&key);
@@ -220,12 +218,12 @@ impl Actor {
 /// How a lease is wired.
 pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWiring, ServiceError> {
     let slot = EniSlot::new(record.place.card, record.place.index);
-    let address = record.ipv4.ok_or_else(|| ServiceError::Journal {
-        message: format!("the lease of {} has no IPv4 address", record.key),
+    let addresses = record.addresses().ok_or_else(|| ServiceError::Journal {
+        message: format!("the lease of {} has no address", record.key),
     })?;
     Ok(PodWiring {
         key: record.key.clone(),
-        address,
+        addresses,
         eni: slot.map_err(|error| ServiceError::Kernel {
             message: error.to_string(),
         })?,

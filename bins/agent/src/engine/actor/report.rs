@@ -92,8 +92,10 @@ impl Actor {
                     || lease.key.to_string(),
                     |pod| format!("{}/{}", pod.namespace, pod.name),
                 );
-                let address = lease.ipv4.map_or_else(String::new, |ip| ip.to_string());
-                format!("{what} {name} has {address} of {}", lease.eni)
+                let addresses = lease
+                    .addresses()
+                    .map_or_else(String::new, |ips| ips.to_string());
+                format!("{what} {name} has {addresses} of {}", lease.eni)
             })
             .collect();
         let report = self.ipam.report();

@@ -123,7 +123,7 @@ fn a_failed_append_leaves_the_journal_as_it_was() {
 }
 
 #[test]
-fn a_lease_without_ipv4_is_kept_until_it_ends_and_cannot_be_wired() {
+fn a_lease_of_ipv6_alone_is_kept_until_it_ends_and_one_of_nothing_cannot_be_wired() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let (mut journal, _) = Journal::open(&path).unwrap();
@@ -131,10 +131,16 @@ fn a_lease_without_ipv4_is_kept_until_it_ends_and_cannot_be_wired() {
     journal.record(Change::Lease(lease.clone())).unwrap();
     let (mut journal, dropped) = Journal::open(&path).unwrap();
     assert_eq!((journal.state().leases.len(), dropped), (1, 0));
-    let error = crate::engine::actor::wiring(&lease, 1500).unwrap_err();
+    let wiring = crate::engine::actor::wiring(&lease, 1500).unwrap();
+    assert_eq!(wiring.addresses.v6(), lease.ipv6);
+    let nothing = LeaseRecord {
+        ipv6: None,
+        ..lease.clone()
+    };
+    let error = crate::engine::actor::wiring(&nothing, 1500).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the lease of underlay/c1/eth0 has no IPv4 address"
+        "the lease of underlay/c1/eth0 has no address"
     );
     let ended = Cooling {
         ipv4: None,

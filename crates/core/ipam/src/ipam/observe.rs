@@ -19,19 +19,23 @@ impl Ipam {
                 key: lease.key.clone(),
                 missing: false,
             };
-            eni.slots.set(lease.address, slot);
-            self.leases.insert(lease.key, (lease.eni, lease.address));
+            if let Some(address) = lease.addresses.v4() {
+                eni.slots.set(address, slot);
+            }
+            self.leases.insert(lease.key, (lease.eni, lease.addresses));
         }
         for cooldown in cooldowns {
             let Cooldown {
-                address,
+                addresses,
                 eni,
                 until,
                 device,
             } = cooldown;
             let pool = PoolKey::default_pool();
             let eni = Self::lost(&mut self.enis, &eni, &pool, self.now);
-            if !matches!(eni.slots.get(address), Some(Slot::Leased { .. })) {
+            if let Some(address) = addresses.v4()
+                && !matches!(eni.slots.get(address), Some(Slot::Leased { .. }))
+            {
                 let cooling = Slot::Cooling {
                     until,
                     device,

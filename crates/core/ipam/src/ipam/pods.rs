@@ -1,6 +1,6 @@
 //! Pods come and go: leases out of free addresses, and back into cooldown.
 
-use underlay_types::{LeaseKey, PoolKey};
+use underlay_types::{LeaseKey, PodAddresses, PoolKey};
 
 use super::{Ipam, Waiter};
 use crate::{
@@ -12,11 +12,11 @@ impl Ipam {
     /// The lease of a key, if it has one.
     #[must_use]
     pub fn lease(&self, key: &LeaseKey) -> Option<Lease> {
-        let (eni, address) = self.leases.get(key)?;
+        let (eni, addresses) = self.leases.get(key)?;
         let pool = self.enis.get(eni)?.pool.clone();
         Some(Lease {
             key: key.clone(),
-            address: *address,
+            addresses: *addresses,
             eni: eni.clone(),
             pool,
         })
@@ -56,16 +56,17 @@ impl Ipam {
     /// Ends a lease. An old record may name an address that is another pod's by now: that stays.
     pub(super) fn pod_del(&mut self, key: LeaseKey) {
         let until = self.now + self.config.cooldown;
-        let Some((id, address)) = self.leases.remove(&key) else {
+        let Some((id, addresses)) = self.leases.remove(&key) else {
             return;
         };
         let Some(eni) = self.enis.get_mut(&id) else {
             return;
         };
-        if let Some(Slot::Leased {
-            key: holder,
-            missing,
-        }) = eni.slots.get(address)
+        if let Some(address) = addresses.v4()
+            && let Some(Slot::Leased {
+                key: holder,
+                missing,
+            }) = eni.slots.get(address)
             && *holder == key
         {
             let cooling = Slot::Cooling {
@@ -115,10 +116,11 @@ impl Ipam {
                 missing: false,
             },
         );
-        self.leases.insert(key.clone(), (id.clone(), address));
+        let addresses = PodAddresses::from(address);
+        self.leases.insert(key.clone(), (id.clone(), addresses));
         Some(Lease {
             key: key.clone(),
-            address,
+            addresses,
             eni: id,
             pool: pool.clone(),
         })

@@ -34,7 +34,11 @@ fn prefixes_of_primary(node: &Node) -> Vec<String> {
 }
 
 fn octet(node: &Node, container: u8) -> u8 {
-    node.leases[&key(container)].address.octets()[3]
+    node.leases[&key(container)]
+        .addresses
+        .v4()
+        .unwrap()
+        .octets()[3]
 }
 
 #[test]
@@ -144,7 +148,7 @@ fn a_prefix_that_vanishes_keeps_its_pods_and_gives_no_address() {
     let mut node = ready(200);
     node.add(key(1), pool(0), WAIT);
     let before = node.leases[&key(1)].clone();
-    node.cloud.unassign_outside(before.address);
+    node.cloud.unassign_outside(before.addresses.v4().unwrap());
     node.look();
     assert_eq!(node.ipam.lease(&key(1)), Some(before));
     assert_eq!(node.ipam.numbers(&pool(0)).free, 0);
@@ -184,5 +188,5 @@ fn a_prefix_of_an_earlier_mode_serves_where_addresses_are_asked_for() {
         node.add(key(container), pool(0), WAIT);
     }
     assert!(node.calls.is_empty(), "{:?}", node.calls);
-    assert!((0..16).all(|container| prefix.contains(&node.leases[&key(container)].address)));
+    assert!((0..16).all(|container| prefix.contains(&node.leases[&key(container)].addresses.v4().unwrap())));
 }

@@ -198,7 +198,10 @@ fn an_address_cools_down_and_until_its_device_is_gone() {
     );
     node.device_gone(key(1));
     node.add(key(3), pool(0), Duration::ZERO);
-    assert_eq!(node.leases.get(&key(3)).unwrap().address, lease.address);
+    assert_eq!(
+        node.leases.get(&key(3)).unwrap().addresses.v4().unwrap(),
+        lease.addresses.v4().unwrap()
+    );
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Node {
             .released
             .values()
             .map(|released| Cooldown {
-                address: released.lease.address,
+                addresses: released.lease.addresses,
                 eni: released.lease.eni.clone(),
                 until: released.at + COOLDOWN,
                 device: released.device.then(|| released.lease.key.clone()),
@@ -137,7 +137,8 @@ impl Node {
                 at: self.now,
                 device: true,
             };
-            self.released.insert(released.lease.address, released);
+            self.released
+                .insert(released.lease.addresses.v4().unwrap(), released);
         }
         self.feed(Input::PodDel(key));
     }
@@ -207,7 +208,7 @@ impl Node {
         let prefixes = self.cloud.enis.values().flat_map(|eni| &eni.prefixes);
         let used = |prefix: &&Ipv4Net| {
             let mut leases = self.leases.values();
-            leases.any(|lease| prefix.contains(&lease.address))
+            leases.any(|lease| prefix.contains(&lease.addresses.v4().unwrap()))
         };
         prefixes.filter(|prefix| !used(prefix)).count()
     }
@@ -263,10 +264,10 @@ impl Node {
         assert!(
             others
                 .into_iter()
-                .all(|other| other.address != lease.address),
+                .all(|other| other.addresses.v4().unwrap() != lease.addresses.v4().unwrap()),
             "{lease:?}"
         );
-        if let Some(old) = self.released.remove(&lease.address) {
+        if let Some(old) = self.released.remove(&lease.addresses.v4().unwrap()) {
             assert!(!old.device, "{lease:?} while its old device exists");
             assert!(
                 self.now.saturating_since(old.at) >= COOLDOWN,
@@ -276,8 +277,8 @@ impl Node {
         match self.cloud.enis.get(&lease.eni) {
             Some(eni) => {
                 assert_eq!(eni.pool, pool, "an address of another pool");
-                let there = eni.all().contains(&lease.address);
-                let moved = (lease.eni.clone(), lease.address);
+                let there = eni.all().contains(&lease.addresses.v4().unwrap());
+                let moved = (lease.eni.clone(), lease.addresses.v4().unwrap());
                 assert!(there || self.outside.moved.contains(&moved), "{lease:?}");
             }
             None => assert!(self.outside.deleted.contains(&lease.eni), "{lease:?}"),
@@ -312,8 +313,16 @@ impl Node {
 
     fn check(&self) {
         let report = self.ipam.report();
-        let ours: BTreeSet<_> = self.leases.values().map(|l| (&l.key, l.address)).collect();
-        let theirs: BTreeSet<_> = report.leases.iter().map(|l| (&l.key, l.address)).collect();
+        let ours: BTreeSet<_> = self
+            .leases
+            .values()
+            .map(|l| (&l.key, l.addresses))
+            .collect();
+        let theirs: BTreeSet<_> = report
+            .leases
+            .iter()
+            .map(|l| (&l.key, l.addresses))
+            .collect();
         assert_eq!(ours, theirs, "leases");
         assert_eq!(
             report.waiting.len(),

@@ -87,7 +87,7 @@ impl Node {
         let held: BTreeMap<Ipv4Addr, EniId> = devices
             .map(|released| &released.lease)
             .chain(self.leases.values())
-            .map(|lease| (lease.address, lease.eni.clone()))
+            .map(|lease| (lease.addresses.v4().unwrap(), lease.eni.clone()))
             .collect();
         let mut holders: BTreeMap<Ipv4Addr, EniId> = assigned(&self.cloud)
             .into_iter()

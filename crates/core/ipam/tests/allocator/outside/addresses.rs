@@ -15,7 +15,7 @@ use crate::{
 #[test]
 fn an_address_taken_from_a_pod_is_forgotten_after_its_cooldown() {
     let (mut node, lease) = with_pod(0);
-    give_away(&mut node, lease.address);
+    give_away(&mut node, lease.addresses.v4().unwrap());
     node.look();
     settle(&mut node);
     leave(&mut node, 1);
@@ -28,7 +28,7 @@ fn an_address_taken_from_a_pod_is_forgotten_after_its_cooldown() {
 fn an_address_taken_while_it_cools_is_forgotten_once_its_device_is_gone() {
     let (mut node, lease) = with_pod(0);
     node.del(key(1));
-    give_away(&mut node, lease.address);
+    give_away(&mut node, lease.addresses.v4().unwrap());
     node.look();
     settle(&mut node);
     node.pass(COOLED);
@@ -40,11 +40,12 @@ fn an_address_taken_while_it_cools_is_forgotten_once_its_device_is_gone() {
 #[test]
 fn an_address_that_came_back_while_it_cooled_is_kept() {
     let (mut node, lease) = with_pod(0);
-    node.cloud.unassign_outside(lease.address);
+    node.cloud.unassign_outside(lease.addresses.v4().unwrap());
     node.look();
     settle(&mut node);
     leave(&mut node, 1);
-    node.cloud.reassign_outside(lease.address, &primary());
+    node.cloud
+        .reassign_outside(lease.addresses.v4().unwrap(), &primary());
     node.look();
     node.pass(COOLED);
     assert_agrees(&node, &primary());
@@ -54,7 +55,7 @@ fn an_address_that_came_back_while_it_cooled_is_kept() {
 fn an_address_taken_while_it_cools_still_cools_when_it_comes_back() {
     let (mut node, lease) = with_pod(0);
     leave(&mut node, 1);
-    node.cloud.unassign_outside(lease.address);
+    node.cloud.unassign_outside(lease.addresses.v4().unwrap());
     node.look();
     settle(&mut node);
     // The subnet's lowest address is given out first: a growing pool gets it back.
@@ -65,7 +66,7 @@ fn an_address_taken_while_it_cools_still_cools_when_it_comes_back() {
     assert!(
         node.leases
             .values()
-            .all(|other| other.address != lease.address)
+            .all(|other| other.addresses.v4().unwrap() != lease.addresses.v4().unwrap())
     );
 }
 
@@ -73,7 +74,7 @@ fn an_address_taken_while_it_cools_still_cools_when_it_comes_back() {
 fn a_drained_node_does_not_give_back_what_it_no_longer_has() {
     let (mut node, lease) = with_pod(0);
     leave(&mut node, 1);
-    give_away(&mut node, lease.address);
+    give_away(&mut node, lease.addresses.v4().unwrap());
     node.look();
     settle(&mut node);
     node.calls.clear();
@@ -110,7 +111,7 @@ fn an_old_lease_record_does_not_end_the_lease_of_another_pod() {
 fn a_restart_forgets_what_was_given_back_while_it_cooled() {
     let (mut node, lease) = with_pod(0);
     leave(&mut node, 1);
-    give_away(&mut node, lease.address);
+    give_away(&mut node, lease.addresses.v4().unwrap());
     node.restart();
     settle(&mut node);
     node.pass(COOLED);
@@ -128,7 +129,7 @@ fn an_eni_that_comes_back_has_the_addresses_that_ec2_reports() {
         .addresses
         .iter()
         .copied()
-        .filter(|address| *address != lease.address)
+        .filter(|address| *address != lease.addresses.v4().unwrap())
         .collect();
     for address in &spare {
         give_away(&mut node, *address);
@@ -149,11 +150,16 @@ fn an_address_that_moved_is_not_given_again_while_its_pod_lives() {
     assert_ne!(second, lease.eni);
     let spare: Vec<Ipv4Addr> = node.cloud.enis[&second].addresses.iter().copied().collect();
     for address in spare {
-        if node.leases.values().all(|lease| lease.address != address) {
+        if node
+            .leases
+            .values()
+            .all(|lease| lease.addresses.v4().unwrap() != address)
+        {
             give_away(&mut node, address);
         }
     }
-    node.cloud.reassign_outside(lease.address, &second);
+    node.cloud
+        .reassign_outside(lease.addresses.v4().unwrap(), &second);
     node.look();
     for container in 5..8 {
         node.add(key(container), pool(0), WAIT);
@@ -174,7 +180,7 @@ fn an_address_that_ec2_assigns_again_is_not_given_while_its_pod_lives() {
         node.add(key(container), pool(0), WAIT);
         settle(&mut node);
     }
-    node.cloud.unassign_outside(lease.address);
+    node.cloud.unassign_outside(lease.addresses.v4().unwrap());
     // Nobody has looked: the answer to growth is the first to say so.
     for container in 4..9 {
         node.add(key(container), pool(0), WAIT);
@@ -184,7 +190,8 @@ fn an_address_that_ec2_assigns_again_is_not_given_while_its_pod_lives() {
         node.cloud
             .enis
             .iter()
-            .any(|(id, eni)| *id != lease.eni && eni.addresses.contains(&lease.address)),
+            .any(|(id, eni)| *id != lease.eni
+                && eni.addresses.contains(&lease.addresses.v4().unwrap())),
         "the subnet's lowest address is on another ENI"
     );
     let report = node.ipam.report();
@@ -203,7 +210,10 @@ fn a_free_address_that_ec2_assigns_elsewhere_is_given_once() {
     node.cloud.unassign_outside(free[0]);
     node.add(key(0), pool(1), WAIT);
     settle(&mut node);
-    assert_eq!(node.leases.get(&key(0)).unwrap().address, free[0]);
+    assert_eq!(
+        node.leases.get(&key(0)).unwrap().addresses.v4().unwrap(),
+        free[0]
+    );
     node.add(key(1), pool(0), WAIT);
     node.add(key(2), pool(0), WAIT);
     settle(&mut node);
