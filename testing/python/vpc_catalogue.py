@@ -430,6 +430,9 @@ CASES = {
     "InvalidNetworkAclEntry.NotFound": lambda w: w.ec2.delete_network_acl_entry(
         NetworkAclId=w.acl, RuleNumber=7, Egress=True
     ),
+    "InvalidPermissionID.NotFound": lambda w: w.ec2.delete_network_interface_permission(
+        NetworkInterfacePermissionId=f"eni-perm-{GONE}"
+    ),
     "InvalidPrefixListID.NotFound": lambda w: w.ec2.delete_managed_prefix_list(
         PrefixListId=f"pl-{GONE}"
     ),

@@ -47,7 +47,9 @@ def attributes(ec2, instance):
     ec2.modify_instance_attribute(
         InstanceId=instance, Attribute="disableApiTermination", Value="false"
     )
-    ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": False})
+    ec2.modify_instance_attribute(
+        InstanceId=instance, Attribute="sourceDestCheck", Value="false"
+    )
     assert read("sourceDestCheck")["SourceDestCheck"] == {"Value": False}
     ec2.reset_instance_attribute(InstanceId=instance, Attribute="sourceDestCheck")
     assert read("sourceDestCheck")["SourceDestCheck"] == {"Value": True}
@@ -58,6 +60,63 @@ def attributes(ec2, instance):
             InstanceId=instance, DisableApiStop={"Value": True}, EbsOptimized={"Value": True}
         )
     ec2.terminate_instances(InstanceIds=[instance])
+
+
+def interfaces(ec2, subnet):
+    """Permissions on an interface, and its attribute reset."""
+    instance = run_instance(ec2, subnet)
+    eni = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    to_service = {"AwsService": "elb.amazonaws.com", "Permission": "EIP-ASSOCIATE"}
+    made = ec2.create_network_interface_permission(NetworkInterfaceId=eni, **to_service)
+    made = made["InterfacePermission"]
+    shown = ec2.describe_network_interface_permissions()["NetworkInterfacePermissions"]
+    assert shown == [made], shown
+    assert made == {
+        "NetworkInterfacePermissionId": made["NetworkInterfacePermissionId"],
+        "NetworkInterfaceId": eni,
+        "PermissionState": {"State": "granted"},
+        **to_service,
+    }, made
+    own = ec2.create_network_interface_permission(
+        NetworkInterfaceId=eni, AwsAccountId="123456789012", Permission="INSTANCE-ATTACH"
+    )["InterfacePermission"]["NetworkInterfacePermissionId"]
+    with refused("OperationNotPermitted"):
+        ec2.delete_network_interface_permission(NetworkInterfacePermissionId=own)
+    ec2.delete_network_interface_permission(NetworkInterfacePermissionId=own, Force=True)
+    with refused("InvalidParameterCombination"):
+        ec2.create_network_interface_permission(
+            NetworkInterfaceId=eni, AwsAccountId="123456789012", **to_service
+        )
+    with refused("MissingParameter"):
+        ec2.create_network_interface_permission(NetworkInterfaceId=eni, Permission="EIP-ASSOCIATE")
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck={"Value": False})
+    ec2.reset_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck="true")
+    (shown,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    assert shown["SourceDestCheck"] is True, shown
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    assert not ec2.describe_network_interface_permissions()["NetworkInterfacePermissions"]
+
+
+def offerings(ec2):
+    def of(kind, **more):
+        found = ec2.describe_instance_type_offerings(
+            Filters=[{"Name": "instance-type", "Values": [kind]}], **more
+        )["InstanceTypeOfferings"]
+        return [(each["InstanceType"], each["LocationType"], each["Location"]) for each in found]
+
+    assert of("m5.large") == [("m5.large", "region", "us-east-1")]
+    assert of("m5.large", LocationType="availability-zone-id") == [
+        ("m5.large", "availability-zone-id", f"use1-az{number}") for number in (1, 2)
+    ]
+    assert of("m5.large", LocationType="outpost") == []
+    with refused("InvalidParameterValue"):
+        of("m5.large", LocationType="moon")
+
+
+def placement(ec2, subnet):
+    run_instance(ec2, subnet, Placement={"AvailabilityZoneId": "use1-az1"})
+    with refused("InvalidParameterValue"):
+        run_instance(ec2, subnet, Placement={"AvailabilityZoneId": "use1-az2"})
 
 
 def peers(ec2, vpc):
@@ -99,6 +158,9 @@ def main():
     vpc, (subnet,) = local_vpc.network(ec2)
     instance = power(ec2, subnet)
     attributes(ec2, instance)
+    interfaces(ec2, subnet)
+    offerings(ec2)
+    placement(ec2, subnet)
     peers(ec2, vpc)
     print("instances: ok")
 

@@ -91,6 +91,10 @@ CALLS = {
     },
     "CreateNatGateway": {"SubnetId": id_of("subnet"), "ConnectivityType": "private"},
     "CreateNetworkAclEntry": ENTRY,
+    "CreateNetworkInterfacePermission": {
+        "NetworkInterfaceId": id_of("eni"), "AwsAccountId": "123456789012",
+        "Permission": "INSTANCE-ATTACH",
+    },
     "CreateRoute": ROUTE,
     "CreateSecurityGroup": {"VpcId": id_of("vpc"), "GroupName": "x", "Description": "x"},
     "CreateSubnet": {"VpcId": id_of("vpc"), "CidrBlock": "10.0.0.0/16"},
@@ -149,6 +153,9 @@ CALLS = {
     "ReplaceRoute": ROUTE,
     "ReplaceRouteTableAssociation": {
         "AssociationId": id_of("rtbassoc"), "RouteTableId": id_of("rtb")
+    },
+    "ResetNetworkInterfaceAttribute": {
+        "NetworkInterfaceId": id_of("eni"), "SourceDestCheck": "true"
     },
     "ResetInstanceAttribute": {"InstanceId": id_of("i"), "Attribute": "sourceDestCheck"},
     "RevokeSecurityGroupEgress": PERMISSIONS,

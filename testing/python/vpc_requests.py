@@ -113,7 +113,6 @@ def tags(ec2, vpc, subnet):
     with refused("UnsupportedOperation"):
         ec2.create_tags(Resources=[DHCP_IMAGE], Tags=[{"Key": "team", "Value": "blue"}])
     for describe in (
-        ec2.describe_images,
         ec2.describe_instance_types,
         ec2.describe_availability_zones,
         ec2.describe_regions,

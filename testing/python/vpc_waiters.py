@@ -41,6 +41,11 @@ class World:
             ec2.create_route_table(VpcId=self.vpc)
             ec2.create_network_acl(VpcId=self.vpc)
             ec2.allocate_address(Domain="vpc")
+            ec2.create_network_interface_permission(
+                NetworkInterfaceId=self.enis[number],
+                AwsAccountId="123456789012",
+                Permission="EIP-ASSOCIATE",
+            )
             ec2.create_flow_logs(
                 ResourceIds=[self.enis[number]],
                 ResourceType="NetworkInterface",
@@ -119,12 +124,14 @@ PAGINATORS = {
     "describe_flow_logs": lambda w: {},
     "describe_images": lambda w: {},
     "describe_instance_status": lambda w: {},
+    "describe_instance_type_offerings": lambda w: filtered("instance-type", "m5.*"),
     "describe_instance_types": lambda w: filtered("instance-type", "m5.*"),
     "describe_instances": lambda w: {},
     "describe_internet_gateways": lambda w: {},
     "describe_managed_prefix_lists": lambda w: {},
     "describe_nat_gateways": lambda w: {},
     "describe_network_acls": lambda w: {},
+    "describe_network_interface_permissions": lambda w: {},
     "describe_network_interfaces": lambda w: {},
     "describe_prefix_lists": lambda w: {},
     "describe_route_tables": lambda w: {},

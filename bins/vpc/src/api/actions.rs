@@ -3,10 +3,11 @@
 use underlay_vpc_model::Ec2Error;
 
 use super::{
-    call::Call, catalogue, elastic_addresses, eni_request, eni_v6, enis, flow_logs, group_peers,
-    groups, images, instance_attributes, instances, internet_gateways, metadata_options,
-    nat_gateways, network_acls, params::Params, peerings, power, prefix_lists, reservations,
-    route_tables, routes, rule_changes, subnet_cidrs, subnets, tags, trunks, vpc_cidrs, vpcs,
+    call::Call, catalogue, elastic_addresses, eni_permissions, eni_request, eni_v6, enis,
+    flow_logs, group_peers, groups, images, instance_attributes, instance_types, instances,
+    internet_gateways, metadata_options, nat_gateways, network_acls, params::Params, peerings,
+    power, prefix_lists, reservations, route_tables, routes, rule_changes, subnet_cidrs, subnets,
+    tags, trunks, vpc_cidrs, vpcs,
 };
 
 /// Reads a call's parameters.
@@ -68,6 +69,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("CreateNetworkAcl", network_acls::create),
     ("CreateNetworkAclEntry", network_acls::create_entry),
     ("CreateNetworkInterface", enis::create),
+    ("CreateNetworkInterfacePermission", eni_permissions::create),
     ("CreateRoute", routes::create),
     ("CreateRouteTable", route_tables::create),
     ("CreateSecurityGroup", groups::create),
@@ -87,6 +89,7 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DeleteNetworkAcl", network_acls::delete),
     ("DeleteNetworkAclEntry", network_acls::delete_entry),
     ("DeleteNetworkInterface", enis::delete),
+    ("DeleteNetworkInterfacePermission", eni_permissions::delete),
     ("DeleteRoute", routes::delete),
     ("DeleteRouteTable", route_tables::delete),
     ("DeleteSecurityGroup", groups::delete),
@@ -109,7 +112,8 @@ const ACTIONS: &[(&str, Read)] = &[
     ("DescribeImages", images::describe),
     ("DescribeInstanceAttribute", instance_attributes::describe),
     ("DescribeInstanceStatus", instances::describe_status),
-    ("DescribeInstanceTypes", catalogue::instance_types),
+    ("DescribeInstanceTypeOfferings", instance_types::offerings),
+    ("DescribeInstanceTypes", instance_types::describe),
     ("DescribeInstances", instances::describe),
     ("DescribeInternetGateways", |p| {
         internet_gateways::DESCRIBE.call(p)
@@ -121,6 +125,9 @@ const ACTIONS: &[(&str, Read)] = &[
         "DescribeNetworkInterfaceAttribute",
         enis::describe_attribute,
     ),
+    ("DescribeNetworkInterfacePermissions", |p| {
+        eni_permissions::DESCRIBE.call(p)
+    }),
     ("DescribeNetworkInterfaces", enis::describe),
     ("DescribePrefixLists", prefix_lists::describe_services),
     ("DescribeRegions", catalogue::regions),
@@ -180,6 +187,7 @@ const ACTIONS: &[(&str, Read)] = &[
         route_tables::replace_association,
     ),
     ("ResetInstanceAttribute", instance_attributes::reset),
+    ("ResetNetworkInterfaceAttribute", enis::reset_attribute),
     ("RestoreManagedPrefixListVersion", prefix_lists::restore),
     ("RevokeSecurityGroupEgress", groups::revoke_egress),
     ("RevokeSecurityGroupIngress", groups::revoke_ingress),

@@ -1,125 +1,24 @@
-//! What every account finds: instance types, zones, Regions, quotas.
+//! What every account finds: zones, Regions, quotas.
 
-use underlay_vpc_model::{AvailabilityZone, Ec2Error, ErrorCode, Hypervisor, InstanceType};
+use underlay_vpc_model::{AvailabilityZone, Ec2Error, ErrorCode};
 
 use super::{
     call::Call,
     filter::{FilterTable, Filters},
-    page::Page,
     params::Params,
     xml::Xml,
 };
 
-static TYPE_FILTERS: FilterTable<InstanceType> = FilterTable {
-    fields: &[
-        ("bare-metal", |_, kind| {
-            vec![(kind.hypervisor == Hypervisor::Metal).to_string()]
-        }),
-        ("hypervisor", |_, kind| {
-            hypervisor(kind).map(str::to_owned).into_iter().collect()
-        }),
-        ("instance-type", |_, kind| vec![kind.name.to_owned()]),
-        ("memory-info.size-in-mib", |_, kind| {
-            vec![kind.memory_mib.to_string()]
-        }),
-        ("network-info.ipv4-addresses-per-interface", |_, kind| {
-            vec![kind.ipv4_per_eni.to_string()]
-        }),
-        ("network-info.maximum-network-cards", |_, kind| {
-            vec![kind.cards.len().to_string()]
-        }),
-        ("network-info.maximum-network-interfaces", |_, kind| {
-            vec![kind.max_enis.to_string()]
-        }),
-        ("processor-info.supported-architecture", |_, kind| {
-            vec![kind.architecture.to_owned()]
-        }),
-        ("vcpu-info.default-vcpus", |_, kind| {
-            vec![kind.vcpus.to_string()]
-        }),
-    ],
-    tags: None,
-};
-
-const fn hypervisor(kind: &InstanceType) -> Option<&'static str> {
-    match kind.hypervisor {
-        Hypervisor::Metal => None,
-        Hypervisor::Nitro => Some("nitro"),
-        Hypervisor::Xen => Some("xen"),
-    }
-}
-
-/// DescribeInstanceTypes.
-pub(super) fn instance_types(params: &mut Params) -> Result<Call, Ec2Error> {
-    let names = params.list("InstanceType")?;
-    params.flag("IncludeUnsupportedInRegion")?;
-    let filters = Filters::take(params, &TYPE_FILTERS)?;
-    let page = Page::take(params, "DescribeInstanceTypes", 100)?;
-    if let Some(name) = names
-        .iter()
-        .find(|name| InstanceType::named(name).is_none())
-    {
-        let text = format!("The following supplied instance types do not exist: [{name}]");
-        return Err(Ec2Error::new(ErrorCode::InvalidInstanceType, text));
-    }
-    if !names.is_empty() && page.is_wanted() {
-        let text = "The parameter InstanceTypes cannot be used with the parameter MaxResults";
-        return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
-    }
-    let page = page.or_default(100);
-    Ok(Call::new(move |model, _| {
-        let wanted = |kind: &&InstanceType| {
-            (names.is_empty() || names.iter().any(|name| name == kind.name))
-                && filters.pass(model, &TYPE_FILTERS, kind)
-        };
-        let all = InstanceType::all().filter(wanted).collect();
-        let (kinds, next) = page.cut(all, |kind| kind.name.to_owned());
-        let mut xml = Xml::default();
-        xml.items("instanceTypeSet", kinds, write_type);
-        xml.optional("nextToken", next);
-        Ok(xml)
-    }))
-}
-
-fn write_type(xml: &mut Xml, kind: &InstanceType) {
-    xml.leaf("instanceType", kind.name);
-    xml.leaf("bareMetal", kind.hypervisor == Hypervisor::Metal);
-    xml.optional("hypervisor", hypervisor(kind));
-    xml.tree("processorInfo", |xml| {
-        xml.tree("supportedArchitectures", |xml| {
-            xml.leaf("item", kind.architecture)
-        });
-    });
-    xml.tree("vCpuInfo", |xml| xml.leaf("defaultVCpus", kind.vcpus));
-    xml.tree("memoryInfo", |xml| xml.leaf("sizeInMiB", kind.memory_mib));
-    xml.tree("networkInfo", |xml| {
-        xml.leaf("maximumNetworkInterfaces", kind.max_enis);
-        xml.leaf("maximumNetworkCards", kind.cards.len());
-        xml.leaf("defaultNetworkCardIndex", 0);
-        xml.items(
-            "networkCards",
-            kind.cards.iter().enumerate(),
-            |xml, (index, enis)| {
-                xml.leaf("networkCardIndex", index);
-                xml.leaf("maximumNetworkInterfaces", enis);
-            },
-        );
-        xml.leaf("ipv4AddressesPerInterface", kind.ipv4_per_eni);
-        xml.leaf("ipv6AddressesPerInterface", kind.ipv6_per_eni);
-        xml.leaf("ipv6Supported", kind.ipv6_per_eni > 0);
-        xml.tree("connectionTrackingConfiguration", |xml| {
-            xml.leaf("defaultTcpEstablishedTimeout", kind.tcp_established_secs);
-            xml.leaf("defaultUdpTimeout", 30);
-            xml.leaf("defaultUdpStreamTimeout", 180);
-        });
-    });
-}
-
 static ZONE_FILTERS: FilterTable<AvailabilityZone> = FilterTable {
     fields: &[
+        ("group-name", |model, _| vec![model.config().region.clone()]),
+        // No zone here has anything to say, or is within another one.
+        ("message", |_, _| Vec::new()),
         ("opt-in-status", |_, _| {
             vec!["opt-in-not-required".to_owned()]
         }),
+        ("parent-zone-id", |_, _| Vec::new()),
+        ("parent-zone-name", |_, _| Vec::new()),
         ("region-name", |model, _| {
             vec![model.config().region.clone()]
         }),
@@ -175,6 +74,9 @@ static REGION_FILTERS: FilterTable<String> = FilterTable {
         ("endpoint", |_, region| {
             vec![format!("ec2.{region}.amazonaws.com")]
         }),
+        ("opt-in-status", |_, _| {
+            vec!["opt-in-not-required".to_owned()]
+        }),
         ("region-name", |_, region| vec![region.clone()]),
     ],
     tags: None,
@@ -217,8 +119,9 @@ pub(super) fn account_attributes(params: &mut Params) -> Result<Call, Ec2Error> 
                 "vpc-max-security-groups-per-interface",
                 limits.groups_per_eni.to_string(),
             ),
+            // Those of EC2-Classic, which is no more.
             ("max-elastic-ips", "0".to_owned()),
-            ("vpc-max-elastic-ips", "0".to_owned()),
+            ("vpc-max-elastic-ips", limits.elastic_addresses.to_string()),
         ];
         if let Some(name) = names
             .iter()

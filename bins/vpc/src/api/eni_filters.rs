@@ -103,6 +103,9 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
         }),
         ("mac-address", |_, eni| vec![eni.mac.to_string()]),
         ("network-interface-id", |_, eni| vec![eni.id.to_string()]),
+        // Nothing here is managed by somebody else.
+        ("operator.managed", |_, _| vec!["false".to_owned()]),
+        ("operator.principal", |_, _| Vec::new()),
         ("owner-id", |model, _| {
             vec![model.config().account.to_string()]
         }),
@@ -125,6 +128,12 @@ pub(super) static FILTERS: FilterTable<Eni> = FilterTable {
     ],
     tags: Some(|eni| &eni.tags),
 };
+
+/// What a filter of DescribeNetworkInterfaces sees of an interface, by the filter's name.
+pub(super) fn values_of(model: &Model, eni: &Eni, filter: &str) -> Vec<String> {
+    let field = FILTERS.fields.iter().find(|(name, _)| *name == filter);
+    field.map_or_else(Vec::new, |(_, values)| values(model, eni))
+}
 
 fn associations(
     model: &Model,

@@ -251,6 +251,19 @@ pub(super) fn modify_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
     }))
 }
 
+/// ResetNetworkInterfaceAttribute: the check of source and destination, the only one there is.
+pub(super) fn reset_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
+    let id: EniId = params.id("NetworkInterfaceId")?;
+    // It says which attribute; the documentation gives its text no meaning.
+    if params.text("SourceDestCheck").is_none() {
+        return Err(params.missing("SourceDestCheck"));
+    }
+    Ok(Call::new(move |model, _| {
+        model.set_source_dest_check(&id, true)?;
+        Ok(done())
+    }))
+}
+
 /// DescribeNetworkInterfaceAttribute.
 pub(super) fn describe_attribute(params: &mut Params) -> Result<Call, Ec2Error> {
     let id: EniId = params.id("NetworkInterfaceId")?;

@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use underlay_types::{
     AllocationId, AttachmentId, EgressOnlyInternetGatewayId, ElasticAssociationId, EniId,
-    FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
-    NetworkAclId, PrefixListId, ResourceIdError, RouteTableAssociationId, RouteTableId,
-    SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetCidrReservationId,
-    SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
+    EniPermissionId, FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId,
+    NetworkAclAssociationId, NetworkAclId, PrefixListId, ResourceIdError, RouteTableAssociationId,
+    RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId,
+    SubnetCidrReservationId, SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId,
+    VpcPeeringConnectionId,
 };
 use underlay_vpc_model::{Ec2Error, ErrorCode};
 
@@ -31,6 +32,7 @@ wire_ids! {
     EgressOnlyInternetGatewayId => InvalidGatewayIdNotFound,
     ElasticAssociationId => InvalidAssociationIdNotFound,
     EniId => InvalidNetworkInterfaceIdMalformed,
+    EniPermissionId => InvalidPermissionIdNotFound,
     FlowLogId => InvalidFlowLogIdNotFound,
     ImageId => InvalidAmiIdMalformed,
     InstanceId => InvalidInstanceIdMalformed,

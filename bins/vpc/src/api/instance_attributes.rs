@@ -30,6 +30,32 @@ const KNOWN: [&str; 15] = [
     "userData",
 ];
 
+/// What can be on or off: its own parameter, its name, and the change.
+type Flag = (&'static str, &'static str, fn(bool) -> InstanceAttribute);
+
+const FLAGS: [Flag; 4] = [
+    (
+        "DisableApiStop",
+        "disableApiStop",
+        InstanceAttribute::DisableApiStop,
+    ),
+    (
+        "DisableApiTermination",
+        "disableApiTermination",
+        InstanceAttribute::DisableApiTermination,
+    ),
+    (
+        "EbsOptimized",
+        "ebsOptimized",
+        InstanceAttribute::EbsOptimized,
+    ),
+    (
+        "SourceDestCheck",
+        "sourceDestCheck",
+        InstanceAttribute::SourceDestCheck,
+    ),
+];
+
 /// DescribeInstanceAttribute.
 pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
     let id: InstanceId = params.id("InstanceId")?;
@@ -82,14 +108,9 @@ pub(super) fn modify(params: &mut Params) -> Result<Call, Ec2Error> {
     if let Some(name) = params.text("Attribute") {
         asked.push(take_named(params, &name)?);
     }
-    for name in [
-        "DisableApiStop",
-        "DisableApiTermination",
-        "EbsOptimized",
-        "SourceDestCheck",
-    ] {
+    for (name, _, attribute) in FLAGS {
         let flag = params.structure(name, |p| p.flag("Value"))?;
-        asked.extend(flag.and_then(|on| flag_named(name, on)));
+        asked.extend(flag.map(attribute));
     }
     for name in ["InstanceInitiatedShutdownBehavior", "InstanceType"] {
         if let Some(text) = params.structure(name, |p| Ok(p.text("Value")))? {
@@ -118,13 +139,11 @@ pub(super) fn modify(params: &mut Params) -> Result<Call, Ec2Error> {
 }
 
 fn take_named(params: &mut Params, name: &str) -> Result<InstanceAttribute, Ec2Error> {
+    if let Some((_, _, attribute)) = FLAGS.iter().find(|(_, each, _)| *each == name) {
+        let on = params.flag("Value")?;
+        return on.map(attribute).ok_or_else(|| params.missing("Value"));
+    }
     match name {
-        "disableApiTermination" => {
-            let on = params
-                .flag("Value")?
-                .ok_or_else(|| params.missing("Value"))?;
-            Ok(InstanceAttribute::DisableApiTermination(on))
-        }
         "instanceInitiatedShutdownBehavior" => {
             let text = params.required("Value")?;
             text_named(params, "InstanceInitiatedShutdownBehavior", text)
@@ -137,16 +156,6 @@ fn take_named(params: &mut Params, name: &str) -> Result<InstanceAttribute, Ec2E
             params, "Value",
         )?)),
         other => Err(params.invalid("Attribute", other)),
-    }
-}
-
-fn flag_named(name: &str, on: bool) -> Option<InstanceAttribute> {
-    match name {
-        "DisableApiStop" => Some(InstanceAttribute::DisableApiStop(on)),
-        "DisableApiTermination" => Some(InstanceAttribute::DisableApiTermination(on)),
-        "EbsOptimized" => Some(InstanceAttribute::EbsOptimized(on)),
-        "SourceDestCheck" => Some(InstanceAttribute::SourceDestCheck(on)),
-        _ => None,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Actions on instances.
 
 use underlay_types::{InstanceId, ReservationId};
-use underlay_vpc_model::{Ec2Error, ErrorCode, Instance, InstanceState, InstanceType, Model};
+use underlay_vpc_model::{
+    Ec2Error, ErrorCode, Instance, InstanceState, InstanceType, Model, instance_profile_id,
+};
 
 use super::{
     call::Call,
     elastic_addresses::public_dns_name,
     enis::{private_dns_name, write_attachment, write_groups, write_interface},
     filter::Filters,
-    instance_filters::{FILTERS, STATUS_FILTERS},
+    instance_filters::{FILTERS, STATUS_FILTERS, status},
     instant::iso8601,
     launch::take_launch,
     metadata_options::write_options,
@@ -18,6 +20,26 @@ use super::{
     tags::write_tags,
     xml::Xml,
 };
+
+/// What every instance here runs on, as `platformDetails` and `usageOperation` tell.
+pub(super) const PLATFORM: &str = "Linux/UNIX";
+pub(super) const USAGE_OPERATION: &str = "RunInstances";
+
+/// The device of every instance's root volume.
+pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
+
+/// The architecture of an instance's type.
+pub(super) fn architecture(instance: &Instance) -> Option<&'static str> {
+    InstanceType::named(&instance.instance_type).map(|kind| kind.architecture)
+}
+
+/// The ARN and the id of an instance's profile.
+pub(super) fn profile(model: &Model, instance: &Instance) -> Option<(String, String)> {
+    let name = instance.profile.as_ref()?;
+    let account = &model.config().account;
+    let arn = format!("arn:aws:iam::{account}:instance-profile/{name}");
+    Some((arn, instance_profile_id(name)))
+}
 
 pub(super) fn write_state(xml: &mut Xml, name: &str, state: InstanceState) {
     xml.tree(name, |xml| {
@@ -42,22 +64,20 @@ fn write_instance(xml: &mut Xml, model: &Model, instance: &Instance) {
         xml.leaf("tenancy", "default");
     });
     xml.tree("monitoring", |xml| xml.leaf("state", "disabled"));
-    if let Some(kind) = InstanceType::named(&instance.instance_type) {
-        xml.leaf("architecture", kind.architecture);
-    }
+    xml.optional("architecture", architecture(instance));
     xml.leaf("virtualizationType", "hvm");
     xml.leaf("hypervisor", "xen");
+    xml.leaf("platformDetails", PLATFORM);
+    xml.leaf("usageOperation", USAGE_OPERATION);
+    xml.leaf("usageOperationUpdateTime", iso8601(instance.launch_time));
+    xml.leaf("rootDeviceName", ROOT_DEVICE);
     xml.leaf("rootDeviceType", "ebs");
     xml.leaf("ebsOptimized", instance.attributes.ebs_optimized);
     xml.leaf("enaSupport", true);
-    if let Some(profile) = &instance.profile {
+    if let Some((arn, id)) = profile(model, instance) {
         xml.tree("iamInstanceProfile", |xml| {
-            let account = &model.config().account;
-            xml.leaf(
-                "arn",
-                format!("arn:aws:iam::{account}:instance-profile/{profile}"),
-            );
-            xml.leaf("id", format!("AIPA{}", profile.to_ascii_uppercase()));
+            xml.leaf("arn", arn);
+            xml.leaf("id", id);
         });
     }
     write_options(xml, &instance.metadata, "applied");
@@ -206,19 +226,24 @@ pub(super) fn describe_status(params: &mut Params) -> Result<Call, Ec2Error> {
         xml.items("instanceStatusSet", found, |xml, instance| {
             xml.leaf("instanceId", &instance.id);
             xml.leaf("availabilityZone", &instance.zone.name);
+            xml.leaf("availabilityZoneId", &instance.zone.id);
             write_state(xml, "instanceState", instance.state);
-            let status = if instance.state == InstanceState::Running {
-                "ok"
-            } else {
-                "not-applicable"
-            };
             for name in ["systemStatus", "instanceStatus"] {
-                xml.tree(name, |xml| xml.leaf("status", status));
+                xml.tree(name, |xml| write_check(xml, instance));
             }
         });
         xml.optional("nextToken", next);
         Ok(xml)
     }))
+}
+
+fn write_check(xml: &mut Xml, instance: &Instance) {
+    xml.leaf("status", status(instance));
+    let passed = instance.state == InstanceState::Running;
+    xml.items("details", passed.then_some("passed"), |xml, passed| {
+        xml.leaf("name", "reachability");
+        xml.leaf("status", passed);
+    });
 }
 
 /// TerminateInstances.

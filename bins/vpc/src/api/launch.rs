@@ -48,8 +48,10 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
     let zone = params.structure("Placement", |p| {
         refuse_other_than(p, "GroupName", "")?;
         refuse_other_than(p, "Tenancy", "default")?;
-        Ok(p.text("AvailabilityZone").filter(|zone| !zone.is_empty()))
+        let mut named = |name| p.text(name).filter(|zone| !zone.is_empty());
+        Ok((named("AvailabilityZone"), named("AvailabilityZoneId")))
     })?;
+    let (zone, zone_id) = zone;
     take_without_effect(params)?;
     Ok(LaunchRequest {
         image,
@@ -57,6 +59,7 @@ pub(super) fn take_launch(params: &mut Params) -> Result<LaunchRequest, Ec2Error
         min_count,
         max_count,
         zone,
+        zone_id,
         interfaces,
         metadata,
         profile,

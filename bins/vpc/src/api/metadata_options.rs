@@ -53,16 +53,24 @@ pub(super) fn write_options(xml: &mut Xml, options: &MetadataOptions, state: &st
     write_as(xml, "metadataOptions", options, state);
 }
 
+/// `HttpTokens`, as EC2 writes it.
+pub(super) const fn tokens(options: &MetadataOptions) -> &'static str {
+    if options.tokens_required {
+        "required"
+    } else {
+        "optional"
+    }
+}
+
+/// What can be on or off, as EC2 writes it.
+pub(super) const fn switch(on: bool) -> &'static str {
+    if on { "enabled" } else { "disabled" }
+}
+
 fn write_as(xml: &mut Xml, name: &str, options: &MetadataOptions, state: &str) {
-    let switch = |on| if on { "enabled" } else { "disabled" };
     xml.tree(name, |xml| {
         xml.leaf("state", state);
-        let tokens = if options.tokens_required {
-            "required"
-        } else {
-            "optional"
-        };
-        xml.leaf("httpTokens", tokens);
+        xml.leaf("httpTokens", tokens(options));
         xml.leaf("httpPutResponseHopLimit", options.hop_limit);
         xml.leaf("httpEndpoint", switch(options.enabled));
         xml.leaf("httpProtocolIpv6", "disabled");

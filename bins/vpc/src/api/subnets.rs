@@ -36,9 +36,12 @@ static FILTERS: FilterTable<Subnet> = FilterTable {
         ("cidr", |_, subnet| vec![subnet.cidr.to_string()]),
         ("cidr-block", |_, subnet| vec![subnet.cidr.to_string()]),
         ("cidrBlock", |_, subnet| vec![subnet.cidr.to_string()]),
+        // There are no Outposts, nor addresses that a customer brought.
+        ("customer-owned-ipv4-pool", |_, _| Vec::new()),
         ("default-for-az", |_, _| vec!["false".to_owned()]),
         ("defaultForAz", |_, _| vec!["false".to_owned()]),
         ("enable-dns64", |_, subnet| vec![subnet.dns64.to_string()]),
+        ("enable-lni-at-device-index", |_, _| Vec::new()),
         ("ipv6-cidr-block-association.association-id", |_, subnet| {
             let held = subnet.v6.iter();
             held.map(|held| held.id.to_string()).collect()
@@ -61,6 +64,7 @@ static FILTERS: FilterTable<Subnet> = FilterTable {
         ("map-public-ip-on-launch", |_, subnet| {
             vec![subnet.map_public_ip_on_launch.to_string()]
         }),
+        ("outpost-arn", |_, _| Vec::new()),
         ("owner-id", |model, _| {
             vec![model.config().account.to_string()]
         }),

@@ -120,6 +120,11 @@ fn instances_stop_start_and_keep_their_attributes() {
 }
 
 #[test]
+fn every_documented_filter_finds_what_it_should_or_is_listed_as_refused() {
+    run("vpc_filters.py");
+}
+
+#[test]
 fn every_waiter_and_paginator_works() {
     let quotas = [
         "elastic_addresses=20",

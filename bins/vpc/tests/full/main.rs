@@ -5,6 +5,7 @@
 mod ec2;
 mod ending;
 mod gateways;
+mod guests;
 mod link_local;
 mod network;
 mod outside;

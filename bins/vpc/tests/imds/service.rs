@@ -98,6 +98,7 @@ impl Metadata for Instance {
             instance_type: "m5.large".into(),
             role: "node-role".into(),
             profile: "node-profile".into(),
+            key_name: None,
             user_data: None,
             tags: Tags::new(),
             interfaces: Vec::new(),

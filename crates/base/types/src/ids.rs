@@ -100,6 +100,8 @@ resource_ids! {
     InstanceId "i-",
     /// An internet gateway.
     InternetGatewayId "igw-",
+    /// A permission that another account or a service has on an interface.
+    EniPermissionId "eni-perm-",
     /// A NAT gateway.
     NatGatewayId "nat-",
     /// The association of a network ACL with a subnet.

@@ -24,11 +24,11 @@ pub use error_class::Class;
 pub use group_set::{GROUPS_PER_ENI_DEFAULT, GroupSetError, SecurityGroupSet};
 pub use ids::{
     AllocationId, AttachmentId, EgressOnlyInternetGatewayId, ElasticAssociationId, EniId,
-    FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId, NetworkAclAssociationId,
-    NetworkAclId, PrefixListId, ReservationId, ResourceIdError, RouteTableAssociationId,
-    RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId,
-    SubnetCidrReservationId, SubnetId, TrunkAssociationId, VpcCidrAssociationId, VpcId,
-    VpcPeeringConnectionId,
+    EniPermissionId, FlowLogId, ImageId, InstanceId, InternetGatewayId, NatGatewayId,
+    NetworkAclAssociationId, NetworkAclId, PrefixListId, ReservationId, ResourceIdError,
+    RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, TrunkAssociationId,
+    VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};

@@ -113,6 +113,7 @@ error_codes! {
     InvalidParameterCombination "InvalidParameterCombination" 400,
     InvalidParameterValue "InvalidParameterValue" 400,
     InvalidPermissionDuplicate "InvalidPermission.Duplicate" 400,
+    InvalidPermissionIdNotFound "InvalidPermissionID.NotFound" 400,
     InvalidPermissionMalformed "InvalidPermission.Malformed" 400,
     InvalidPermissionNotFound "InvalidPermission.NotFound" 400,
     InvalidPrefixListIdNotFound "InvalidPrefixListID.NotFound" 400,

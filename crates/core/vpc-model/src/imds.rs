@@ -14,7 +14,7 @@ mod view;
 use underlay_types::{InstanceId, Timestamp};
 
 pub use self::{
-    documents::RoleCredentials,
+    documents::{RoleCredentials, instance_profile_id},
     response::ImdsResponse,
     view::{InstanceView, InterfaceView},
 };
@@ -134,7 +134,9 @@ impl Imds {
             Some(Node::Credentials(role)) => {
                 ImdsResponse::text(documents::credentials(&mint(&role)))
             }
-            Some(Node::Directory(directory)) => ImdsResponse::text(directory.listing()),
+            Some(Node::Directory(directory) | Node::Labelled(_, directory)) => {
+                ImdsResponse::text(directory.listing())
+            }
             Some(Node::Bytes(bytes)) => ImdsResponse::bytes(bytes),
             Some(Node::Text(text)) => ImdsResponse::text(text),
             None => ImdsResponse::error(404),

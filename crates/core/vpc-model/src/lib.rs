@@ -47,7 +47,7 @@ pub use faults::{
 };
 pub use imds::{
     Imds, ImdsRequest, ImdsResponse, InstanceView, InterfaceView, RoleCredentials,
-    TOKEN_ENTROPY_BYTES,
+    TOKEN_ENTROPY_BYTES, instance_profile_id,
 };
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
@@ -60,16 +60,16 @@ pub use objects::{
     AclAction, AclDirection, AclTraffic, AddressFamily, Attachment, AttachmentHolder,
     AttachmentStatus, BootMode, CidrReservation, CidrState, ConnectionTracking, Connectivity,
     DeliveryError, EgressOnlyInternetGateway, ElasticAddress, ElasticAssociation, Eni,
-    EniAddresses, EniStatus, FlowLog, FlowLogDestination, FlowLogResource, Image, Instance,
-    InstanceAttribute, InstanceAttributes, InstanceState, InterfaceType, InternetGateway,
-    LaunchNames, MetadataOptions, NatGateway, NatGatewayAddress, NatGatewayFailure,
-    NatGatewayState, NetworkAcl, NetworkAclAssociation, NetworkAclEntry, ObjectOptions,
-    PeeringSide, PeeringState, PortRange, PrefixList, PrefixListEntry, PrefixListOwner,
-    PrefixListState, PublicAddress, ReservationKind, Route, RouteDestination,
-    RouteDestinationError, RouteState, RouteTable, RouteTableAssociation, RouteTarget, Rule,
-    RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet, SubnetCidrAssociation,
-    TrackingTimeouts, TrafficType, TrunkAssociation, Vpc, VpcCidrAssociation,
-    VpcIpv6CidrAssociation, VpcPeeringConnection,
+    EniAddresses, EniPermission, EniPermissionKind, EniStatus, FlowLog, FlowLogDestination,
+    FlowLogResource, Image, Instance, InstanceAttribute, InstanceAttributes, InstanceState,
+    InterfaceType, InternetGateway, LaunchNames, MetadataOptions, NatGateway, NatGatewayAddress,
+    NatGatewayFailure, NatGatewayState, NetworkAcl, NetworkAclAssociation, NetworkAclEntry,
+    ObjectOptions, PeeringSide, PeeringState, PermissionGrantee, PortRange, PrefixList,
+    PrefixListEntry, PrefixListOwner, PrefixListState, PublicAddress, ReservationKind, Route,
+    RouteDestination, RouteDestinationError, RouteState, RouteTable, RouteTableAssociation,
+    RouteTarget, Rule, RuleDirection, RulePeer, RuleTraffic, SecurityGroup, Subnet,
+    SubnetCidrAssociation, TrackingTimeouts, TrafficType, TrunkAssociation, Vpc,
+    VpcCidrAssociation, VpcIpv6CidrAssociation, VpcPeeringConnection,
 };
 pub use tags::Tags;
 pub use throttle::{BucketKind, BucketState, Budget, Budgets, Rate, RateError, Throttle};

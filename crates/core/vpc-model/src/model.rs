@@ -3,7 +3,9 @@
 mod address_plan;
 mod addresses;
 mod attach;
+mod egress_to_all;
 mod elastic_addresses;
+mod eni_permissions;
 mod eni_table;
 mod enis;
 mod everything;
@@ -52,8 +54,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_types::{
-    AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
-    InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
+    AllocationId, EgressOnlyInternetGatewayId, EniId, EniPermissionId, FlowLogId, ImageId,
+    InstanceId, InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
     SecurityGroupId, SubnetCidrReservationId, SubnetId, Timestamp, TrunkAssociationId, VpcId,
     VpcPeeringConnectionId,
 };
@@ -79,9 +81,9 @@ use self::{
     shown::Past,
 };
 use crate::{
-    Change, CidrReservation, EgressOnlyInternetGateway, ElasticAddress, Eni, FaultSet, FlowLog,
-    FlowLogResource, HazardScope, Image, Instance, InternetGateway, ModelConfig, NatGateway,
-    NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, TrunkAssociation, Vpc,
+    Change, CidrReservation, EgressOnlyInternetGateway, ElasticAddress, Eni, EniPermission,
+    FaultSet, FlowLog, FlowLogResource, HazardScope, Image, Instance, InternetGateway, ModelConfig,
+    NatGateway, NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, TrunkAssociation, Vpc,
     VpcPeeringConnection, address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
 };
 
@@ -126,6 +128,7 @@ pub struct Model {
     images: BTreeMap<ImageId, Image>,
     prefix_lists: BTreeMap<PrefixListId, PrefixList>,
     trunk_associations: BTreeMap<TrunkAssociationId, TrunkAssociation>,
+    eni_permissions: BTreeMap<EniPermissionId, EniPermission>,
     flow_logs: BTreeMap<FlowLogId, FlowLog>,
     /// What ends by itself, by when; the number keeps those of one moment in order.
     #[serde(with = "crate::pairs")]
@@ -172,6 +175,7 @@ impl Model {
             instances: BTreeMap::new(),
             attached: BTreeMap::new(),
             trunk_associations: BTreeMap::new(),
+            eni_permissions: BTreeMap::new(),
             images: image_list::images()
                 .into_iter()
                 .map(|image| (image.id.clone(), image))

@@ -2,6 +2,7 @@
 
 mod elastic_address;
 mod eni;
+mod eni_permission;
 mod flow_log;
 mod gateway;
 mod group;
@@ -20,6 +21,7 @@ pub use elastic_address::{ElasticAddress, ElasticAssociation, PublicAddress};
 pub use eni::{
     Attachment, AttachmentHolder, AttachmentStatus, Eni, EniAddresses, EniStatus, InterfaceType,
 };
+pub use eni_permission::{EniPermission, EniPermissionKind, PermissionGrantee};
 pub use flow_log::{
     DeliveryError, FlowLog, FlowLogDestination, FlowLogResource, ObjectOptions, TrafficType,
 };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::stage::{PlacedPod, Stage};
-use crate::screen::Screen;
+use super::{
+    screen::Screen,
+    stage::{PlacedPod, Stage},
+};
 
 /// The pods of act one, made one after the other on each node, the nodes side by side.
 pub(super) fn show(screen: &mut Screen, stage: &Stage) {

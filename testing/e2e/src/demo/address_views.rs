@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use underlay_testkit::{addresses_inside, imds_addresses};
 
-use super::stage::{PlacedPod, Stage};
-use crate::screen::Screen;
+use super::{
+    screen::Screen,
+    stage::{PlacedPod, Stage},
+};
 
 pub(super) async fn play(screen: &mut Screen, stage: &Stage) -> anyhow::Result<()> {
     let mut same = 0;

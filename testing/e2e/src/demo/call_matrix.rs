@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use underlay_testkit::probe::{Verdict, tcp_probe};
 
-use super::tiers::{Party, Role};
-use crate::screen::{Screen, Tone};
+use super::{
+    screen::{Screen, Tone},
+    tiers::{Party, Role},
+};
 
 /// How long silence must last to count as refused.
 const REFUSED_AFTER: Duration = Duration::from_millis(900);

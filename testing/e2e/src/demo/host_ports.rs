@@ -8,8 +8,7 @@ use underlay_testkit::{
     probe::{TcpServer, Verdict, tcp_probe},
 };
 
-use super::stage::Stage;
-use crate::screen::Screen;
+use super::{screen::Screen, stage::Stage};
 
 /// The pods' port.
 const CONTAINER_PORT: u16 = 8000;

@@ -3,8 +3,7 @@
 use serde_json::Value;
 use underlay_testkit::Interface;
 
-use super::stage::Stage;
-use crate::screen::Screen;
+use super::{screen::Screen, stage::Stage};
 
 const HEAD: [&str; 11] = [
     "node",

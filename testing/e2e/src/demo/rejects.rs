@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use underlay_testkit::FlowLogLine;
 
-use super::{stage::Stage, tiers::Party};
-use crate::screen::Screen;
+use super::{screen::Screen, stage::Stage, tiers::Party};
 
 /// The fields shown, of those in the stage's format.
 const FIELDS: [&str; 6] = [

@@ -1,5 +1,6 @@
 //! The JSON documents of the metadata service.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros};
 use underlay_types::Timestamp;
@@ -97,7 +98,7 @@ pub(super) fn profile(view: &InstanceView) -> String {
             "arn:aws:iam::{}:instance-profile/{}",
             view.account, view.profile
         ),
-        instance_profile_id: profile_id(&view.profile),
+        instance_profile_id: instance_profile_id(&view.profile),
     })
 }
 
@@ -114,12 +115,31 @@ pub(super) fn credentials(credentials: &RoleCredentials) -> String {
     })
 }
 
-/// A stable id of 21 characters for a profile's name (FNV-1a).
-fn profile_id(name: &str) -> String {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+/// The id of an instance profile: 21 characters that follow from its name (FNV-1a).
+#[must_use]
+pub fn instance_profile_id(name: &str) -> String {
+    let hash = fnv(0, name);
     format!("AIPA{hash:017X}")
+}
+
+/// An Ed25519 public key as OpenSSH writes it (RFC 8709), of bytes that follow from a name (FNV-1a).
+pub(super) fn public_key(name: &str) -> String {
+    const ALGORITHM: &str = "ssh-ed25519";
+    let mut blob = Vec::new();
+    blob.extend(11_u32.to_be_bytes());
+    blob.extend(ALGORITHM.as_bytes());
+    blob.extend(32_u32.to_be_bytes());
+    for quarter in 0..4_u64 {
+        blob.extend(fnv(quarter, name).to_be_bytes());
+    }
+    format!("{ALGORITHM} {} {name}", STANDARD.encode(blob))
+}
+
+fn fnv(salt: u64, text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325 ^ salt, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
 }
 
 fn text(at: Timestamp) -> String {

@@ -54,6 +54,7 @@ fn view() -> InstanceView {
         instance_type: "m5.large".into(),
         role: "node".into(),
         profile: "node-profile".into(),
+        key_name: Some("mine".into()),
         user_data: Some(b"#!/bin/sh\n".to_vec()),
         tags: Tags::from([("Name".to_owned(), "node-1".to_owned())]),
         interfaces: vec![
@@ -216,7 +217,7 @@ fn directories_list_their_entries_and_mark_subdirectories() {
         "ami-id\nami-launch-index\nami-manifest-path\nblock-device-mapping/\n\
          events/\nhostname\niam/\ninstance-action\n\
          instance-id\ninstance-life-cycle\ninstance-type\nlocal-hostname\nlocal-ipv4\nmac\n\
-         network/\nplacement/\nprofile\nreservation-id\nsecurity-groups\nservices/\nsystem\ntags/"
+         network/\nplacement/\nprofile\npublic-keys/\nreservation-id\nsecurity-groups\nservices/\nsystem\ntags/"
     );
     assert_eq!(
         value("/latest/meta-data/network/interfaces/macs/"),
@@ -224,6 +225,19 @@ fn directories_list_their_entries_and_mark_subdirectories() {
     );
     assert_eq!(value("/latest/meta-data/iam/security-credentials/"), "node");
     assert_eq!(value("/latest/meta-data/tags/instance/"), "Name");
+}
+
+#[test]
+fn a_key_pair_is_listed_by_number_and_name() {
+    assert_eq!(value("/latest/meta-data/public-keys/"), "0=mine");
+    assert_eq!(value("/latest/meta-data/public-keys/0/"), "openssh-key");
+    let key = value("/latest/meta-data/public-keys/0/openssh-key");
+    let parts: Vec<_> = key.split(' ').collect();
+    assert_eq!((parts[0], parts[2]), ("ssh-ed25519", "mine"));
+    let mut unnamed = view();
+    unnamed.key_name = None;
+    let (status, _) = read(&unnamed, "/latest/meta-data/public-keys/");
+    assert_eq!(status, 404);
 }
 
 #[test]

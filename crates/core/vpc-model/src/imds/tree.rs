@@ -13,6 +13,8 @@ pub(super) enum Node {
     Credentials(String),
     /// A directory: reading it lists its entries.
     Directory(Directory),
+    /// A directory that the one above lists with a name of its own, as `0=name`.
+    Labelled(String, Directory),
     /// A value.
     Text(String),
 }
@@ -32,7 +34,7 @@ impl Node {
             return Some(self);
         };
         match self {
-            Self::Directory(mut directory) => {
+            Self::Directory(mut directory) | Self::Labelled(_, mut directory) => {
                 directory.entries.remove(first.as_str())?.into_node(rest)
             }
             Self::Bytes(_) | Self::Credentials(_) | Self::Text(_) => None,
@@ -48,6 +50,7 @@ impl Directory {
             .iter()
             .map(|(name, node)| match node {
                 Node::Directory(_) if !self.bare => format!("{name}/"),
+                Node::Labelled(label, _) => format!("{name}={label}"),
                 _ => name.clone(),
             })
             .collect();
@@ -143,6 +146,10 @@ fn meta_data(view: &InstanceView) -> Directory {
         .optional("security-groups", groups)
         .directory("services", services())
         .text("system", "nitro");
+    let tree = match &view.key_name {
+        Some(name) => tree.directory("public-keys", public_keys(name)),
+        None => tree,
+    };
     if view.options.tags {
         tree.directory("tags", tags(view))
     } else {
@@ -183,6 +190,13 @@ fn services() -> Directory {
     Directory::default()
         .text("domain", "amazonaws.com")
         .text("partition", "aws")
+}
+
+/// The key of a key pair that was named at launch. There are no key pairs here, only names: the key
+/// has the form of one, and nobody has its other half.
+fn public_keys(name: &str) -> Directory {
+    let key = Directory::default().text("openssh-key", documents::public_key(name));
+    Directory::default().with("0", Node::Labelled(name.to_owned(), key))
 }
 
 fn tags(view: &InstanceView) -> Directory {

@@ -40,6 +40,8 @@ pub struct InstanceView {
     pub role: String,
     /// The instance profile's name.
     pub profile: String,
+    /// The key pair named at launch.
+    pub key_name: Option<String>,
     /// User data, decoded.
     pub user_data: Option<Vec<u8>>,
     /// Its tags; shown when the options say so.
@@ -109,6 +111,7 @@ impl InstanceView {
             instance_type: instance.instance_type.clone(),
             role: instance.role.clone(),
             profile: instance.profile.as_ref().unwrap_or(&instance.role).clone(),
+            key_name: instance.key_name.clone(),
             user_data: instance
                 .user_data
                 .as_ref()

@@ -85,7 +85,7 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidAllocationID.NotFound`; `InvalidInstanceID.NotFound`; `InvalidInstanceID` for an
-    /// instance that does not run or has several interfaces; `InvalidNetworkInterfaceID.NotFound`;
+    /// instance that is pending or ends, or has several interfaces; `InvalidNetworkInterfaceID.NotFound`;
     /// `InvalidParameterValue` for an address that the interface does not have;
     /// `Gateway.NotAttached` for a VPC without internet gateway; `Resource.AlreadyAssociated`;
     /// `OperationNotPermitted` for a service's interface.
@@ -98,7 +98,14 @@ impl Model {
     ) -> Result<ElasticAssociationId, Ec2Error> {
         let eni = match target {
             AssociationTarget::Eni(eni) => self.require_eni(eni)?,
-            AssociationTarget::Instance(instance) => self.only_eni_of(instance)?,
+            AssociationTarget::Instance(instance) => {
+                let states = [
+                    InstanceState::Running,
+                    InstanceState::Stopping,
+                    InstanceState::Stopped,
+                ];
+                self.only_eni_of(instance, &states)?
+            }
         };
         super::addresses::check_not_managed(eni)?;
         let private = private.unwrap_or(eni.addresses.primary);
@@ -147,10 +154,14 @@ impl Model {
         Ok(())
     }
 
-    /// The interface of an instance that runs and has no other.
-    pub(crate) fn only_eni_of(&self, instance: &InstanceId) -> Result<&Eni, Ec2Error> {
+    /// The interface of an instance that is in one of these states and has no other.
+    pub(crate) fn only_eni_of(
+        &self,
+        instance: &InstanceId,
+        states: &[InstanceState],
+    ) -> Result<&Eni, Ec2Error> {
         let state = self.require_instance(instance)?.state;
-        if state != InstanceState::Running {
+        if !states.contains(&state) {
             let text = format!(
                 "The {} instance '{instance}' is not in a valid state for this operation.",
                 state.as_str()

@@ -231,6 +231,7 @@ impl Model {
             prefixes.into_iter().for_each(|prefix| pool.release(prefix));
         }
         self.drop_public_addresses_of(id);
+        self.drop_permissions_of(id);
         self.drop_flow_logs_of(id.as_str());
         self.changes.push(Change::EniDeleted(id.clone()));
         self.note_routes_to(&RouteTarget::Eni(id.clone()));

@@ -58,7 +58,7 @@ impl RuleSpec {
 }
 
 impl Model {
-    /// CreateSecurityGroup, allowing all egress and no ingress.
+    /// CreateSecurityGroup, allowing all egress of the families that the VPC has, and no ingress.
     ///
     /// # Errors
     /// `InvalidVpcID.NotFound`; `InvalidGroup.Duplicate` when the VPC has a group of this name;
@@ -71,7 +71,7 @@ impl Model {
         description: &str,
         tags: Tags,
     ) -> Result<SecurityGroupId, Ec2Error> {
-        self.require_vpc(vpc)?;
+        let v6 = self.require_vpc(vpc)?.v6_blocks().next().is_some();
         for (what, text) in [("groupName", name), ("GroupDescription", description)] {
             check_group_text(what, text)?;
         }
@@ -100,7 +100,7 @@ impl Model {
             vpc: vpc.clone(),
             name: name.to_owned(),
             description: description.to_owned(),
-            rules: vec![self.egress_to_all()],
+            rules: self.egress_to_all(v6),
             tags,
         };
         self.groups.insert(id.clone(), group);

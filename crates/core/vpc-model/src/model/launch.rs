@@ -31,6 +31,8 @@ pub struct LaunchRequest {
     pub max_count: u32,
     /// The name of the zone they have to be in; wherever their interfaces are without one.
     pub zone: Option<String>,
+    /// The same by the zone's id.
+    pub zone_id: Option<String>,
     /// Their interfaces; one of them at device index 0 of card 0.
     pub interfaces: Vec<LaunchInterface>,
     /// How their metadata service answers.
@@ -176,14 +178,9 @@ impl Model {
                 return combination("All network interfaces must be in the same availability zone");
             }
         }
-        if let (Some(wanted), Some(zone)) = (&request.zone, &zone)
-            && *wanted != zone.name
-        {
-            let text = format!(
-                "Invalid availability zone '{wanted}': the interfaces are in '{}'.",
-                zone.name
-            );
-            return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
+        if let Some(zone) = &zone {
+            check_zone(request.zone.as_ref(), &zone.name)?;
+            check_zone(request.zone_id.as_ref(), &zone.id)?;
         }
         if !places.contains(&(0, 0)) {
             return combination("A primary network interface with device index 0 is required");
@@ -359,4 +356,15 @@ pub(super) fn check_type_named(
         kind.architecture, architecture
     );
     Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+}
+
+fn check_zone(wanted: Option<&String>, zone: &str) -> Result<(), Ec2Error> {
+    match wanted {
+        Some(wanted) if wanted != zone => {
+            let text =
+                format!("Invalid availability zone '{wanted}': the interfaces are in '{zone}'.");
+            Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,15 +1,15 @@
 //! Finding things by id, or saying as EC2 does that they are not there.
 
 use underlay_types::{
-    AllocationId, EgressOnlyInternetGatewayId, EniId, FlowLogId, ImageId, InstanceId,
-    InternetGatewayId, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId,
-    SubnetId, TrunkAssociationId, VpcId, VpcPeeringConnectionId,
+    AllocationId, EgressOnlyInternetGatewayId, EniId, EniPermissionId, FlowLogId, ImageId,
+    InstanceId, InternetGatewayId, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
+    SecurityGroupId, SubnetId, TrunkAssociationId, VpcId, VpcPeeringConnectionId,
 };
 
 use crate::{
-    AvailabilityZone, Ec2Error, EgressOnlyInternetGateway, ElasticAddress, Eni, ErrorCode, FlowLog,
-    Image, Instance, InternetGateway, Model, NatGateway, NetworkAcl, PrefixList, RouteTable,
-    SecurityGroup, Subnet, TrunkAssociation, Vpc, VpcPeeringConnection,
+    AvailabilityZone, Ec2Error, EgressOnlyInternetGateway, ElasticAddress, Eni, EniPermission,
+    ErrorCode, FlowLog, Image, Instance, InternetGateway, Model, NatGateway, NetworkAcl,
+    PrefixList, RouteTable, SecurityGroup, Subnet, TrunkAssociation, Vpc, VpcPeeringConnection,
 };
 
 macro_rules! lookups {
@@ -39,6 +39,9 @@ lookups! {
     /// The interface, or EC2's answer that there is none.
     require_eni(EniId) -> Eni: enis,
         InvalidNetworkInterfaceIdNotFound "The networkInterface ID '{}' does not exist";
+    /// The permission on an interface, or an answer that there is none. EC2's code is not known.
+    require_eni_permission(EniPermissionId) -> EniPermission: eni_permissions,
+        InvalidPermissionIdNotFound "The network interface permission ID '{}' does not exist";
     /// The flow log, or EC2's answer that there is none.
     require_flow_log(FlowLogId) -> FlowLog: flow_logs,
         InvalidFlowLogIdNotFound "The flow log ID '{}' does not exist";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use underlay_types::{Timestamp, VpcId, VpcPeeringConnectionId};
 
 use super::lifecycle::Timer;
@@ -209,6 +210,51 @@ impl Model {
         }
     }
 
+    /// Whether a VPC may have another block, for the sake of its peers (Amazon VPC User Guide, "IPv4
+    /// CIDR block association restrictions"). Which codes EC2 answers with is not documented.
+    pub(super) fn check_peers_beside(&self, vpc: &VpcId, block: IpNet) -> Result<(), Ec2Error> {
+        for peering in self.peerings() {
+            let Some(peer) = peering.peer_of(vpc).and_then(|peer| self.vpcs.get(peer)) else {
+                continue;
+            };
+            let asked_for = peering.state == PeeringState::PendingAcceptance;
+            if asked_for && &peering.requester.vpc == vpc {
+                let text = format!(
+                    "The vpc {vpc} cannot have further CIDR blocks while its request {} is pending.",
+                    peering.id
+                );
+                return Err(Ec2Error::new(ErrorCode::OperationNotPermitted, text));
+            }
+            if !asked_for && is_alive(peering.state) && overlaps(peer, block) {
+                let text = format!(
+                    "The CIDR '{block}' overlaps with a CIDR block of the peer VPC '{}'.",
+                    peer.id
+                );
+                return Err(Ec2Error::new(ErrorCode::InvalidVpcRange, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// A VPC has another block: requests of VPCs whose blocks overlap it fail.
+    pub(super) fn fail_requests_beside(&mut self, vpc: &VpcId, block: IpNet, now: Timestamp) {
+        let fails = |peering: &&VpcPeeringConnection| {
+            let requester = self.vpcs.get(&peering.requester.vpc);
+            peering.state == PeeringState::PendingAcceptance
+                && &peering.accepter.vpc == vpc
+                && requester.is_some_and(|requester| overlaps(requester, block))
+        };
+        let failed: Vec<_> = self
+            .peerings()
+            .filter(fails)
+            .map(|each| each.id.clone())
+            .collect();
+        for id in failed {
+            self.set_peering(&id, PeeringState::Failed);
+            self.schedule(now, SHOWN_AFTER_END, Timer::ForgetPeering(id));
+        }
+    }
+
     fn check_peering_quota(&self, vpc: &VpcId) -> Result<(), Ec2Error> {
         let counts = |each: &&VpcPeeringConnection| {
             matches!(
@@ -252,8 +298,10 @@ fn require_state(
 
 /// Whether any block of one overlaps any block of the other, of either family.
 fn overlap(one: &Vpc, other: &Vpc) -> bool {
-    one.blocks().any(|a| {
-        let mut blocks = other.blocks();
-        blocks.any(|b| a.contains(&b) || b.contains(&a))
-    })
+    one.blocks().any(|block| overlaps(other, block))
+}
+
+fn overlaps(vpc: &Vpc, block: IpNet) -> bool {
+    let mut blocks = vpc.blocks();
+    blocks.any(|each| each.contains(&block) || block.contains(&each))
 }

@@ -4,8 +4,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_types::{EniId, InstanceId, PrefixListId, RouteTableId};
 
 use crate::{
-    AddressFamily, Change, Ec2Error, ErrorCode, Feature, Model, NatGatewayState, Route,
-    RouteDestination, RouteState, RouteTable, RouteTarget,
+    AddressFamily, Change, Ec2Error, ErrorCode, Feature, InstanceState, Model, NatGatewayState,
+    Route, RouteDestination, RouteState, RouteTable, RouteTarget,
 };
 
 /// Addresses of link-local services, to which no route may lead (VPC User Guide, "Route tables").
@@ -135,7 +135,8 @@ impl Model {
     /// # Errors
     /// `InvalidInstanceID.NotFound`; `InvalidInstanceID` when it does not run or has several.
     pub fn route_target_of(&self, instance: &InstanceId) -> Result<EniId, Ec2Error> {
-        self.only_eni_of(instance).map(|eni| eni.id.clone())
+        self.only_eni_of(instance, &[InstanceState::Running])
+            .map(|eni| eni.id.clone())
     }
 
     /// Tells of every table that leads to `target`: its routes live or die with it.

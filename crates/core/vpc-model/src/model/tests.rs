@@ -2,6 +2,8 @@
 
 mod blocks;
 mod dns;
+mod dual_stack;
+mod eni_permissions;
 mod groups;
 mod invariants;
 mod power;
@@ -44,6 +46,7 @@ fn launch(subnet: &SubnetId, kind: &str, count: u32) -> LaunchRequest {
         min_count: count,
         max_count: count,
         zone: None,
+        zone_id: None,
         interfaces: vec![LaunchInterface {
             device_index: 0,
             network_card: 0,

@@ -19,7 +19,8 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidVpcID.NotFound`; `InvalidVpc.Range` unless the block is a /16 to /28 that may stand
-    /// beside those of the VPC and is neither the same as nor wider than a route's destination;
+    /// beside those of the VPC and its peers and is neither the same as nor wider than a route's
+    /// destination; `OperationNotPermitted` while the VPC asks another one to be its peer;
     /// `CidrLimitExceeded`; `RouteLimitExceeded`.
     pub fn associate_vpc_cidr(
         &mut self,
@@ -34,6 +35,7 @@ impl Model {
         check_beside(&held, cidr)?;
         check_quota(vpc, held.len(), self.config.limits.v4_cidrs_per_vpc)?;
         self.check_routes_beside(id, cidr.into())?;
+        self.check_peers_beside(id, cidr.into())?;
         let place = vpc.blocks().count();
         let association = VpcCidrAssociationId::from_serial(self.rng.next());
         let entry = VpcCidrAssociation {
@@ -45,6 +47,7 @@ impl Model {
             vpc.cidrs.push(entry);
         }
         self.add_local_routes(id, place, cidr.into());
+        self.fail_requests_beside(id, cidr.into(), now);
         self.begin_vpc_cidr_state(id, &association, CidrState::Associating, now);
         Ok(association)
     }
@@ -61,6 +64,7 @@ impl Model {
         let vpc = self.require_vpc(id)?;
         check_quota(vpc, vpc.v6_cidrs.len(), self.config.limits.v6_cidrs_per_vpc)?;
         let place = vpc.blocks().count();
+        let is_first = vpc.v6_blocks().next().is_none();
         self.check_local_quota(id, Ipv6Net::default().into())?;
         let cidr = self.draw_v6_block();
         let association = VpcCidrAssociationId::from_serial(self.rng.next());
@@ -74,6 +78,9 @@ impl Model {
         }
         self.add_local_routes(id, place, cidr.into());
         self.open_network_acls_to_v6(id);
+        if is_first {
+            self.open_groups_to_v6(id);
+        }
         self.begin_vpc_cidr_state(id, &association, CidrState::Associating, now);
         Ok(association)
     }

@@ -115,24 +115,12 @@ impl Model {
             vpc: vpc.clone(),
             name: "default".to_owned(),
             description: "default VPC security group".to_owned(),
-            rules: vec![from_members, self.egress_to_all()],
+            rules: [vec![from_members], self.egress_to_all(false)].concat(),
             tags: Tags::new(),
         };
         self.groups.insert(id.clone(), group);
         self.changes.push(Change::GroupChanged(id.clone()));
         id
-    }
-
-    /// The rule every new group has: all egress.
-    pub(crate) fn egress_to_all(&mut self) -> Rule {
-        Rule {
-            id: SecurityGroupRuleId::from_serial(self.rng.next()),
-            direction: RuleDirection::Egress,
-            traffic: RuleTraffic::All,
-            peer: RulePeer::Ipv4(Ipv4Net::default()),
-            description: None,
-            tags: Tags::new(),
-        }
     }
 
     /// DeleteVpc, with its main route table and default group.

@@ -277,7 +277,8 @@ impl Eni {
         self.attachment.as_ref().and_then(Attachment::instance)
     }
 
-    /// Whether its device is in an instance now.
+    /// Whether it is attached, and neither on its way in nor out. Its device is there only while its
+    /// instance has power: [`Model::is_live`](crate::Model::is_live) says.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.attachment

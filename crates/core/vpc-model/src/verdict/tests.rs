@@ -88,6 +88,7 @@ fn launch(model: &mut Model, request: EniRequest) -> InstanceId {
         min_count: 1,
         max_count: 1,
         zone: None,
+        zone_id: None,
         interfaces: vec![LaunchInterface {
             device_index: 0,
             network_card: 0,

@@ -5,7 +5,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 
 use super::*;
-use crate::{CidrState, RouteTarget, SubnetAttribute, SubnetRequest, VpcAttribute};
+use crate::{
+    CidrState, PeeringState, RouteTarget, RuleDirection, RulePeer, RuleTraffic, SubnetAttribute,
+    SubnetRequest, VpcAttribute,
+};
 
 /// The code of a refusal, or nothing.
 fn code<T>(outcome: Result<T, Ec2Error>) -> &'static str {
@@ -239,4 +242,85 @@ fn host_names_need_dns() {
     );
     assert_eq!(set(VpcAttribute::DnsSupport(true)), "");
     assert_eq!(set(VpcAttribute::DnsHostnames(true)), "");
+}
+
+#[test]
+fn the_first_ipv6_block_opens_the_egress_that_nobody_changed() {
+    let (mut model, vpc) = vpc_of("10.2.0.0/16");
+    let create = |model: &mut Model, name| model.create_group(&vpc, name, name, Tags::new());
+    let [kept, changed] = ["kept", "changed"].map(|name| create(&mut model, name).unwrap());
+    let all = |model: &Model, id: &SecurityGroupId| {
+        let peers = model.group(id).unwrap().rules_of(RuleDirection::Egress);
+        peers.map(|rule| rule.peer.clone()).collect::<Vec<_>>()
+    };
+    let v4 = RulePeer::Ipv4(net("0.0.0.0/0"));
+    let v6 = RulePeer::Ipv6(Ipv6Net::default());
+    let more = RuleSpec {
+        traffic: RuleTraffic::All,
+        peer: RulePeer::Ipv4(net("10.0.0.0/8")),
+        description: None,
+    };
+    let egress = RuleDirection::Egress;
+    model
+        .authorize(&changed, egress, &[more], &Tags::new())
+        .unwrap();
+    model.associate_vpc_v6(&vpc, NOW).unwrap();
+    let default = model.vpc(&vpc).unwrap().default_group.clone();
+    for group in [&kept, &default] {
+        assert_eq!(all(&model, group), [v4.clone(), v6.clone()]);
+    }
+    assert_eq!(all(&model, &changed).len(), 2);
+    assert!(!all(&model, &changed).contains(&v6));
+    let new = create(&mut model, "new").unwrap();
+    assert_eq!(all(&model, &new), [v4.clone(), v6.clone()]);
+    // A further block changes nothing, and what was taken away stays away.
+    let to_all_v6 = RuleSpec {
+        traffic: RuleTraffic::All,
+        peer: v6,
+        description: None,
+    };
+    model.revoke(&kept, egress, &[to_all_v6]).unwrap();
+    model.associate_vpc_v6(&vpc, NOW).unwrap();
+    assert_eq!(all(&model, &kept), [v4]);
+}
+
+#[test]
+fn a_block_is_not_taken_that_a_peer_has() {
+    let (mut model, vpc) = vpc_of("10.2.0.0/16");
+    let peer = model.create_vpc(net("10.3.0.0/16"), Tags::new()).unwrap();
+    let request = model.create_peering(&vpc, &peer, Tags::new(), NOW).unwrap();
+    // Who asked waits for the answer; who was asked does not.
+    let block =
+        |model: &mut Model, vpc: &VpcId, cidr: &str| model.associate_vpc_cidr(vpc, net(cidr), NOW);
+    assert_eq!(
+        code(block(&mut model, &vpc, "10.4.0.0/16")),
+        "OperationNotPermitted"
+    );
+    block(&mut model, &peer, "10.5.0.0/16").unwrap();
+    model.accept_peering(&request, NOW).unwrap();
+    for taken in ["10.3.0.0/17", "10.5.0.0/16"] {
+        assert_eq!(code(block(&mut model, &vpc, taken)), "InvalidVpc.Range");
+    }
+    assert_eq!(
+        code(block(&mut model, &peer, "10.2.128.0/17")),
+        "InvalidVpc.Range"
+    );
+    block(&mut model, &vpc, "10.4.0.0/16").unwrap();
+    model.delete_peering(&request, NOW).unwrap();
+    block(&mut model, &vpc, "10.3.0.0/16").unwrap();
+}
+
+#[test]
+fn a_request_fails_when_the_other_side_takes_a_block_of_the_asking_one() {
+    let (mut model, vpc) = vpc_of("10.2.0.0/16");
+    let peer = model.create_vpc(net("10.3.0.0/16"), Tags::new()).unwrap();
+    let request = model.create_peering(&vpc, &peer, Tags::new(), NOW).unwrap();
+    let overlapping = model.associate_vpc_cidr(&peer, net("10.2.0.0/17"), NOW);
+    overlapping.unwrap();
+    let state = model.peering(&request).unwrap().state;
+    assert_eq!(state, PeeringState::Failed);
+    assert_eq!(
+        code(model.accept_peering(&request, NOW)),
+        "InvalidStateTransition"
+    );
 }

@@ -10,30 +10,8 @@ use super::{NOW, launch, model, net, *};
 pub(super) fn check_invariants(model: &Model) {
     check_indexes(model);
     for subnet in model.subnets() {
-        let mut taken = BTreeSet::new();
         let size = 1_usize << (32 - subnet.cidr.prefix_len());
-        let mut take = |address: Ipv4Addr| {
-            assert!(
-                subnet.cidr.contains(&address),
-                "{address} lies outside {}",
-                subnet.cidr
-            );
-            assert!(taken.insert(address), "{address} is taken twice");
-        };
-        let base = subnet.cidr.network().to_bits();
-        (base..base + 4).for_each(|bits| take(Ipv4Addr::from_bits(bits)));
-        take(subnet.cidr.broadcast());
-        for eni in model.enis().filter(|eni| eni.subnet == subnet.id) {
-            take(eni.addresses.primary);
-            eni.addresses
-                .secondary
-                .iter()
-                .for_each(|address| take(*address));
-            for prefix in &eni.addresses.prefixes {
-                assert_eq!((prefix.prefix_len(), prefix.trunc()), (28, *prefix));
-                (0..16).for_each(|i| take(Ipv4Addr::from_bits(prefix.network().to_bits() + i)));
-            }
-        }
+        let taken = taken_in(model, subnet);
         let free = u32::try_from(size - taken.len()).unwrap();
         assert_eq!(model.available_addresses(&subnet.id), free);
     }
@@ -62,8 +40,37 @@ pub(super) fn check_invariants(model: &Model) {
     }
 }
 
+/// The addresses of a subnet that nobody else can have: reserved ones, and those of interfaces, each
+/// of which is there once.
+pub(super) fn taken_in(model: &Model, subnet: &Subnet) -> BTreeSet<Ipv4Addr> {
+    let mut taken = BTreeSet::new();
+    let mut take = |address: Ipv4Addr| {
+        assert!(
+            subnet.cidr.contains(&address),
+            "{address} lies outside {}",
+            subnet.cidr
+        );
+        assert!(taken.insert(address), "{address} is taken twice");
+    };
+    let base = subnet.cidr.network().to_bits();
+    (base..base + 4).for_each(|bits| take(Ipv4Addr::from_bits(bits)));
+    take(subnet.cidr.broadcast());
+    for eni in model.enis().filter(|eni| eni.subnet == subnet.id) {
+        take(eni.addresses.primary);
+        eni.addresses
+            .secondary
+            .iter()
+            .for_each(|address| take(*address));
+        for prefix in &eni.addresses.prefixes {
+            assert_eq!((prefix.prefix_len(), prefix.trunc()), (28, *prefix));
+            (0..16).for_each(|i| take(Ipv4Addr::from_bits(prefix.network().to_bits() + i)));
+        }
+    }
+    taken
+}
+
 /// What the indexes answer is what a look at every interface would.
-fn check_indexes(model: &Model) {
+pub(super) fn check_indexes(model: &Model) {
     for eni in model.enis() {
         assert_eq!(model.eni_by_mac(eni.mac), Some(eni));
         for block in eni.addresses.blocks() {
@@ -81,7 +88,7 @@ fn check_indexes(model: &Model) {
 }
 
 /// A model that is written down and read again is the same, indexes included.
-fn check_written_and_read(model: &Model) {
+pub(super) fn check_written_and_read(model: &Model) {
     let mut quiet = model.clone();
     quiet.take_changes();
     let text = serde_json::to_string(&quiet).unwrap();

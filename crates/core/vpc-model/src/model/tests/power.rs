@@ -172,3 +172,27 @@ fn some_attributes_change_only_while_stopped_and_only_to_what_fits() {
         "m5.xlarge"
     );
 }
+
+#[test]
+fn a_stopped_instance_takes_an_elastic_address_and_a_route_does_not_lead_to_it() {
+    let (mut model, _, instance) = with_instance("10.0.1.0/24", "m5.large");
+    let vpc = model.instance(&instance).unwrap().vpc.clone();
+    let gateway = model.create_internet_gateway(Tags::new()).unwrap();
+    model.attach_internet_gateway(&gateway, &vpc).unwrap();
+    let elastic = model.allocate_address(None, Tags::new()).unwrap();
+    model.stop(ids(&instance), NOW).unwrap();
+    let target = AssociationTarget::Instance(instance.clone());
+    model
+        .associate_address(&elastic, &target, None, false)
+        .unwrap();
+    let held = model.elastic_address(&elastic).unwrap().association.clone();
+    let primary = model.primary_eni_of(&instance).unwrap();
+    assert_eq!(held.unwrap().eni, primary.id);
+    assert_eq!(code(model.route_target_of(&instance)), "InvalidInstanceID");
+    model.terminate(ids(&instance), NOW).unwrap();
+    assert_eq!(model.elastic_address(&elastic).unwrap().association, None);
+    assert_eq!(
+        code(model.associate_address(&elastic, &target, None, false)),
+        "InvalidInstanceID"
+    );
+}

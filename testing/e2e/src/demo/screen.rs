@@ -1,5 +1,5 @@
-//! What a program that checks while it shows prints, and the count of its checks.
-#![expect(clippy::print_stdout, reason = "the output is its purpose")]
+//! What the demo prints, and the count of its checks.
+#![expect(clippy::print_stdout, reason = "the demo's output is its purpose")]
 
 use std::{
     fmt::Display,
@@ -9,8 +9,7 @@ use std::{
 
 /// The terminal, the checks so far, and the time each step took.
 #[derive(Debug)]
-pub(crate) struct Screen {
-    program: &'static str,
+pub(super) struct Screen {
     colors: bool,
     checks: usize,
     failed: usize,
@@ -21,7 +20,7 @@ pub(crate) struct Screen {
 
 /// How a word is shown.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Tone {
+pub(super) enum Tone {
     /// As it should be.
     Good,
     /// Not as it should be.
@@ -33,12 +32,10 @@ pub(crate) enum Tone {
 }
 
 impl Screen {
-    /// The standard output for `program`, which the last line names; colours only on a terminal,
-    /// and not if `NO_COLOR` is set.
-    pub(crate) fn new(program: &'static str) -> Self {
+    /// The standard output; colours only on a terminal, and not if `NO_COLOR` is set.
+    pub(super) fn new() -> Self {
         let colors = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self {
-            program,
             colors,
             checks: 0,
             failed: 0,
@@ -49,12 +46,12 @@ impl Screen {
     }
 
     /// How many checks failed.
-    pub(crate) fn failed(&self) -> usize {
+    pub(super) fn failed(&self) -> usize {
         self.failed
     }
 
     /// `text` in a tone.
-    pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
+    pub(super) fn tone(&self, tone: Tone, text: impl Display) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "1;31",
@@ -69,12 +66,12 @@ impl Screen {
     }
 
     /// The heading of all.
-    pub(crate) fn title(&self, text: &str) {
+    pub(super) fn title(&self, text: &str) {
         println!("\n{}", self.tone(Tone::Strong, text));
     }
 
     /// The heading of an act.
-    pub(crate) fn act(&mut self, text: &str) {
+    pub(super) fn act(&mut self, text: &str) {
         self.end_step();
         println!("\n{}", self.tone(Tone::Strong, text));
         println!(
@@ -84,7 +81,7 @@ impl Screen {
     }
 
     /// Begins a step; its time runs until the next one begins.
-    pub(crate) fn step(&mut self, text: &str) {
+    pub(super) fn step(&mut self, text: &str) {
         self.end_step();
         println!(
             "\n{} {}",
@@ -103,18 +100,18 @@ impl Screen {
     }
 
     /// A line of the current step.
-    pub(crate) fn line(&self, text: impl Display) {
+    pub(super) fn line(&self, text: impl Display) {
         println!("  {text}");
         std::io::stdout().flush().ok();
     }
 
     /// A line that belongs to no step.
-    pub(crate) fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         println!("{text}");
     }
 
     /// Counts a check; prints it only if it failed.
-    pub(crate) fn count(&mut self, what: impl Display, held: Result<(), String>) -> bool {
+    pub(super) fn count(&mut self, what: impl Display, held: Result<(), String>) -> bool {
         self.checks += 1;
         if let Err(why) = &held {
             self.failed += 1;
@@ -124,14 +121,14 @@ impl Screen {
     }
 
     /// Counts a check and prints how it ended.
-    pub(crate) fn check(&mut self, what: impl Display, held: Result<(), String>) {
+    pub(super) fn check(&mut self, what: impl Display, held: Result<(), String>) {
         if self.count(&what, held) {
             println!("  {} {what}", self.tone(Tone::Good, "ok"));
         }
     }
 
     /// A table; columns are as wide as their widest cell.
-    pub(crate) fn table(&self, head: &[&str], rows: &[Vec<String>]) {
+    pub(super) fn table(&self, head: &[&str], rows: &[Vec<String>]) {
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -152,7 +149,7 @@ impl Screen {
     }
 
     /// The time each step took.
-    pub(crate) fn times(&mut self) {
+    pub(super) fn times(&mut self) {
         self.end_step();
         println!("\n{}", self.tone(Tone::Strong, "Times"));
         for (name, took) in &self.steps {
@@ -165,7 +162,7 @@ impl Screen {
     }
 
     /// What to do now.
-    pub(crate) fn next_commands(&self, commands: &[String]) {
+    pub(super) fn next_commands(&self, commands: &[String]) {
         println!("\n{}", self.tone(Tone::Strong, "To try next"));
         for command in commands {
             println!("  {command}");
@@ -173,14 +170,8 @@ impl Screen {
     }
 
     /// The last line.
-    pub(crate) fn verdict(&self) {
-        let Self {
-            program,
-            checks,
-            failed,
-            ..
-        } = self;
-        println!("\n{program}: {checks} checks, {failed} failed");
+    pub(super) fn verdict(&self) {
+        println!("\ndemo: {} checks, {} failed", self.checks, self.failed);
     }
 }
 
