@@ -16,9 +16,10 @@ use std::{
 };
 
 pub use groups::{AllowedGroups, AllowedTag};
+use ipnet::Ipv4Net;
 pub use mistakes::{ConfigError, Mistake};
 pub use targets::{Amount, Targets};
-use underlay_netplan::NodePort;
+use underlay_netplan::{NodePort, SourcePorts};
 
 /// Where the configuration is read from unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/underlay/agent.toml";
@@ -36,6 +37,8 @@ pub struct Config {
     pub security_groups: SecurityGroupConfig,
     /// `[pods]`: how pods are wired.
     pub pods: PodConfig,
+    /// `[snat]`: which address pods have outside of the VPC.
+    pub snat: SnatConfig,
     /// `[metrics]`: where they are served.
     pub metrics: MetricsConfig,
     /// `[conflist]`: what the container runtime is told.
@@ -98,6 +101,43 @@ impl Default for SecurityGroupConfig {
 pub struct PodConfig {
     /// `mtu`: MTU of both veth ends; the ENI's if absent.
     pub mtu: Option<u32>,
+    /// `metadata`: whether pods may reach the instance metadata service.
+    pub metadata: Access,
+}
+
+/// Whether something is allowed: `"allow"` or `"deny"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// It is.
+    Allow,
+    /// It is not.
+    #[default]
+    Deny,
+}
+
+/// `[snat]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnatConfig {
+    /// `enabled`: whether packets of pods of the default set that leave the VPC get the node's primary
+    /// address.
+    pub enabled: bool,
+    /// `excluded`: blocks outside of the VPC that see the pods' own addresses nevertheless.
+    pub excluded: Vec<Ipv4Net>,
+    /// `ports`: which port a translated connection gets.
+    pub ports: SourcePorts,
+    /// `poll_interval`: how often the VPC's blocks are read again.
+    pub poll_interval: Duration,
+}
+
+impl Default for SnatConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            excluded: Vec::new(),
+            ports: SourcePorts::default(),
+            poll_interval: Duration::from_secs(30),
+        }
+    }
 }
 
 /// `[metrics]`.

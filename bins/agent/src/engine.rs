@@ -13,6 +13,7 @@ mod message;
 mod node;
 mod observation;
 mod policy;
+mod snat;
 mod start;
 
 use std::{

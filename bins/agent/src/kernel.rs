@@ -21,6 +21,7 @@ use std::{
 };
 
 pub use failure::Failure;
+use ipnet::Ipv4Net;
 pub use restore::Restored;
 use underlay_netlink::{KernelError, link, netns};
 use underlay_netplan::{
@@ -28,7 +29,7 @@ use underlay_netplan::{
     eni::EniInUse,
     names, node,
     numbers::{POD_GROUP, RETIRED_GROUP},
-    set_chain,
+    set_chain, snat,
 };
 use underlay_types::{EniId, LeaseKey, PoolGroups, SecurityGroupSet};
 
@@ -194,6 +195,15 @@ impl Kernel {
         self.all_or_nothing(&format!("set the rules of {set}"), plan)?;
         chains.insert(set.clone());
         Ok(())
+    }
+
+    /// Says anew who sees the pods' own addresses where others see the node's. Connections go on as
+    /// they began. Idempotent; atomic for packets under way.
+    ///
+    /// # Errors
+    /// What `nft` refused; the old blocks stay.
+    pub fn keep_source_towards(&self, blocks: &[Ipv4Net]) -> Result<(), Failure> {
+        self.all_or_nothing("set who sees the pods' own addresses", snat::keep(blocks))
     }
 
     /// Whether the device of the unwired pod with this key still exists. Its addresses must not

@@ -56,6 +56,7 @@ impl Agent {
             addresses: config.addresses.clone(),
             security_groups: config.security_groups.clone(),
             pods: config.pods.clone(),
+            snat: config.snat.clone(),
             journal: config.paths.journal(),
         };
         let engine = Engine::start(engine, kernel, &imds, connect, runtime.handle().clone())?;

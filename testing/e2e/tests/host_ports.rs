@@ -30,7 +30,11 @@ struct Scene {
 impl Scene {
     async fn set(name: &str) -> Self {
         let nodes = [("n1", 0), ("n2", 1)];
-        let nodes = nodes.map(|(name, subnet)| NodeSpec::new(name, "t3.small", subnet));
+        // The hop limit alone is to keep pods from metadata here.
+        let nodes = nodes.map(|(name, subnet)| {
+            let spec = NodeSpec::new(name, "t3.small", subnet);
+            spec.with_agent_config("[pods]\nmetadata = \"allow\"\n")
+        });
         let cluster = Cluster::start(name, &nodes).await.unwrap();
         let mut scene = Self {
             cluster,

@@ -152,6 +152,16 @@ impl LocalVpc {
         Ok(output(command.args(options))?.trim().to_owned())
     }
 
+    /// The namespace that stands for the internet.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn outside(&self) -> anyhow::Result<Netns> {
+        let mut command = Command::new(self.binaries.program("underlay-vpc")?);
+        let printed = output(command.args(["outside", "--run", self.run.id()]))?;
+        Netns::open(Path::new(printed.trim()))
+    }
+
     /// Gives an ENI to a plain namespace called `name`.
     ///
     /// # Errors

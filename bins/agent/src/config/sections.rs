@@ -1,14 +1,17 @@
 //! The sections of the file, one function each.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
+use ipnet::Ipv4Net;
 use toml::{Table, Value};
 use underlay_cni_spec::CniVersion;
+use underlay_netplan::snat::SourcePortsError;
 use underlay_types::SecurityGroupId;
 
 use super::{
-    ADD_WAIT_MAX, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError, ConflistConfig,
-    FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig, SecurityGroupConfig, Targets,
+    ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError,
+    ConflistConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig, SecurityGroupConfig,
+    SnatConfig, Targets,
     mistakes::{Section, boolean, duration, list_of, number, text},
 };
 
@@ -27,6 +30,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         addresses: addresses(root.section("addresses")),
         security_groups: security_groups(root.section("security_groups")),
         pods: pods(root.section("pods")),
+        snat: snat(root.section("snat")),
         metrics: metrics(root.section("metrics")),
         conflist: conflist(root.section("conflist")),
         paths: paths(root.section("paths")),
@@ -36,6 +40,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         "addresses",
         "security_groups",
         "pods",
+        "snat",
         "metrics",
         "conflist",
         "paths",
@@ -128,8 +133,55 @@ fn pods(mut section: Section<'_>) -> PodConfig {
     section.read("mtu", &mut config.mtu, |v| {
         number(&v, MTU.0, MTU.1).map(Some)
     });
-    section.finish(&["mtu"]);
+    section.read("metadata", &mut config.metadata, access);
+    section.finish(&["mtu", "metadata"]);
     config
+}
+
+fn access(value: Value) -> Result<Access, String> {
+    match text(value)?.as_str() {
+        "allow" => Ok(Access::Allow),
+        "deny" => Ok(Access::Deny),
+        other => Err(format!("must be \"allow\" or \"deny\", not {other:?}")),
+    }
+}
+
+fn snat(mut section: Section<'_>) -> SnatConfig {
+    let mut config = SnatConfig::default();
+    section.read("enabled", &mut config.enabled, boolean);
+    section.read("excluded", &mut config.excluded, |v| {
+        let blocks: Vec<Block> = list_of(v)?;
+        Ok(blocks.into_iter().map(|Block(block)| block).collect())
+    });
+    section.read("ports", &mut config.ports, |v| {
+        text(v)?
+            .parse()
+            .map_err(|error: SourcePortsError| error.to_string())
+    });
+    section.read("poll_interval", &mut config.poll_interval, |v| {
+        duration(v, SECOND, DAY)
+    });
+    section.finish(&["enabled", "excluded", "ports", "poll_interval"]);
+    config
+}
+
+/// An IPv4 block whose address has no bits beyond its length.
+struct Block(Ipv4Net);
+
+impl FromStr for Block {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let block: Ipv4Net = text
+            .parse()
+            .map_err(|_unreadable| format!("{text:?} is not an IPv4 block like \"10.8.0.0/16\""))?;
+        let whole = block.trunc();
+        if block == whole {
+            Ok(Self(block))
+        } else {
+            Err(format!("{text:?} is not a whole block: write \"{whole}\""))
+        }
+    }
 }
 
 fn metrics(mut section: Section<'_>) -> MetricsConfig {

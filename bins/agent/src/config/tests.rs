@@ -35,6 +35,12 @@ fn every_key_is_read() {
         open_node_ports = ["tcp/53", "udp/8000-8100"]
         [pods]
         mtu = 1500
+        metadata = "allow"
+        [snat]
+        enabled = true
+        excluded = ["192.168.0.0/16", "10.8.0.0/13"]
+        ports = "keep"
+        poll_interval = "1m"
         [conflist]
         cni_version = "1.1.0"
         portmap = false
@@ -72,7 +78,18 @@ fn everything() -> Config {
             poll_interval: Duration::from_secs(10),
             open_node_ports: vec!["tcp/53".parse().unwrap(), "udp/8000-8100".parse().unwrap()],
         },
-        pods: PodConfig { mtu: Some(1500) },
+        pods: PodConfig {
+            mtu: Some(1500),
+            metadata: Access::Allow,
+        },
+        snat: SnatConfig {
+            enabled: true,
+            excluded: ["192.168.0.0/16", "10.8.0.0/13"]
+                .map(|block| block.parse().unwrap())
+                .into(),
+            ports: SourcePorts::Keep,
+            poll_interval: Duration::from_mins(1),
+        },
         metrics: MetricsConfig::default(),
         conflist: ConflistConfig {
             cni_version: underlay_cni_spec::CniVersion::V1_1_0,
@@ -99,6 +116,12 @@ fn all_mistakes_are_listed_together() {
         [pods]
         mtu = 10000
         colour = "red"
+        metadata = true
+        [snat]
+        enabled = "yes"
+        excluded = ["10.8.1.0/16"]
+        ports = "prng"
+        poll_interval = "0s"
         [conflist]
         cni_version = "0.2.0"
         portmap = "yes"
@@ -109,7 +132,7 @@ fn all_mistakes_are_listed_together() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"12 mistakes in the configuration:
+        r#"17 mistakes in the configuration:
   version: is missing; write version = 1
   addresses: must be a table, not an integer
   security_groups.allowed_ids: "sg-x" is not an id of the form sg-<8 or 17 lower-case hex digits>
@@ -117,11 +140,16 @@ fn all_mistakes_are_listed_together() {
   security_groups.poll_interval: must be from 1s to 1day, not "0s"
   security_groups.open_node_ports: "tcp/0" is not a port like "tcp/53" or a range like "udp/8000-8100"
   pods.mtu: must be from 576 to 9001, not 10000
-  pods.colour: unknown key; known are mtu
+  pods.metadata: must be a string, not a boolean
+  pods.colour: unknown key; known are mtu, metadata
+  snat.enabled: must be true or false, not a string
+  snat.excluded: "10.8.1.0/16" is not a whole block: write "10.8.0.0/16"
+  snat.ports: must be "random-fully", "random" or "keep", not "prng"
+  snat.poll_interval: must be from 1s to 1day, not "0s"
   conflist.cni_version: CNI version "0.2.0" is not supported; supported are 0.3.1, 0.4.0, 1.0.0, 1.1.0
   conflist.portmap: must be true or false, not a string
   paths.run_dir: must be an absolute path, not run
-  vresion: unknown key; known are version, addresses, security_groups, pods, metrics, conflist, paths"#
+  vresion: unknown key; known are version, addresses, security_groups, pods, snat, metrics, conflist, paths"#
     );
 }
 

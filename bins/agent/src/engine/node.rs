@@ -28,6 +28,9 @@ pub enum NodeError {
     /// EC2 refused to tell.
     #[error("EC2 does not say what this instance has; see the README for the permissions needed")]
     Ec2(#[source] Ec2Error),
+    /// Translation is asked for where there is nothing to translate to.
+    #[error("snat.enabled is true, but the instance's primary ENI has no IPv4 address")]
+    NoIpv4,
     /// EC2 knows no ENI with the instance's own Ethernet address.
     #[error("EC2 does not know the primary ENI of {instance} ({mac})")]
     NoPrimary {

@@ -26,9 +26,10 @@ use super::{
     journal::{Journal, JournalError},
     node::{self, Found, NodeError},
     policy::Keeper,
+    snat,
 };
 use crate::{
-    config::{AddressConfig, PodConfig, SecurityGroupConfig},
+    config::{Access, AddressConfig, PodConfig, SecurityGroupConfig, SnatConfig},
     kernel::{Failure, Kernel, Restored},
 };
 
@@ -44,6 +45,8 @@ pub struct EngineConfig {
     pub security_groups: SecurityGroupConfig,
     /// How pods are wired.
     pub pods: PodConfig,
+    /// Which address pods have outside of the VPC.
+    pub snat: SnatConfig,
     /// Where the journal lies; its folder exists.
     pub journal: PathBuf,
 }
@@ -106,10 +109,15 @@ pub(super) fn start(
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
     let (device, mtu) = primary_device(&found)?;
+    let kernel = Arc::new(kernel);
+    let prepared = runtime.block_on(snat::prepare(&config.snat, imds, &found.node, &kernel))?;
+    let (snat, blocks) = prepared.unzip();
     kernel.setup_node(&KernelFacts {
         primary_device: device,
         open_ports: config.security_groups.open_node_ports.clone(),
         families: found.node.families,
+        pods_reach_metadata: config.pods.metadata == Access::Allow,
+        snat,
     })?;
     run(Parts {
         config,
@@ -119,18 +127,21 @@ pub(super) fn start(
         asked,
         found,
         mtu,
+        blocks,
     })
 }
 
 /// All that must be known before anything runs.
 struct Parts {
     config: EngineConfig,
-    kernel: Kernel,
+    kernel: Arc<Kernel>,
     runtime: Handle,
     journal: Journal,
     asked: Timestamp,
     found: Found,
     mtu: u32,
+    /// Where packets of pods are translated.
+    blocks: Option<snat::Keeper>,
 }
 
 fn run(parts: Parts) -> Result<Engine, StartError> {
@@ -142,15 +153,15 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         asked,
         found,
         mtu,
+        blocks,
     } = parts;
-    let kernel = Arc::new(kernel);
     let (inbox, messages) = mpsc::channel();
     let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
     let register = register(&config, &found);
-    let keeper = keeper(&config, &found, &kernel, &register);
     let status: SharedStatus = Arc::new(Mutex::new(Err("starting".to_owned())));
     let stop = CancellationToken::new();
-    runtime.spawn(keeper.run(wishes, stop.clone()));
+    runtime.spawn(keeper(&config, &found, &kernel, &register).run(wishes, stop.clone()));
+    runtime.spawn(snat::run(blocks, stop.clone()));
     let mut actor = Actor {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),

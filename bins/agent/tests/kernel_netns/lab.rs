@@ -224,7 +224,12 @@ impl Lab {
 
     /// Sets the node up and uses every attached ENI.
     pub(crate) fn start(&self) {
-        self.kernel.setup_node(&facts()).unwrap();
+        self.start_with(&facts());
+    }
+
+    /// The same, with other facts.
+    pub(crate) fn start_with(&self, facts: &NodeFacts) {
+        self.kernel.setup_node(facts).unwrap();
         for device in 0..6 {
             match self.kernel.use_eni(&eni(device)) {
                 Ok(()) => {}
@@ -301,6 +306,8 @@ pub(crate) fn facts() -> NodeFacts {
         primary_device: "ens5".to_owned(),
         open_ports: vec![format!("tcp/{OPEN_PORT}").parse().unwrap()],
         families: Families::V4,
+        pods_reach_metadata: false,
+        snat: None,
     }
 }
 

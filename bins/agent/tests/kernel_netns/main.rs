@@ -14,6 +14,7 @@ mod kube_proxy;
 mod lab;
 mod lifecycle;
 mod measure;
+mod outside;
 mod routing;
 mod services;
 mod traffic;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, Families, Family, LeaseKey, Mac, PodAddresses, PoolGroups};
 
 use crate::{
-    NodePort, names,
+    NodePort, Snat, names,
     numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
 };
 
@@ -23,6 +23,10 @@ pub struct NodeFacts {
     pub open_ports: Vec<NodePort>,
     /// The families that pods get addresses of.
     pub families: Families,
+    /// Whether pods may reach the instance metadata service, and with it the node's credentials.
+    pub pods_reach_metadata: bool,
+    /// How packets of pods that leave the VPC are translated; `None` is not at all.
+    pub snat: Option<Snat>,
 }
 
 /// The place of an ENI on its node, which gives it its mark and its table. It follows from where

@@ -29,10 +29,12 @@ pub mod pod;
 mod ruleset;
 mod services;
 pub mod set_chain;
+pub mod snat;
 mod state;
 
 pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};
 pub use node_port::{NodePort, NodePortError, Protocol};
 pub use object::{Object, Route, Target};
 pub use plan::{Op, Plan};
+pub use snat::{Snat, SourcePorts};
 pub use state::NodeState;

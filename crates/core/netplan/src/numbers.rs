@@ -14,6 +14,8 @@ pub const SERVICE_MARK: u32 = 0x8000_0000;
 /// its own (it came in by the primary ENI to the node, or was masqueraded), so that its replies
 /// are routed by main.
 pub const PRIMARY_CONNMARK: u32 = 0x4000_0000;
+/// The bit of a connection's mark that says: of a pod to outside of the VPC, with the node's address.
+pub const SNAT_CONNMARK: u32 = 0x8000_0000;
 /// The priority of every `fwmark -> table` rule.
 pub const ENI_RULE_PRIORITY: u32 = 7000;
 /// An ENI's table is this plus its slot.
@@ -41,6 +43,8 @@ pub const NFT_POD_POLICY: &str = "pod-policy";
 /// The sets of flows, by family, that the node has translated and that come back to it by another
 /// ENI: protocol, source and port, destination and port, as they cross the VPC.
 pub const NFT_SERVICE_FLOW: [&str; 2] = ["service-flow", "service-flow6"];
+/// The set of blocks that see the pods' own addresses, where others see the node's.
+pub const NFT_SOURCE_KEPT: &str = "source-kept";
 /// What the name of the chain of a group set starts with.
 pub const NFT_SET_CHAIN_PREFIX: &str = "set-";
 /// What the name of a pod's node end starts with.
@@ -50,6 +54,7 @@ const _: () = assert!(ENI_MARK_MASK & (SERVICE_MARK | PRIMARY_CONNMARK) == 0);
 const _: () = assert!(
     (ENI_MARK_MASK | SERVICE_MARK | PRIMARY_CONNMARK) & (0x2000 | 0x4000 | 0x8000 | 0x80) == 0
 );
+const _: () = assert!(PRIMARY_CONNMARK & SNAT_CONNMARK == 0);
 const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 1023);
 
 /// The table of all of these for people, in Markdown.
@@ -63,7 +68,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 16] {
+fn rows() -> [[String; 3]; 18] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -73,6 +78,7 @@ fn rows() -> [[String; 3]; 16] {
         row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "slot + 1 of the ENI that a pod's packet leaves by; 0 is main"),
         row("packet mark", format!("{SERVICE_MARK:#010x}"), "translated here, on its way by an ENI to a pod of this node"),
         row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
+        row("connection mark", format!("{SNAT_CONNMARK:#010x}"), "of a pod to outside of the VPC, with the node's address"),
         row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to table, one rule for each ENI"),
         row("route tables", tables, "base + slot: an ENI's default route and the pods of its group set"),
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
@@ -85,6 +91,7 @@ fn rows() -> [[String; 3]; 16] {
         row("nftables set", NFT_POD_EXPLICIT.to_owned(), "devices of pods with an explicit group set"),
         row("nftables map", NFT_POD_POLICY.to_owned(), "device to the chain of its group set"),
         row("nftables sets", NFT_SERVICE_FLOW.join("`, `"), "flows translated here that come back by another ENI: conntrack passes over them"),
+        row("nftables set", NFT_SOURCE_KEPT.to_owned(), "blocks that see the pods' own addresses"),
         row("nftables chains", chains, "rules of a group set between its own pods; `-in`: the receiver's side"),
     ]
 }

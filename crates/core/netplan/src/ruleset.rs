@@ -6,14 +6,14 @@ use crate::{
         ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY,
         NFT_TABLE, POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
     },
-    services,
+    services, snat,
 };
 
 /// A rule: its chain and its text.
 pub(crate) type Rule = (&'static str, String);
 
 /// The chains of the table that are not of a group set, with their hooks.
-const CHAINS: [(&str, &str); 7] = [
+const CHAINS: [(&str, &str); 9] = [
     (
         services::FIRST,
         "{ type filter hook prerouting priority raw; policy accept; }",
@@ -24,6 +24,10 @@ const CHAINS: [(&str, &str); 7] = [
     ),
     ("from-pod", ""),
     (
+        snat::DECISION,
+        "{ type filter hook prerouting priority dstnat + 10; policy accept; }",
+    ),
+    (
         "input",
         "{ type filter hook input priority filter - 10; policy accept; }",
     ),
@@ -33,10 +37,17 @@ const CHAINS: [(&str, &str); 7] = [
         "{ type filter hook forward priority filter - 10; policy accept; }",
     ),
     (
+        snat::TRANSLATION,
+        "{ type nat hook postrouting priority srcnat; policy accept; }",
+    ),
+    (
         services::LAST,
         "{ type filter hook postrouting priority srcnat + 10; policy accept; }",
     ),
 ];
+
+/// Where the instance metadata service answers, by family.
+const METADATA: [(&str, &str); 2] = [("ip", "169.254.169.254"), ("ip6", "fd00:ec2::254")];
 
 /// A script that makes the table, or brings its chains to this state and leaves the elements of
 /// its maps and the chains of group sets alone.
@@ -52,12 +63,16 @@ add map {table} {NFT_POD_POLICY} {{ type iface_index : verdict; }}
 "
     );
     script += &services::sets();
+    script += &snat::set();
     for (chain, hook) in CHAINS {
         script += format!("add chain {table} {chain} {hook}").trim_end();
         script += "\n";
     }
     for (chain, _) in CHAINS {
         script += &format!("flush chain {table} {chain}\n");
+    }
+    if let Some(snat) = &facts.snat {
+        script += &snat::elements(&snat.kept);
     }
     for (chain, line) in rules(facts) {
         script += &format!("add rule {table} {chain} {line}\n");
@@ -115,6 +130,12 @@ fn rules(facts: &NodeFacts) -> Vec<Rule> {
         ("guarded", rule)
     }));
     rules.push(("guarded", "drop".to_owned()));
+    if !facts.pods_reach_metadata {
+        rules.extend(METADATA.map(|(ip, address)| {
+            let rule = format!("meta iifgroup {POD_GROUP:#x} {ip} daddr {address} drop");
+            ("forward", rule)
+        }));
+    }
     // Only pods of one set reach each other directly; a pod of the default set has no entry.
     let between_pods = format!("meta iifgroup {POD_GROUP:#x} meta oifgroup {POD_GROUP:#x}");
     let judged = format!("{between_pods} iif vmap @{NFT_POD_POLICY}");
@@ -125,5 +146,8 @@ fn rules(facts: &NodeFacts) -> Vec<Rule> {
     let lines = [judged, unjudged, reflected];
     rules.extend(lines.map(|line| ("forward", line)));
     rules.extend(services::rules());
+    if let Some(snat) = &facts.snat {
+        rules.extend(snat::rules(snat, &facts.primary_device));
+    }
     rules
 }

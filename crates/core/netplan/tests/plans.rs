@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use underlay_netplan::{
-    EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, eni, eni::EniInUse, node, numbers, pod,
-    set_chain,
+    EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, Snat, SourcePorts, eni, eni::EniInUse,
+    node, numbers, pod, set_chain, snat,
 };
 use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
 
@@ -70,9 +70,30 @@ fn the_node_is_made_ready() {
             .map(|ports| ports.parse().unwrap())
             .into(),
         families: Families::V4,
+        pods_reach_metadata: false,
+        snat: None,
     };
     insta::assert_snapshot!("node_setup", node::setup(&facts));
     insta::assert_snapshot!("node_teardown", node::teardown());
+}
+
+#[test]
+fn what_leaves_the_vpc_gets_the_nodes_address() {
+    let kept = ["10.0.0.0/16", "192.168.0.0/16"];
+    let kept = kept.map(|block| block.parse().unwrap()).to_vec();
+    let facts = NodeFacts {
+        primary_device: "ens5".to_owned(),
+        open_ports: Vec::new(),
+        families: Families::V4,
+        pods_reach_metadata: true,
+        snat: Some(Snat {
+            address: [10, 0, 16, 5].into(),
+            ports: SourcePorts::RandomFully,
+            kept: kept.clone(),
+        }),
+    };
+    insta::assert_snapshot!("node_setup_snat", node::setup(&facts));
+    insta::assert_snapshot!("snat_keep", snat::keep(&kept));
 }
 
 #[test]

@@ -143,4 +143,12 @@ impl Imds {
     pub async fn interfaces(&self) -> Result<BTreeMap<Mac, InstanceInterface>, ImdsError> {
         read::interfaces(&self.client).await
     }
+
+    /// The IPv4 blocks of the VPC that the ENI with this Ethernet address is in; never none.
+    ///
+    /// # Errors
+    /// As `get`, or where the service says something unreadable.
+    pub async fn vpc_blocks(&self, mac: Mac) -> Result<Vec<Ipv4Net>, ImdsError> {
+        read::vpc_blocks(&self.client, mac).await
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
+use ipnet::Ipv4Net;
 use serde::Deserialize;
 use underlay_types::{InstanceId, Mac};
 
@@ -10,6 +11,7 @@ use super::{ImdsError, InstanceIdentity, InstanceInterface, client::Client};
 const DOCUMENT: &str = "/latest/dynamic/instance-identity/document";
 const PRIMARY_MAC: &str = "/latest/meta-data/mac";
 const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
+const VPC_BLOCKS: &str = "vpc-ipv4-cidr-blocks";
 
 /// The parts of the identity document that are read.
 #[derive(Debug, Deserialize)]
@@ -50,6 +52,17 @@ pub(super) async fn interfaces(
     Ok(interfaces)
 }
 
+pub(super) async fn vpc_blocks(client: &Client, mac: Mac) -> Result<Vec<Ipv4Net>, ImdsError> {
+    // Every ENI has the path: one without it is an error, and not a VPC without blocks.
+    let path = format!("{MACS}{mac}/{VPC_BLOCKS}");
+    let text = client.get(&path).await?;
+    let blocks: Vec<_> = lines(&path, &text).collect::<Result<_, _>>()?;
+    if blocks.is_empty() {
+        return Err(ImdsError::unreadable(&path, &text, "no block"));
+    }
+    Ok(blocks)
+}
+
 /// `None` where the ENI is gone, which shows as a path that every ENI has and this one lost.
 async fn interface(client: &Client, mac: Mac) -> Result<Option<InstanceInterface>, ImdsError> {
     let of = Fields { client, mac };
@@ -71,7 +84,7 @@ async fn interface(client: &Client, mac: Mac) -> Result<Option<InstanceInterface
         network_card: of.one("network-card").await?.unwrap_or(0),
         subnet_id,
         subnet_cidr,
-        vpc_cidrs: of.many("vpc-ipv4-cidr-blocks").await?,
+        vpc_cidrs: of.many(VPC_BLOCKS).await?,
         addresses: of.many("local-ipv4s").await?,
         group_ids: of.many("security-group-ids").await?,
     }))
@@ -94,11 +107,18 @@ impl Fields<'_> {
     async fn many<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Vec<T>, ImdsError> {
         let path = format!("{MACS}{}/{field}", self.mac);
         let text = self.client.get_optional(&path).await?.unwrap_or_default();
-        text.lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| read(&path, line))
-            .collect()
+        lines(&path, &text).collect()
     }
+}
+
+/// One value a line.
+fn lines<T: FromStr<Err: Display>>(
+    path: &str,
+    text: &str,
+) -> impl Iterator<Item = Result<T, ImdsError>> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(move |line| read(path, line))
 }
 
 fn read<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, ImdsError> {
