@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test terraform check advisories bench clean-host
+.PHONY: help setup build demo demo-down test terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -38,6 +38,24 @@ test: build ## Every test: unit, property, snapshot, namespaces, eBPF, container
 
 terraform: build ## Terraform against the local VPC; builds it and its AWS provider from source first, once.
 	@scripts/terraform
+
+# Everything of a cluster: what it is built from, and how its Services are carried out.
+PROXY   ?= nftables
+CLUSTER  = scripts/setup cluster && programs=$$(scripts/cluster-build) && $(BIN)/underlay-e2e cluster
+OPTIONS  = --programs "$$programs" --proxy $(PROXY)
+
+cluster: build ## Kubernetes on the local VPC; built from source first, once. PROXY=iptables for that mode.
+	@$(CLUSTER) up $(OPTIONS)
+
+cluster-down: ## Removes the cluster of make cluster.
+	@$(BIN)/underlay-e2e cluster down
+
+cluster-test: build ## Pods, Services, host ports, groups and the death of an agent, in a cluster of its own.
+	@$(CLUSTER) test $(OPTIONS) $(if $(KEEP),--keep)
+
+conformance: build ## Upstream's 47 conformance specs of networking. KILL=1: an agent dies every 5 s.
+	@$(CLUSTER) conformance $(OPTIONS) $(if $(KEEP),--keep) $(if $(KILL),--kill) \
+	  --log $(TARGET)/conformance-$(PROXY)$(if $(KILL),-kill).log $(if $(FOCUS),--focus '$(FOCUS)')
 
 check: ## Formatting, layers, lints, docs, licences, bans and sources.
 	@scripts/check

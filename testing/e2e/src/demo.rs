@@ -9,7 +9,6 @@ mod host_ports;
 mod metadata;
 mod node_table;
 mod rejects;
-mod screen;
 mod stage;
 mod tiers;
 
@@ -18,7 +17,8 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use underlay_testkit::{LocalVpc, preflight};
 
-use self::{screen::Screen, stage::Stage};
+use self::stage::Stage;
+use crate::screen::Screen;
 
 /// The run's id, unless it is told another one.
 pub(crate) const RUN_ID: &str = "demo";
@@ -32,7 +32,7 @@ pub(crate) async fn run(run_id: &str, keep: bool) -> anyhow::Result<ExitCode> {
     preflight()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut screen = Screen::new();
+    let mut screen = Screen::new("demo");
     let ended = tokio::select! {
         ended = play(&mut screen, run_id, keep) => ended,
         _ = interrupt.recv() => {
@@ -61,7 +61,7 @@ pub(crate) async fn run(run_id: &str, keep: bool) -> anyhow::Result<ExitCode> {
 /// When something of it is left.
 pub(crate) fn down(run_id: &str) -> anyhow::Result<ExitCode> {
     LocalVpc::clean(run_id)?;
-    Screen::new().note("demo-down: nothing of the demo is left");
+    Screen::new("demo").note("demo-down: nothing of the demo is left");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cluster;
 mod demo;
+mod screen;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,11 @@ enum Command {
     BenchWorker {
         /// What to run, as JSON.
         setup: String,
+    },
+    /// Kubernetes on the local VPC, with Underlay as its only network.
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::Command,
     },
     /// A VPC, three nodes, 30 pods and a three-tier application guarded by security groups.
     Demo {
@@ -54,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
             bench::worker::run(&setup)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Cluster { command } => runtime.block_on(cluster::run(command)),
         Command::Demo { keep, run } => runtime.block_on(demo::run(&run, keep)),
         Command::DemoDown { run } => demo::down(&run),
     }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 
 use crate::{
-    AgentSettings, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source,
+    AgentSettings, Binaries, Ec2, IngressRule, LocalVpc, LocalVpcOptions, Node, PauseImage, Source,
     preflight, wait_for,
 };
 
@@ -81,6 +81,16 @@ pub struct Cluster {
     pub vpc: LocalVpc,
 }
 
+impl ClusterNode {
+    /// Starts its agent, without waiting for it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_agent(&mut self, binaries: &Binaries) -> anyhow::Result<()> {
+        self.node.start_agent(binaries, &self.agent)
+    }
+}
+
 impl Networks {
     /// Creates them.
     ///
@@ -142,11 +152,22 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Runs an instance and, in it, the runtime and the agent; does not wait for the agent.
+    /// Runs an instance and, in it, Debian's runtime and the agent; does not wait for the agent.
     ///
     /// # Errors
     /// When the API refuses or a process does not start.
     pub async fn launch(&self, spec: &NodeSpec, image: &PauseImage) -> anyhow::Result<ClusterNode> {
+        let mut node = self.boot(spec, image).await?;
+        node.start_agent(self.vpc.binaries())?;
+        node.node.start_containerd(image).await?;
+        Ok(node)
+    }
+
+    /// Runs an instance as a node in which nothing runs yet.
+    ///
+    /// # Errors
+    /// When the API refuses or a namespace cannot be made.
+    pub async fn boot(&self, spec: &NodeSpec, image: &PauseImage) -> anyhow::Result<ClusterNode> {
         let subnet = self
             .networks
             .subnets
@@ -163,15 +184,13 @@ impl Cluster {
             .context("an instance without an interface")?;
         let netns = std::path::Path::new("/run/netns").join(instance.as_str());
         let binaries = self.vpc.binaries();
-        let mut node = Node::boot(self.vpc.run_dir(), &spec.name, &netns, binaries, image)?;
+        let node = Node::boot(self.vpc.run_dir(), &spec.name, &netns, binaries, image)?;
         let agent = AgentSettings {
             ec2_endpoint: self
                 .vpc
                 .endpoint_with_group(subnet, &self.networks.endpoint_group)?,
             config: spec.agent_config.clone(),
         };
-        node.start_agent(binaries, &agent)?;
-        node.start_containerd(image).await?;
         Ok(ClusterNode {
             node,
             instance,
@@ -187,7 +206,7 @@ impl Cluster {
     pub fn restart_agent(&mut self, node: usize) -> anyhow::Result<()> {
         let binaries = self.vpc.binaries();
         let one = self.nodes.get_mut(node).context("no such node")?;
-        one.node.start_agent(binaries, &one.agent)?;
+        one.start_agent(binaries)?;
         let node = &one.node;
         wait_for("the agent to answer", NETWORK_DEADLINE, || {
             Ok(node.agent_status(binaries).ok())

@@ -1,4 +1,4 @@
-//! The pause image: built here from `testing/images/pause.c`, so that no registry is needed.
+//! Images made here, so that no registry is needed; the pause image from `testing/images/pause.c`.
 
 use std::{
     fs::{self, File},
@@ -40,29 +40,71 @@ impl PauseImage {
         gcc.args(["-Os", "-static", "-s", "-Wall", "-Werror", "-o"]);
         output(gcc.arg(&program).arg(&source)).context("compiling pause.c")?;
         let content = fs::read(&program).context("reading the compiled pause")?;
-        let file =
-            File::create(&archive).with_context(|| format!("creating {}", archive.display()))?;
-        pack(&content, file).context("packing the pause image")?;
+        let spec = ImageSpec {
+            names: &[Self::NAME.to_owned()],
+            entrypoint: "/pause",
+            arguments: &[],
+        };
+        let layer = pause_layer(&content).context("packing pause")?;
+        pack(&layer, &spec, &archive).context("packing the pause image")?;
         Ok(Self { program, archive })
     }
 }
 
-/// Writes a docker-archive: one layer with `/pause`, its configuration, and the manifest that
-/// names both.
-fn pack(program: &[u8], file: File) -> std::io::Result<()> {
+/// What an image is called and what it starts.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageSpec<'a> {
+    /// Its names, with tags.
+    pub names: &'a [String],
+    /// Its program.
+    pub entrypoint: &'a str,
+    /// The program's arguments, unless a pod gives its own.
+    pub arguments: &'a [&'a str],
+}
+
+/// Writes a docker-archive of the tree in `root`, with everything owned by root.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn pack_image(root: &Path, spec: &ImageSpec<'_>, archive: &Path) -> anyhow::Result<()> {
+    let mut layer = empty_layer().context("packing an image")?;
+    layer.mode(tar::HeaderMode::Deterministic);
+    layer.follow_symlinks(false);
+    let added = layer.append_dir_all(".", root);
+    added.with_context(|| format!("packing {}", root.display()))?;
+    let layer = layer.into_inner().context("packing an image")?;
+    pack(&layer, spec, archive).with_context(|| format!("writing {}", archive.display()))
+}
+
+fn pause_layer(program: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut layer = empty_layer()?;
+    append(&mut layer, "pause", 0o755, program)?;
+    layer.into_inner()
+}
+
+/// A layer with the folders that runtimes mount on.
+fn empty_layer() -> std::io::Result<tar::Builder<Vec<u8>>> {
     let mut layer = tar::Builder::new(Vec::new());
-    for folder in ["dev/", "etc/", "proc/", "sys/", "tmp/"] {
-        let mut header = header(0, 0o755);
+    let folders = ["dev/", "etc/", "proc/", "sys/"].map(|folder| (folder, 0o755));
+    for (folder, mode) in folders.into_iter().chain([("tmp/", 0o1777)]) {
+        let mut header = header(0, mode);
         header.set_entry_type(tar::EntryType::Directory);
         layer.append_data(&mut header, folder, std::io::empty())?;
     }
-    append(&mut layer, "pause", 0o755, program)?;
-    let layer = layer.into_inner()?;
-    let layer_id = sha256(&layer);
+    Ok(layer)
+}
+
+/// Writes a docker-archive: the layer, its configuration, and the manifest that names both.
+fn pack(layer: &[u8], spec: &ImageSpec<'_>, archive: &Path) -> std::io::Result<()> {
+    let layer_id = sha256(layer);
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": ["/pause"]},
+        "config": {
+            "Entrypoint": [spec.entrypoint],
+            "Cmd": spec.arguments,
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        },
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_id}")]},
         "history": [{"created": "1970-01-01T00:00:00Z"}],
     })
@@ -71,13 +113,13 @@ fn pack(program: &[u8], file: File) -> std::io::Result<()> {
     let layer_name = format!("{layer_id}/layer.tar");
     let manifest = json!([{
         "Config": config_name,
-        "RepoTags": [PauseImage::NAME],
+        "RepoTags": spec.names,
         "Layers": [layer_name],
     }])
     .to_string();
-    let mut archive = tar::Builder::new(file);
+    let mut archive = tar::Builder::new(File::create(archive)?);
     append(&mut archive, &config_name, 0o644, config.as_bytes())?;
-    append(&mut archive, &layer_name, 0o644, &layer)?;
+    append(&mut archive, &layer_name, 0o644, layer)?;
     append(&mut archive, "manifest.json", 0o644, manifest.as_bytes())?;
     archive.finish()
 }

@@ -1,8 +1,8 @@
 //! A node: an instance with a container runtime and the node agent, in namespaces of its own.
 //!
 //! The network namespace is the instance's; mount, pid and uts namespaces are the node's. Its
-//! `/run` is a tmpfs and its `/var/lib` an overlay, so nothing of it reaches the machine's files,
-//! and killing its pid 1 ends every process and mount of it.
+//! `/run` and `/var/log` are a tmpfs and its `/var/lib` an overlay, so nothing of it reaches the
+//! machine's files, and killing its pid 1 ends every process and mount of it.
 
 mod agent;
 mod containerd;
@@ -25,9 +25,13 @@ use crate::{
     wait_for,
 };
 pub use agent::AgentSettings;
+pub use containerd::Containerd;
 
 /// Where Debian's package puts the standard plugins.
 pub(crate) const STANDARD_PLUGINS: &str = "/usr/lib/cni";
+
+/// Those of them that nodes use.
+const STANDARD_PLUGIN_NAMES: [&str; 2] = ["loopback", "portmap"];
 
 /// The set-up of the node's mounts, then its pid 1. `$D` is the node's folder below `/run`.
 const INIT: &str = r#"#!/bin/sh
@@ -41,7 +45,8 @@ mkdir -p "$D/run/lock" "$D/run/netns" "$D/run/underlay" "$D/run/containerd" "$D/
 mount --bind "$D" "$D/run/${D#/run/}"
 mount --rbind "$D/run" /run
 mount -t overlay -o lowerdir=/var/lib,upperdir=/run/node/lib,workdir=/run/node/libwork overlay /var/lib
-mkdir -p /var/lib/cni
+mkdir -p /var/lib/cni /run/node/log
+mount --bind /run/node/log /var/log
 mount --make-rshared /
 : > "$D/booted"
 exec "$PAUSE"
@@ -58,6 +63,7 @@ pub struct Node {
     boot: Daemon,
     containerd: Option<Daemon>,
     agent: Option<Daemon>,
+    services: Vec<Daemon>,
     persistent: bool,
 }
 
@@ -99,6 +105,7 @@ impl Node {
             boot,
             containerd: None,
             agent: None,
+            services: Vec::new(),
             persistent: false,
             folder,
         };
@@ -170,6 +177,46 @@ impl Node {
         output(self.command(Path::new(program)).args(arguments))
     }
 
+    /// Starts a program inside the node that ends with it; its output goes to `<name>.log` in the
+    /// node's folder.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_service(&mut self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+        let log = self.folder.join(format!("{name}.log"));
+        self.services.push(Daemon::spawn(name, command, &log)?);
+        Ok(())
+    }
+
+    /// Fails with the end of its output if a program of [`start_service`](Self::start_service) has
+    /// ended.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn check_services(&mut self) -> anyhow::Result<()> {
+        self.services.iter_mut().try_for_each(Daemon::check_alive)
+    }
+
+    /// Makes the node's control groups below every controller (of version 1), as kubelet wants to
+    /// find them: with processors and memory of their own.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn create_cgroups(&self) -> anyhow::Result<()> {
+        for controller in controllers() {
+            let folder = controller.join(&self.cgroup);
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("creating {}", folder.display()))?;
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(all) = fs::read(controller.join(file)) {
+                    fs::write(folder.join(file), all)
+                        .with_context(|| format!("writing {file} of {}", folder.display()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The CRI socket as seen from outside.
     #[must_use]
     pub fn cri_socket(&self) -> PathBuf {
@@ -188,10 +235,8 @@ impl Node {
     pub fn persist(&mut self) {
         self.persistent = true;
         self.boot.persist();
-        for daemon in [&mut self.containerd, &mut self.agent]
-            .into_iter()
-            .flatten()
-        {
+        let own = [&mut self.containerd, &mut self.agent];
+        for daemon in own.into_iter().flatten().chain(&mut self.services) {
             daemon.persist();
         }
     }
@@ -202,7 +247,8 @@ impl Node {
         reason = "shown with the failed test's own output"
     )]
     fn show_logs(&self) {
-        for daemon in [&self.agent, &self.containerd].into_iter().flatten() {
+        let own = [&self.agent, &self.containerd];
+        for daemon in own.into_iter().flatten().chain(&self.services) {
             let (name, log) = (&self.name, daemon.log().display());
             eprintln!("--- {name}: the end of {log}\n{}", daemon.log_tail());
         }
@@ -232,7 +278,8 @@ impl Drop for Node {
         signal(self.pid, Signal::KILL);
         // Each is the parent of a process inside, which the kernel kills with pid 1.
         let inside = [self.agent.as_mut(), self.containerd.as_mut()];
-        for daemon in inside.into_iter().flatten().chain([&mut self.boot]) {
+        let inside = inside.into_iter().flatten().chain(&mut self.services);
+        for daemon in inside.chain([&mut self.boot]) {
             daemon.wait_or_kill(Duration::from_secs(5));
         }
         remove_cgroups(&self.cgroup);
@@ -258,11 +305,9 @@ fn boot_command(netns: &Path, init: &Path, folder: &Path, name: &str, pause: &Pa
 fn fill_plugin_folder(folder: &Path, binaries: &Binaries) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let standard = Path::new(STANDARD_PLUGINS);
-    for (name, target) in [
-        ("loopback", standard.join("loopback")),
-        ("portmap", standard.join("portmap")),
-        ("underlay-cni", binaries.program("underlay-cni")?),
-    ] {
+    let standard = STANDARD_PLUGIN_NAMES.map(|name| (name, standard.join(name)));
+    let ours = ("underlay-cni", binaries.program("underlay-cni")?);
+    for (name, target) in standard.into_iter().chain([ours]) {
         symlink(&target, folder.join(name))
             .with_context(|| format!("linking the plugin {}", target.display()))?;
     }
@@ -278,12 +323,8 @@ fn first_child(pid: u32) -> Option<u32> {
 /// so it tries again for a while; what stays is recorded in the run's folder.
 fn remove_cgroups(name: &str) {
     let gone = wait_for("control groups to empty", Duration::from_secs(5), || {
-        let Ok(controllers) = fs::read_dir("/sys/fs/cgroup") else {
-            return Ok(Some(()));
-        };
-        let folders: Vec<PathBuf> = controllers
-            .flatten()
-            .map(|controller| controller.path().join(name))
+        let folders: Vec<PathBuf> = controllers()
+            .map(|controller| controller.join(name))
             .filter(|folder| folder.is_dir())
             .collect();
         for folder in &folders {
@@ -293,6 +334,12 @@ fn remove_cgroups(name: &str) {
     });
     // A destructor has nobody to report to; `underlay-vpc clean` tries again.
     gone.ok();
+}
+
+/// Where the controllers of control groups are mounted.
+fn controllers() -> impl Iterator<Item = PathBuf> {
+    let mounts = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+    mounts.flatten().map(|mount| mount.path())
 }
 
 fn remove_tree_of_groups(folder: &Path) {

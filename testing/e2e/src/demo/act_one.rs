@@ -14,9 +14,9 @@ use underlay_testkit::{
 
 use super::{
     address_views, host_ports, node_table,
-    screen::{Screen, Tone},
     stage::{PlacedPod, Stage, Worker},
 };
+use crate::screen::{Screen, Tone};
 
 /// Pods a node in this act.
 const PODS_PER_NODE: u16 = 10;

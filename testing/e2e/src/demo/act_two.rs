@@ -13,10 +13,10 @@ use super::{
     act_one::{create_each, locate},
     call_matrix::{ALLOWED_WITHIN, probe_all, show},
     node_table, rejects,
-    screen::Screen,
     stage::Stage,
     tiers::{Party, Role, TierGroups},
 };
+use crate::screen::Screen;
 
 /// The pods, by node.
 const PODS: [(&str, Role, usize); 4] = [

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    screen::Screen,
-    stage::{PlacedPod, Stage},
-};
+use super::stage::{PlacedPod, Stage};
+use crate::screen::Screen;
 
 /// The pods of act one, made one after the other on each node, the nodes side by side.
 pub(super) fn show(screen: &mut Screen, stage: &Stage) {

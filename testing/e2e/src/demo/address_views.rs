@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use underlay_testkit::{addresses_inside, imds_addresses};
 
-use super::{
-    screen::Screen,
-    stage::{PlacedPod, Stage},
-};
+use super::stage::{PlacedPod, Stage};
+use crate::screen::Screen;
 
 pub(super) async fn play(screen: &mut Screen, stage: &Stage) -> anyhow::Result<()> {
     let mut same = 0;

@@ -6,10 +6,8 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use underlay_testkit::probe::{Verdict, tcp_probe};
 
-use super::{
-    screen::{Screen, Tone},
-    tiers::{Party, Role},
-};
+use super::tiers::{Party, Role};
+use crate::screen::{Screen, Tone};
 
 /// How long silence must last to count as refused.
 const REFUSED_AFTER: Duration = Duration::from_millis(900);

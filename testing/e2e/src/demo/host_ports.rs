@@ -8,7 +8,8 @@ use underlay_testkit::{
     probe::{TcpServer, Verdict, tcp_probe},
 };
 
-use super::{screen::Screen, stage::Stage};
+use super::stage::Stage;
+use crate::screen::Screen;
 
 /// The pods' port.
 const CONTAINER_PORT: u16 = 8000;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use underlay_testkit::{Netns, TokenAttempt, imds_token};
 
-use super::{screen::Screen, stage::Stage};
+use super::stage::Stage;
+use crate::screen::Screen;
 
 /// How long silence must last to count.
 const SILENCE: Duration = Duration::from_millis(800);

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use underlay_testkit::Interface;
 
-use super::{screen::Screen, stage::Stage};
+use super::stage::Stage;
+use crate::screen::Screen;
 
 const HEAD: [&str; 11] = [
     "node",

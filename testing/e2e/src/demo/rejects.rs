@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use underlay_testkit::FlowLogLine;
 
-use super::{screen::Screen, stage::Stage, tiers::Party};
+use super::{stage::Stage, tiers::Party};
+use crate::screen::Screen;
 
 /// The fields shown, of those in the stage's format.
 const FIELDS: [&str; 6] = [

@@ -10,7 +10,7 @@ use underlay_testkit::{
 };
 use underlay_types::EniId;
 
-use super::screen::Screen;
+use crate::screen::Screen;
 
 /// The flow log's format: the pods' own addresses stand in the `pkt-` fields.
 const FLOW_LOG_FORMAT: &str = "${interface-id} ${srcaddr} ${dstaddr} ${pkt-srcaddr} \

@@ -1,6 +1,12 @@
-//! The container runtime of a node: Debian's containerd.
+//! The container runtime of a node.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
@@ -9,17 +15,58 @@ use crate::{Daemon, Node, PauseImage, process::output, runtime_metrics, wait_for
 /// Its CRI socket, inside the node.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
 
+/// Which containerd a node runs.
+#[derive(Debug, Clone, Default)]
+pub enum Containerd {
+    /// Debian's, version 1.6, with Debian's standard plugins.
+    #[default]
+    Debian,
+    /// Version 2: `containerd`, its shim and `ctr` in this folder, standard plugins in `cni` below.
+    Built(PathBuf),
+}
+
+impl Containerd {
+    fn program(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Debian => PathBuf::from(name),
+            Self::Built(folder) => folder.join(name),
+        }
+    }
+
+    /// Where it looks for its shim first.
+    fn path(&self) -> OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        match self {
+            Self::Debian => path,
+            Self::Built(folder) => [folder.as_os_str(), &path].join(":".as_ref()),
+        }
+    }
+}
+
 impl Node {
-    /// Starts the runtime, waits until it answers and imports the pause image.
+    /// Starts Debian's runtime, waits until it answers and imports the pause image.
     ///
     /// # Errors
     /// When it ends or does not answer; with the end of its log.
     pub async fn start_containerd(&mut self, image: &PauseImage) -> anyhow::Result<()> {
+        self.start_runtime(&Containerd::Debian).await?;
+        self.import_image(&Containerd::Debian, &image.archive)
+    }
+
+    /// Starts a runtime and waits until it answers. It has no images yet.
+    ///
+    /// # Errors
+    /// When it ends or does not answer; with the end of its log.
+    pub async fn start_runtime(&mut self, runtime: &Containerd) -> anyhow::Result<()> {
+        if let Containerd::Built(folder) = runtime {
+            self.link_standard_plugins(&folder.join("cni"))?;
+        }
         let config = self.folder.join("containerd.toml");
         fs::write(&config, configuration(&self.bin_dir(), &self.conf_dir()))
             .with_context(|| format!("writing {}", config.display()))?;
-        let mut command = self.command(Path::new("containerd"));
+        let mut command = self.command(&runtime.program("containerd"));
         command.arg("--config").arg(&config);
+        command.env("PATH", runtime.path());
         let log = self.folder.join("containerd.log");
         let mut daemon = Daemon::spawn("containerd", &mut command, &log)?;
         let (socket, cgroup, pid) = (self.cri_socket(), self.cgroup.clone(), self.pid);
@@ -33,22 +80,35 @@ impl Node {
         })
         .await?;
         self.containerd = Some(daemon);
-        self.import(image)
+        Ok(())
     }
 
-    fn import(&self, image: &PauseImage) -> anyhow::Result<()> {
-        let archive = self.folder.join("pause.tar");
-        fs::copy(&image.archive, &archive).context("copying the pause image")?;
-        let mut ctr = self.command(Path::new("ctr"));
-        ctr.args([
-            "--address",
-            SOCKET,
-            "--namespace",
-            "k8s.io",
-            "images",
-            "import",
-        ]);
-        output(ctr.arg(&archive)).context("importing the pause image")?;
+    /// Gives the node's runtime the images of a docker-archive.
+    ///
+    /// # Errors
+    /// When the runtime refuses them.
+    pub fn import_image(&self, runtime: &Containerd, archive: &Path) -> anyhow::Result<()> {
+        let copy = self.folder.join("image.tar");
+        fs::copy(archive, &copy).with_context(|| format!("copying {}", archive.display()))?;
+        let mut ctr = self.command(&runtime.program("ctr"));
+        ctr.args(["--address", SOCKET, "--namespace", "k8s.io"]);
+        ctr.args(["images", "import"]);
+        if matches!(runtime, Containerd::Built(_)) {
+            // Unpacked by ctr as version 1 does, not by a service that wants its platforms set up.
+            ctr.arg("--local");
+        }
+        output(ctr.arg(&copy)).with_context(|| format!("importing {}", archive.display()))?;
+        fs::remove_file(&copy).context("removing a copy of an image")
+    }
+
+    /// Puts other builds of the standard plugins in place.
+    fn link_standard_plugins(&self, standard: &Path) -> anyhow::Result<()> {
+        for name in super::STANDARD_PLUGIN_NAMES {
+            let link = self.bin_dir().join(name);
+            fs::remove_file(&link).with_context(|| format!("removing {}", link.display()))?;
+            symlink(standard.join(name), &link)
+                .with_context(|| format!("linking the plugin {}", link.display()))?;
+        }
         Ok(())
     }
 }

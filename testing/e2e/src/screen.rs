@@ -1,5 +1,5 @@
-//! What the demo prints, and the count of its checks.
-#![expect(clippy::print_stdout, reason = "the demo's output is its purpose")]
+//! What a program that checks while it shows prints, and the count of its checks.
+#![expect(clippy::print_stdout, reason = "the output is its purpose")]
 
 use std::{
     fmt::Display,
@@ -9,7 +9,8 @@ use std::{
 
 /// The terminal, the checks so far, and the time each step took.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
+    program: &'static str,
     colors: bool,
     checks: usize,
     failed: usize,
@@ -20,7 +21,7 @@ pub(super) struct Screen {
 
 /// How a word is shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// As it should be.
     Good,
     /// Not as it should be.
@@ -32,10 +33,12 @@ pub(super) enum Tone {
 }
 
 impl Screen {
-    /// The standard output; colours only on a terminal, and not if `NO_COLOR` is set.
-    pub(super) fn new() -> Self {
+    /// The standard output for `program`, which the last line names; colours only on a terminal,
+    /// and not if `NO_COLOR` is set.
+    pub(crate) fn new(program: &'static str) -> Self {
         let colors = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self {
+            program,
             colors,
             checks: 0,
             failed: 0,
@@ -46,12 +49,12 @@ impl Screen {
     }
 
     /// How many checks failed.
-    pub(super) fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.failed
     }
 
     /// `text` in a tone.
-    pub(super) fn tone(&self, tone: Tone, text: impl Display) -> String {
+    pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "1;31",
@@ -66,12 +69,12 @@ impl Screen {
     }
 
     /// The heading of all.
-    pub(super) fn title(&self, text: &str) {
+    pub(crate) fn title(&self, text: &str) {
         println!("\n{}", self.tone(Tone::Strong, text));
     }
 
     /// The heading of an act.
-    pub(super) fn act(&mut self, text: &str) {
+    pub(crate) fn act(&mut self, text: &str) {
         self.end_step();
         println!("\n{}", self.tone(Tone::Strong, text));
         println!(
@@ -81,7 +84,7 @@ impl Screen {
     }
 
     /// Begins a step; its time runs until the next one begins.
-    pub(super) fn step(&mut self, text: &str) {
+    pub(crate) fn step(&mut self, text: &str) {
         self.end_step();
         println!(
             "\n{} {}",
@@ -100,18 +103,18 @@ impl Screen {
     }
 
     /// A line of the current step.
-    pub(super) fn line(&self, text: impl Display) {
+    pub(crate) fn line(&self, text: impl Display) {
         println!("  {text}");
         std::io::stdout().flush().ok();
     }
 
     /// A line that belongs to no step.
-    pub(super) fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         println!("{text}");
     }
 
     /// Counts a check; prints it only if it failed.
-    pub(super) fn count(&mut self, what: impl Display, held: Result<(), String>) -> bool {
+    pub(crate) fn count(&mut self, what: impl Display, held: Result<(), String>) -> bool {
         self.checks += 1;
         if let Err(why) = &held {
             self.failed += 1;
@@ -121,14 +124,14 @@ impl Screen {
     }
 
     /// Counts a check and prints how it ended.
-    pub(super) fn check(&mut self, what: impl Display, held: Result<(), String>) {
+    pub(crate) fn check(&mut self, what: impl Display, held: Result<(), String>) {
         if self.count(&what, held) {
             println!("  {} {what}", self.tone(Tone::Good, "ok"));
         }
     }
 
     /// A table; columns are as wide as their widest cell.
-    pub(super) fn table(&self, head: &[&str], rows: &[Vec<String>]) {
+    pub(crate) fn table(&self, head: &[&str], rows: &[Vec<String>]) {
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -149,7 +152,7 @@ impl Screen {
     }
 
     /// The time each step took.
-    pub(super) fn times(&mut self) {
+    pub(crate) fn times(&mut self) {
         self.end_step();
         println!("\n{}", self.tone(Tone::Strong, "Times"));
         for (name, took) in &self.steps {
@@ -162,7 +165,7 @@ impl Screen {
     }
 
     /// What to do now.
-    pub(super) fn next_commands(&self, commands: &[String]) {
+    pub(crate) fn next_commands(&self, commands: &[String]) {
         println!("\n{}", self.tone(Tone::Strong, "To try next"));
         for command in commands {
             println!("  {command}");
@@ -170,8 +173,14 @@ impl Screen {
     }
 
     /// The last line.
-    pub(super) fn verdict(&self) {
-        println!("\ndemo: {} checks, {} failed", self.checks, self.failed);
+    pub(crate) fn verdict(&self) {
+        let Self {
+            program,
+            checks,
+            failed,
+            ..
+        } = self;
+        println!("\n{program}: {checks} checks, {failed} failed");
     }
 }
 
