@@ -1,9 +1,14 @@
 //! Why the agent did not answer, and what people are told.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use underlay_agent_api::FrameError;
-use underlay_cni_spec::{CniError, ErrorCode};
+use underlay_agent_api::{FrameError, RESTART_WAIT};
+use underlay_cni_spec::{CniError, Command, ErrorCode};
 
 use crate::invocation::Invocation;
 
@@ -55,6 +60,40 @@ impl CallError {
                  agent of one release?"
             )),
         }
+    }
+}
+
+/// Time between two looks for the agent.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a call waits for an agent that is away.
+pub(crate) struct Patience {
+    command: Command,
+    end: Instant,
+}
+
+impl Patience {
+    pub(crate) fn new(command: Command) -> Self {
+        Self {
+            command,
+            end: Instant::now() + RESTART_WAIT,
+        }
+    }
+
+    /// Whether the call is worth another try after `failure`; returns when it is time for it. An
+    /// ADD that an agent may have begun is not: its leftovers are for the runtime's DEL. A DEL
+    /// need not wait.
+    pub(crate) fn waits(&self, failure: &CallError) -> bool {
+        let repeatable = match failure {
+            CallError::Connect(..) => self.command != Command::Del,
+            CallError::Lost(_) => !matches!(self.command, Command::Add | Command::Del),
+            CallError::Late(_) | CallError::Request(_) | CallError::Answer(_) => false,
+        };
+        if !repeatable || Instant::now() + INTERVAL > self.end {
+            return false;
+        }
+        sleep(INTERVAL);
+        true
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It decides nothing. What a runtime passed wrongly it says itself, so that the answer does not
 //! depend on the agent; VERSION needs no agent either. Where no agent answers, ADD, CHECK, GC and
-//! STATUS are refused with code 11, and DEL leaves a tombstone for the next agent.
+//! STATUS wait a while for it to be started again and are then refused with code 11; DEL leaves a
+//! tombstone for the next agent.
 //!
 //! It may be killed at any point: before the request is sent nothing has happened, after it the
 //! agent completes the call, and a tombstone appears by rename.
@@ -22,7 +23,7 @@ use std::{
 use underlay_agent_api::Answer;
 use underlay_cni_spec::{CniError, CniVersion, Command, ErrorCode, supported_versions_json};
 
-use crate::invocation::Invocation;
+use crate::{away::Patience, invocation::Invocation};
 
 fn main() -> ExitCode {
     let mut version = CniVersion::NEWEST;
@@ -44,9 +45,13 @@ fn run(version: &mut CniVersion) -> Result<Answer, CniError> {
     }
     let invocation = Invocation::read(command, stdin, version)?;
     let netns = invocation.open_netns()?;
-    let failure = match call::agent(&invocation, netns.as_ref()) {
-        Ok(answer) => return Ok(answer),
-        Err(failure) => failure,
+    let patience = Patience::new(command);
+    let failure = loop {
+        match call::agent(&invocation, netns.as_ref()) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) if patience.waits(&failure) => {}
+            Err(failure) => break failure,
+        }
     };
     if command != Command::Del || !failure.is_away() {
         return Err(failure.into_error(&invocation));

@@ -16,8 +16,10 @@ use crate::{
 #[test]
 fn whatever_needs_the_agent_is_code_11_and_says_where_to_look() {
     let host = Host::new();
-    for command in ["ADD", "CHECK", "STATUS", "GC"] {
-        let (code, msg, details) = host.call(command).error();
+    // All at once: each waits for an agent.
+    let calls = ["ADD", "CHECK", "STATUS", "GC"].map(|name| (name, host.invocation(name).start()));
+    for (command, call) in calls {
+        let (code, msg, details) = finish(call).error();
         let socket = host.config.paths.socket();
         let wanted = format!(
             "{command}: the Underlay agent is away: {}: there is no such path",
@@ -195,6 +197,32 @@ fn an_agent_that_ends_before_it_answers_is_away() {
     assert_eq!(host.call("DEL"), Output::success(""));
     assert_eq!(host.tombstones().len(), 1);
     dying.join().unwrap();
+}
+
+#[test]
+fn an_add_waits_for_an_agent_that_is_started_again() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    drop(host.serve(&node));
+    let add = host.invocation("ADD").start();
+    let _front = host.serve(&node);
+    assert_eq!(finish(add).exit, 0);
+    assert_eq!(node.leases(), ["underlay/c1/eth0"]);
+}
+
+#[test]
+fn a_status_whose_agent_ends_asks_the_next_one() {
+    let host = Host::new();
+    std::fs::create_dir(&host.config.paths.run_dir).unwrap();
+    let socket = host.config.paths.socket();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let status = host.invocation("STATUS").start();
+    let ended = listener.accept().unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    drop(listener);
+    drop(ended);
+    let _front = host.serve(&Arc::new(MemoryNode::default()));
+    assert_eq!(finish(status), Output::success(""));
 }
 
 /// The plugin finds no agent; then an agent starts and looks for tombstones before the plugin's

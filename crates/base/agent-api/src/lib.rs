@@ -29,3 +29,7 @@ pub const ADD_DEADLINE: Duration = Duration::from_secs(90);
 pub const DEL_DEADLINE: Duration = Duration::from_secs(110);
 /// How long a client waits for the answer to anything else.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a call that finds no agent waits for one: longer than a supervisor takes to start a
+/// killed agent again, so that runtime and node do not notice.
+pub const RESTART_WAIT: Duration = Duration::from_secs(5);
