@@ -4,7 +4,6 @@
 //! answered. Everything that is made is recorded in the run's folder first ([`RunDir`]), so that
 //! [`clean()`] finds it even if this process is killed.
 
-mod absent;
 pub mod admin;
 mod claim;
 mod clean;
@@ -23,13 +22,13 @@ mod translate;
 mod vpc;
 mod windows;
 
-pub use absent::ABSENT;
 pub use claim::Claim;
 pub use clean::{CleanError, clean};
 pub use commands::{CommandError, FullArgs, RunCommand};
+pub use driver::{DriveError, Driver};
 pub use link_local::LinkLocalError;
 pub use metadata::MetadataError;
-pub use namespaces::NamespaceError;
+pub use namespaces::{NamespaceError, Namespaces};
 pub use preflight::PreflightError;
 pub use process::{EndError, ProcessRecord, ProcessRecordError};
 pub use run_dir::{RunDir, RunDirError, RunId, RunIdError};

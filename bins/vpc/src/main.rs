@@ -156,11 +156,7 @@ fn again() -> anyhow::Error {
 /// The model's configuration; the options were looked at before.
 fn config(args: &ServeArgs, seed: u64) -> ModelConfig {
     let config = args.model.config(seed);
-    let mut config = config.expect("options that were taken once are taken again");
-    if !args.control_plane {
-        config.absent = full::ABSENT.into();
-    }
-    config
+    config.expect("options that were taken once are taken again")
 }
 
 fn begin(args: &ServeArgs, model: Model, clock: Option<Clock>) -> Arc<ApiServer> {

@@ -13,7 +13,7 @@ use underlay_flowlog::EniFacts;
 use underlay_types::{
     EniId, InstanceId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId,
 };
-use underlay_vpc_model::{BootMode, Change, Eni, Model};
+use underlay_vpc_model::{BootMode, Change, Eni, Model, RouteTable};
 
 use super::{
     namespaces::{self, NamespaceError, Namespaces},
@@ -25,7 +25,7 @@ pub(super) use resume::Resumed;
 
 /// What the driver could not do.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DriveError {
+pub enum DriveError {
     /// The fabric refused.
     #[error("{what}")]
     Fabric {
@@ -56,7 +56,7 @@ pub(super) enum DriveError {
 
 /// Drives the fabric and the instances' namespaces.
 #[derive(Debug)]
-pub(super) struct Driver {
+pub struct Driver {
     fabric: Fabric,
     namespaces: Namespaces,
     /// What flow records say of ENIs, those included that are gone before the window closes.
@@ -77,7 +77,7 @@ pub(super) struct Restored {
 impl Driver {
     /// A driver of a fabric without ports.
     #[must_use]
-    pub(super) const fn new(fabric: Fabric, namespaces: Namespaces) -> Self {
+    pub const fn new(fabric: Fabric, namespaces: Namespaces) -> Self {
         Self {
             fabric,
             namespaces,
@@ -87,7 +87,7 @@ impl Driver {
     }
 
     /// The fabric.
-    pub(super) const fn fabric(&mut self) -> &mut Fabric {
+    pub const fn fabric(&mut self) -> &mut Fabric {
         &mut self.fabric
     }
 
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     /// Carries out what a call did. Goes on after failures and answers them.
-    pub(super) fn apply(&mut self, model: &Model, changes: &[Change]) -> Vec<DriveError> {
+    pub fn apply(&mut self, model: &Model, changes: &[Change]) -> Vec<DriveError> {
         let mut errors = Vec::new();
         let mut rest = changes;
         while let Some((change, after)) = rest.split_first() {
@@ -126,7 +126,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the fabric refuses.
-    pub(super) fn add_port(
+    pub fn add_port(
         &mut self,
         model: &Model,
         eni: &Eni,
@@ -317,20 +317,26 @@ impl Driver {
             }
             None => self.fabric.remove_prefix_list(id),
         }
-        .map_err(fabric("set the blocks of", id))
+        .map_err(fabric("set the blocks of", id))?;
+        model
+            .route_tables_naming(id)
+            .try_for_each(|table| self.set_routes(model, table))
+    }
+
+    fn set_routes(&mut self, model: &Model, table: &RouteTable) -> Result<(), DriveError> {
+        let routes = translate::routes(model, table);
+        let set = self.fabric.set_routes(&table.id, &routes);
+        set.map_err(fabric("set the routes of", &table.id))
     }
 
     fn follow_table(&mut self, model: &Model, id: &RouteTableId) -> Result<(), DriveError> {
-        let set = match model.route_table(id) {
-            Some(table) => self.fabric.set_routes(id, &translate::routes(model, table)),
-            None => self.fabric.remove_routes(id),
+        let Some(table) = model.route_table(id) else {
+            let removed = self.fabric.remove_routes(id);
+            return removed.map_err(fabric("remove the routes of", id));
         };
-        set.map_err(fabric("set the routes of", id))?;
+        self.set_routes(model, table)?;
         // Its associations may have changed: a subnet that uses the same table as before is not
         // touched.
-        let Some(table) = model.route_table(id) else {
-            return Ok(());
-        };
         model
             .subnets()
             .filter(|subnet| subnet.vpc == table.vpc)

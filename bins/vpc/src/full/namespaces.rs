@@ -20,7 +20,7 @@ use super::run_dir::{RunDir, RunDirError};
 
 /// The named namespaces of a run, recorded in its folder before they are made.
 #[derive(Debug)]
-pub(super) struct Namespaces {
+pub struct Namespaces {
     run: RunDir,
     names: BTreeSet<String>,
 }
@@ -39,7 +39,7 @@ pub enum NamespaceError {
 impl Namespaces {
     /// None yet.
     #[must_use]
-    pub(super) const fn new(run: RunDir) -> Self {
+    pub const fn new(run: RunDir) -> Self {
         Self {
             run,
             names: BTreeSet::new(),
@@ -90,7 +90,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// When the run's folder cannot be written.
-    pub(super) fn record(&mut self, name: &str) -> Result<(), NamespaceError> {
+    pub fn record(&mut self, name: &str) -> Result<(), NamespaceError> {
         self.names.insert(name.to_owned());
         Ok(self.run.record_namespaces(&self.names)?)
     }
@@ -99,7 +99,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// When the name is taken or the kernel refuses; nothing is left behind.
-    pub(super) fn create(&mut self, name: &str) -> Result<(), NamespaceError> {
+    pub fn create(&mut self, name: &str) -> Result<(), NamespaceError> {
         if Self::path(name).exists() {
             // Not to be recorded, nor removed as a failed one of ours: it is in use.
             return Ok(netns::create_named(name).map(drop)?);

@@ -100,22 +100,25 @@ pub(super) fn configured(subnet: &model::Subnet, eni: &Eni, all: bool) -> Config
     Configured { addresses, routers }
 }
 
-/// A table's routes; one whose target takes no packets is a blackhole.
+/// A table's routes, one for each block; one whose target takes no packets is a blackhole. Of two
+/// for the same block the later one counts: that of a block after those of prefix lists.
 pub(super) fn routes(model: &Model, table: &RouteTable) -> Vec<Route> {
-    let route = |route: &model::Route| {
+    let routes = |route: &model::Route| {
         let active = model.route_state(route) == RouteState::Active;
         let (target, mtu) = active
             .then(|| target(model, table, &route.target))
             .flatten()
             .unwrap_or((RouteTarget::Blackhole, MTU));
-        let destination = route.destination.cidr()?;
-        Some(Route {
+        let blocks = model.blocks_of(&route.destination).into_iter();
+        blocks.map(move |destination| Route {
             destination,
-            target,
+            target: target.clone(),
             mtu,
         })
     };
-    table.routes.iter().filter_map(route).collect()
+    let is_block = |route: &&model::Route| route.destination.cidr().is_some();
+    let (blocks, lists): (Vec<_>, Vec<_>) = table.routes.iter().partition(is_block);
+    lists.into_iter().chain(blocks).flat_map(routes).collect()
 }
 
 /// A network ACL's entries, the `*` ones among them.

@@ -97,6 +97,50 @@ fn an_instance_with_an_elastic_address_reaches_the_internet_as_it() {
 }
 
 #[test]
+fn a_route_to_a_prefix_list_means_its_blocks_as_they_are_now() {
+    let run = Run::start();
+    somebody(&run);
+    let (vpc, subnet) = run.ec2.vpc_with_subnet();
+    let (instance, _) = run.ec2.instance(&subnet);
+    let gateway = internet_gateway(&run, &vpc);
+    let (allocation, _) = elastic_address(&run);
+    let associate = [
+        ("AllocationId", allocation.as_str()),
+        ("InstanceId", &instance),
+    ];
+    run.ec2.call("AssociateAddress", &associate);
+    let list = [
+        ("PrefixListName", "somebody"),
+        ("AddressFamily", "IPv4"),
+        ("MaxEntries", "5"),
+        ("Entry.1.Cidr", "198.51.100.0/24"),
+    ];
+    let list = run
+        .ec2
+        .ask("CreateManagedPrefixList", &list, "prefixListId");
+    let table = table_of(&run, &vpc);
+    let route = [
+        ("RouteTableId", table.as_str()),
+        ("DestinationPrefixListId", &list),
+        ("GatewayId", &gateway),
+    ];
+    run.ec2.call("CreateRoute", &route);
+    assert_eq!(seen_as(&instance), None, "it is not in the list");
+    let change = |version, what| {
+        let change = [
+            ("PrefixListId", list.as_str()),
+            ("CurrentVersion", version),
+            (what, "203.0.113.0/24"),
+        ];
+        run.ec2.call("ModifyManagedPrefixList", &change);
+    };
+    change("1", "AddEntry.1.Cidr");
+    assert!(seen_as(&instance).is_some());
+    change("2", "RemoveEntry.1.Cidr");
+    assert_eq!(seen_as(&instance), None);
+}
+
+#[test]
 fn instances_behind_a_nat_gateway_share_its_address() {
     let run = Run::start();
     somebody(&run);

@@ -1,9 +1,6 @@
 //! What a VPC is told before it starts: account, Region, limits, timing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -28,8 +25,6 @@ pub struct ModelConfig {
     pub address_order: AddressOrder,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
-    /// What whoever moves the packets cannot do: refused with `UnsupportedOperation` when asked for.
-    pub absent: BTreeSet<Feature>,
     /// How many branch interfaces the trunks of an instance type carry, where that is not what
     /// [`InstanceType::branches`](crate::InstanceType::branches) says.
     pub branch_limits: BTreeMap<String, u32>,
@@ -71,25 +66,6 @@ pub enum AddressOrder {
     Random,
     /// The lowest, for readable tests.
     Sequential,
-}
-
-/// What a valid route or entry may ask of whoever moves the packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Feature {
-    /// Routes to egress-only internet gateways.
-    EgressOnlyInternetGateways,
-    /// Routes to internet gateways.
-    InternetGateways,
-    /// Routes to NAT gateways.
-    NatGateways,
-    /// Network ACLs other than the default, and entries of one's own.
-    NetworkAcls,
-    /// Routes to peering connections.
-    Peering,
-    /// Routes whose destination is a prefix list.
-    PrefixListRoutes,
-    /// Branch interfaces on the device of a trunk.
-    TrunkInterfaces,
 }
 
 /// Quotas (Amazon VPC User Guide, "Amazon VPC quotas").
@@ -200,7 +176,6 @@ impl Default for ModelConfig {
             address_order: AddressOrder::Sequential,
             // RFC 2544: public to whoever looks at it, and never anybody's on the real internet.
             public_pool: Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
-            absent: BTreeSet::new(),
             branch_limits: BTreeMap::new(),
             tracking_allowance: None,
             limits: Limits::default(),

@@ -36,7 +36,7 @@ mod verdict;
 pub use admission::{Admission, CallCount, CallFacts, Fate, Treatment};
 pub use change::Change;
 pub use clock::{Speed, SpeedError, VirtualClock};
-pub use config::{AddressOrder, AvailabilityZone, Feature, Limits, ModelConfig, Preset};
+pub use config::{AddressOrder, AvailabilityZone, Limits, ModelConfig, Preset};
 pub use delay::{Delay, DelayError};
 pub use dns::Resolution;
 pub use error::{Ec2Error, ErrorCode};

@@ -4,7 +4,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_types::{NetworkAclId, VpcId};
 
 use crate::{
-    AclAction, AclDirection, AclTraffic, Change, Ec2Error, ErrorCode, Feature, Model, NetworkAcl,
+    AclAction, AclDirection, AclTraffic, Change, Ec2Error, ErrorCode, Model, NetworkAcl,
     NetworkAclEntry,
 };
 
@@ -20,8 +20,7 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidNetworkAclID.NotFound`; `InvalidParameterValue` for a number that is not 1 to
-    /// 32766; `NetworkAclEntryAlreadyExists`; `NetworkAclEntryLimitExceeded`;
-    /// `UnsupportedOperation`.
+    /// 32766; `NetworkAclEntryAlreadyExists`; `NetworkAclEntryLimitExceeded`.
     pub fn create_network_acl_entry(
         &mut self,
         id: &NetworkAclId,
@@ -29,7 +28,6 @@ impl Model {
     ) -> Result<(), Ec2Error> {
         let acl = self.require_network_acl(id)?;
         check_number(entry.number)?;
-        self.require_feature(Feature::NetworkAcls, "Entries of network ACLs")?;
         if find(acl, entry.number, entry.direction).is_some() {
             let text = format!(
                 "The network acl entry identified by {} already exists.",
@@ -46,7 +44,7 @@ impl Model {
     ///
     /// # Errors
     /// `InvalidNetworkAclID.NotFound`; `InvalidNetworkAclEntry.NotFound`; `InvalidParameterValue`;
-    /// `NetworkAclEntryLimitExceeded`; `UnsupportedOperation`.
+    /// `NetworkAclEntryLimitExceeded`.
     pub fn replace_network_acl_entry(
         &mut self,
         id: &NetworkAclId,
@@ -54,7 +52,6 @@ impl Model {
     ) -> Result<(), Ec2Error> {
         let acl = self.require_network_acl(id)?;
         check_number(entry.number)?;
-        self.require_feature(Feature::NetworkAcls, "Entries of network ACLs")?;
         let (number, direction) = (entry.number, entry.direction);
         let before = find(acl, number, direction);
         let before = before.ok_or_else(|| no_entry(id, number, direction))?;
@@ -69,8 +66,7 @@ impl Model {
     /// DeleteNetworkAclEntry.
     ///
     /// # Errors
-    /// `InvalidNetworkAclID.NotFound`; `InvalidNetworkAclEntry.NotFound`; `InvalidParameterValue`;
-    /// `UnsupportedOperation`.
+    /// `InvalidNetworkAclID.NotFound`; `InvalidNetworkAclEntry.NotFound`; `InvalidParameterValue`.
     pub fn delete_network_acl_entry(
         &mut self,
         id: &NetworkAclId,
@@ -79,7 +75,6 @@ impl Model {
     ) -> Result<(), Ec2Error> {
         let acl = self.require_network_acl(id)?;
         check_number(number)?;
-        self.require_feature(Feature::NetworkAcls, "Entries of network ACLs")?;
         find(acl, number, direction).ok_or_else(|| no_entry(id, number, direction))?;
         self.change_entries(id, |entries| {
             entries.retain(|each| (each.number, each.direction) != (number, direction));

@@ -3,7 +3,7 @@
 use underlay_types::{NetworkAclAssociationId, NetworkAclId, SubnetId, VpcId};
 
 use super::network_acl_entries::{default_entries, star_entries};
-use crate::{Change, Ec2Error, ErrorCode, Feature, Model, NetworkAcl, NetworkAclAssociation, Tags};
+use crate::{Change, Ec2Error, ErrorCode, Model, NetworkAcl, NetworkAclAssociation, Tags};
 
 impl Model {
     /// The network ACLs, by id.
@@ -27,14 +27,13 @@ impl Model {
     /// CreateNetworkAcl: one that denies everything and that no subnet has.
     ///
     /// # Errors
-    /// `InvalidVpcID.NotFound`; `NetworkAclLimitExceeded`; `UnsupportedOperation`.
+    /// `InvalidVpcID.NotFound`; `NetworkAclLimitExceeded`.
     pub fn create_network_acl(
         &mut self,
         vpc: &VpcId,
         tags: Tags,
     ) -> Result<NetworkAclId, Ec2Error> {
         let v6 = self.require_vpc(vpc)?.v6_blocks().next().is_some();
-        self.require_feature(Feature::NetworkAcls, "Network ACLs")?;
         let of_vpc = |acl: &&NetworkAcl| &acl.vpc == vpc;
         if self.network_acls().filter(of_vpc).count() >= self.config.limits.network_acls_per_vpc {
             let text = "The maximum number of network acls has been reached.";

@@ -4,8 +4,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_types::{EniId, InstanceId, PrefixListId, RouteTableId};
 
 use crate::{
-    AddressFamily, Change, Ec2Error, ErrorCode, Feature, InstanceState, Model, NatGatewayState,
-    Route, RouteDestination, RouteState, RouteTable, RouteTarget,
+    AddressFamily, Change, Ec2Error, ErrorCode, InstanceState, Model, NatGatewayState, Route,
+    RouteDestination, RouteState, RouteTable, RouteTarget,
 };
 
 /// Addresses of link-local services, to which no route may lead (VPC User Guide, "Route tables").
@@ -51,8 +51,7 @@ impl Model {
     /// # Errors
     /// `InvalidRouteTableID.NotFound`; the target's `NotFound`; `RouteAlreadyExists`;
     /// `RouteLimitExceeded`; `InvalidPrefixListID.NotFound`; `InvalidParameterValue` for a
-    /// destination or a target that the VPC does not allow; `UnsupportedOperation` for what
-    /// nobody here can carry out.
+    /// destination or a target that the VPC does not allow; `UnsupportedOperation` for NAT64.
     pub fn create_route(
         &mut self,
         id: &RouteTableId,
@@ -67,7 +66,6 @@ impl Model {
         }
         self.check_destination(table, &destination, &target)?;
         self.check_route_quota(table, &destination)?;
-        self.check_features(&destination, &target)?;
         let route = Route {
             destination,
             target,
@@ -96,7 +94,6 @@ impl Model {
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
         self.check_destination(table, destination, &target)?;
-        self.check_features(destination, &target)?;
         self.change_route_table(id, |table| {
             let mut routes = table.routes.iter_mut();
             if let Some(route) = routes.find(|each| &each.destination == destination) {
@@ -314,47 +311,6 @@ impl Model {
                 None => (None, 0),
             },
         }
-    }
-
-    fn check_features(
-        &self,
-        destination: &RouteDestination,
-        target: &RouteTarget,
-    ) -> Result<(), Ec2Error> {
-        let (feature, what) = match target {
-            RouteTarget::EgressOnlyInternetGateway(_) => (
-                Feature::EgressOnlyInternetGateways,
-                "Routes to egress-only internet gateways",
-            ),
-            RouteTarget::InternetGateway(_) => {
-                (Feature::InternetGateways, "Routes to internet gateways")
-            }
-            RouteTarget::NatGateway(_) => (Feature::NatGateways, "Routes to NAT gateways"),
-            RouteTarget::Peering(_) => (Feature::Peering, "Routes to peering connections"),
-            RouteTarget::Eni(_) | RouteTarget::Local => {
-                return self.check_list_feature(destination);
-            }
-        };
-        self.require_feature(feature, what)?;
-        self.check_list_feature(destination)
-    }
-
-    fn check_list_feature(&self, destination: &RouteDestination) -> Result<(), Ec2Error> {
-        match destination {
-            RouteDestination::Cidr(_) => Ok(()),
-            RouteDestination::PrefixList(_) => {
-                self.require_feature(Feature::PrefixListRoutes, "Routes of prefix lists")
-            }
-        }
-    }
-
-    /// Whether whoever moves the packets can do this.
-    pub(crate) fn require_feature(&self, feature: Feature, what: &str) -> Result<(), Ec2Error> {
-        if self.config.absent.contains(&feature) {
-            let text = format!("{what} are not supported by this VPC.");
-            return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
-        }
-        Ok(())
     }
 }
 

@@ -8,8 +8,8 @@ use underlay_types::{AttachmentId, EniId, Timestamp, TrunkAssociationId};
 
 use super::{addresses::check_not_managed, enis::in_use};
 use crate::{
-    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, Feature,
-    InstanceType, InterfaceType, Model, RouteTarget, TrunkAssociation,
+    Attachment, AttachmentHolder, AttachmentStatus, Change, Ec2Error, Eni, ErrorCode, InstanceType,
+    InterfaceType, Model, RouteTarget, TrunkAssociation,
 };
 
 /// The highest VLAN id there is (IEEE 802.1Q).
@@ -31,7 +31,6 @@ impl Model {
         vlan: u16,
         now: Timestamp,
     ) -> Result<TrunkAssociationId, Ec2Error> {
-        self.require_feature(Feature::TrunkInterfaces, "Branch interfaces")?;
         let (carried, carrier) = (self.require_eni(branch)?, self.require_eni(trunk)?);
         check_not_managed(carried)?;
         self.check_association(carried, carrier, vlan)?;
