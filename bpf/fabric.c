@@ -61,6 +61,9 @@ VERIFIED_ONCE int find_way(__u32 vpc, __u32 table, const struct packet *packet, 
 	case ROUTE_ENI:
 	case ROUTE_NAT:
 		way->eni = route->eni;
+		/* Behind a middlebox nobody is known by its groups. */
+		if (route->kind == ROUTE_ENI && (__u32)eni_of(vpc, &packet->destination) != way->eni)
+			way->remote_vpc = 0;
 		break;
 	case ROUTE_PEERING:
 		way->remote_vpc = route->eni;
@@ -118,7 +121,8 @@ static __always_inline int follow(struct __sk_buff *skb, __u32 eni, const struct
 	if (crosses && !acl_allows(from->acl, packet, EGRESS))
 		return refuse(eni, packet, DROP_EGRESS_ACL);
 	record_flow(eni, packet, EGRESS, ACCEPT);
-	if (fault == DELIVERED && target && !to)
+	/* The peer's gateways are its own. */
+	if (fault == DELIVERED && target && (!to || (way->kind == ROUTE_PEERING && (to->flags & PORT_NAT))))
 		fault = DROP_UNKNOWN_ADDRESS;
 	if (fault != DELIVERED)
 		return drop(fault);
@@ -135,7 +139,8 @@ static __always_inline int follow(struct __sk_buff *skb, __u32 eni, const struct
 	if (way->kind == ROUTE_ENI && (to->flags & PORT_SOURCE_DEST_CHECK) &&
 	    (__u32)eni_of(to->vpc, &packet->destination) != target)
 		return drop(DROP_DEST_CHECK);
-	packet->remote_vpc = from->vpc;
+	/* Who sends for others is a middlebox. */
+	packet->remote_vpc = (__u32)eni_of(from->vpc, &packet->source) == eni ? from->vpc : 0;
 	fault = arrive(skb, target, to, packet, crosses);
 	if (fault != DELIVERED)
 		return drop(fault);
@@ -164,6 +169,7 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct 
 {
 	struct packet packet = {};
 	__u32 fault = read_packet(skb, &packet);
+	struct address router;
 
 	if (fault != DELIVERED)
 		return drop(fault);
@@ -178,7 +184,8 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 eni, const struct 
 	if (!resolve_fragment(eni, &packet))
 		return drop(DROP_FRAGMENT);
 	/* The router answers nothing and is not logged. */
-	if (is_same(&packet.destination, &port->router))
+	router = router_of(port, packet.is_v6);
+	if (is_same(&packet.destination, &router))
 		return drop(DROP_UNKNOWN_ADDRESS);
 	packet.now = bpf_ktime_get_ns();
 	return forward(skb, eni, port, &packet);
@@ -268,6 +275,11 @@ int send_on(struct __sk_buff *skb)
 	if (!port)
 		return drop(DROP_NO_PORT);
 	find_way(port->vpc, port->route_table, &packet, &way);
+	/* No gateway behind a gateway, and none over peering. */
+	if (way.kind == ROUTE_NAT || way.kind == ROUTE_PEERING) {
+		way.fault = DROP_NO_ROUTE;
+		way.eni = 0;
+	}
 	return finish(skb, follow(skb, eni, port, &packet, &way, 0));
 }
 
@@ -286,34 +298,43 @@ int internet_out(struct __sk_buff *skb)
 	return finish(skb, to_internet(skb, port, settings, &packet));
 }
 
-/* An ENI whose way to the sender is an egress-only gateway gets answers only. */
-static __always_inline int may_enter(const struct port *port, const struct packet *packet)
+/* Whether IPv6 comes in: answers only to an ENI whose way to the sender is an egress-only gateway. Answers DELIVERED, or
+ * the counter of the drop. */
+static __always_inline __u32 entry_fault(struct __sk_buff *skb, const struct port *port,
+					 const struct packet *packet, __u32 owner_flags)
 {
 	struct route *route = route_of(port->route_table, &packet->source, packet->is_v6);
 	struct settings *settings = settings_now();
 
 	if (!route || route->kind != ROUTE_EGRESS_ONLY)
-		return 1;
-	return settings && is_egress_answer(port->vpc, packet, settings);
+		return owner_flags & OWNER_EGRESS_ONLY ? DROP_UNKNOWN_ADDRESS : DELIVERED;
+	return settings && is_egress_answer(skb, port->vpc, packet, settings) ? DELIVERED : DROP_EGRESS_ONLY;
 }
 
 SEC("classifier")
 int internet_in(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	__u32 eni, fault = resume(skb, &packet);
+	__u32 eni, flags, fault = resume(skb, &packet);
+	struct owner *owner;
 	struct port *port;
 
 	if (fault != DELIVERED)
 		return drop(fault);
 	if (!is_unicast(&packet))
 		return drop(DROP_MULTICAST);
-	eni = from_internet(skb, &packet);
+	owner = owner_of(&packet);
+	if (!owner)
+		return drop(DROP_UNKNOWN_ADDRESS);
+	flags = owner->flags;
+	eni = from_internet(skb, &packet, owner);
 	port = bpf_map_lookup_elem(&ports, &eni);
 	if (!port)
 		return drop(DROP_UNKNOWN_ADDRESS);
-	if (packet.is_v6 && !may_enter(port, &packet))
-		return drop(DROP_EGRESS_ONLY);
+	if (packet.is_v6)
+		fault = entry_fault(skb, port, &packet, flags);
+	if (fault != DELIVERED)
+		return drop(fault);
 	if (port->flags & PORT_NAT)
 		return finish(skb, go_on(skb, GATE_NAT_IN, eni, 1));
 	fault = arrive(skb, eni, port, &packet, 1);

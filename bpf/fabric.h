@@ -159,10 +159,13 @@ struct route {
 	__u32 mtu; /* of the way beyond; at most MTU */
 };
 
+#define OWNER_TRANSLATES 1  /* to a private address */
+#define OWNER_EGRESS_ONLY 2 /* no internet gateway: answers come in, and nothing else */
+
 /* Whose a public address is. */
 struct owner {
 	__u32 vpc;
-	__u32 translate;
+	__u32 flags;
 	struct address private; /* what the public address is translated to, if it is */
 };
 

@@ -52,6 +52,9 @@ static __always_inline int to_internet(struct __sk_buff *skb, const struct port 
 			return drop(DROP_NO_PUBLIC_ADDRESS);
 		if (rewrite_end(skb, packet, SOURCE_END, public->words[3], 0, 0))
 			return drop(DROP_MALFORMED);
+	} else if (!eni_of(from->vpc, &packet->source)) {
+		/* IPv6 addresses are public, but only the VPC's own come back to it. */
+		return drop(DROP_NO_PUBLIC_ADDRESS);
 	}
 	if (owner_of(packet))
 		return go_on(skb, GATE_INTERNET_IN, 0, 1);
@@ -60,13 +63,10 @@ static __always_inline int to_internet(struct __sk_buff *skb, const struct port 
 }
 
 /* Finds the ENI that a packet from the internet is for, and gives the packet its private address. 0 when nobody is. */
-static __always_inline __u32 from_internet(struct __sk_buff *skb, struct packet *packet)
+static __always_inline __u32 from_internet(struct __sk_buff *skb, struct packet *packet,
+					   const struct owner *owner)
 {
-	struct owner *owner = owner_of(packet);
-
-	if (!owner)
-		return 0;
-	if (owner->translate) {
+	if (owner->flags & OWNER_TRANSLATES) {
 		if (rewrite_end(skb, packet, DESTINATION_END, owner->private.words[3], 0, 0))
 			return 0;
 		packet->destination = owner->private;

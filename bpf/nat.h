@@ -128,46 +128,72 @@ static __always_inline int make_reset(struct __sk_buff *skb, const struct packet
 	       !bpf_skb_store_bytes(skb, IP_OFFSET + sizeof(ip), &tcp, sizeof(tcp), 0);
 }
 
+/* A packet at the gateway, with what the gateway knows of its flow. */
+struct at_nat {
+	struct settings *settings;
+	struct session *session; /* 0: none that lives */
+	struct session_key key;
+	int is_error;
+};
+
+/* Answers the counter of the drop, or DELIVERED. */
+static __always_inline __u32 look_at_nat(struct __sk_buff *skb, __u32 nat, enum session_side side,
+					 const struct packet *packet, struct at_nat *at)
+{
+	int outward = side == NAT_INSIDE;
+	__u32 zero = 0;
+
+	at->settings = bpf_map_lookup_elem(&settings_table, &zero);
+	if (!at->settings)
+		return DROP_NO_PORT;
+	at->is_error = is_icmp_error(packet);
+	if (!at->is_error)
+		session_key_of(&at->key, nat, side, packet, outward);
+	else if (!quoted_session_key(skb, &at->key, nat, side, packet, outward))
+		return DROP_MALFORMED;
+	at->session = live_session(&at->key, at->settings, packet->now);
+	return DELIVERED;
+}
+
+static __always_inline void touch_both(const struct at_nat *at, enum session_side other,
+				       const struct packet *packet)
+{
+	int outward = other == NAT_OUTSIDE;
+
+	if (at->is_error)
+		return;
+	touch(at->session, packet, outward, packet->now);
+	touch_other(&at->key, at->session, other, packet, outward, packet->now);
+}
+
 /* A packet from inside, at the gateway's interface. */
 VERIFIED_ONCE int nat_outward(struct __sk_buff *skb, __u32 nat, const struct packet *packet)
 {
-	__u32 zero = 0;
-	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
 	struct session made = {};
-	struct session *session;
-	struct session_key key;
-	int is_error;
-	__u64 now;
+	struct at_nat at = {};
+	__u32 fault;
 
-	if (!settings || !packet)
+	if (!packet)
 		return drop(DROP_NO_PORT);
-	now = packet->now;
-	is_error = is_icmp_error(packet);
-	if (is_error) {
-		if (!quoted_session_key(skb, &key, nat, NAT_INSIDE, packet, 1))
-			return drop(DROP_MALFORMED);
-	} else {
-		session_key_of(&key, nat, NAT_INSIDE, packet, 1);
-	}
-	session = live_session(&key, settings, now);
-	if (session && session->ended == SESSION_ENDED && begins_flow(packet))
-		session = 0;
-	if (!session) {
-		if (is_error || !begins_flow(packet)) {
-			if (packet->protocol != IPPROTO_TCP || (packet->tcp_flags & TCP_RST) ||
-			    !make_reset(skb, packet))
-				return drop(DROP_NAT_NO_FLOW);
-			count(NAT_RESETS);
-			return go_on(skb, GATE_SEND_ON, nat, 0);
-		}
-		if (!open_session(&key, settings, now, &made))
+	fault = look_at_nat(skb, nat, NAT_INSIDE, packet, &at);
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (at.session && at.session->ended == SESSION_ENDED && begins_flow(packet))
+		at.session = 0;
+	if (at.session) {
+		touch_both(&at, NAT_OUTSIDE, packet);
+	} else if (!at.is_error && begins_flow(packet)) {
+		if (!open_session(&at.key, at.settings, packet->now, &made))
 			return drop(DROP_NAT_PORTS);
-		session = &made;
-	} else if (!is_error) {
-		touch(session, packet, 1, now);
-		touch_other(&key, session, NAT_OUTSIDE, packet, 1, now);
+		at.session = &made;
+	} else {
+		if (packet->protocol != IPPROTO_TCP || (packet->tcp_flags & TCP_RST) ||
+		    !make_reset(skb, packet))
+			return drop(DROP_NAT_NO_FLOW);
+		count(NAT_RESETS);
+		return go_on(skb, GATE_SEND_ON, nat, 0);
 	}
-	if (rewrite_end(skb, packet, SOURCE_END, session->address, key.local_port, session->port))
+	if (rewrite_end(skb, packet, SOURCE_END, at.session->address, at.key.local_port, at.session->port))
 		return drop(DROP_MALFORMED);
 	return go_on(skb, GATE_SEND_ON, nat, 0);
 }
@@ -175,31 +201,18 @@ VERIFIED_ONCE int nat_outward(struct __sk_buff *skb, __u32 nat, const struct pac
 /* A packet to an address of the gateway. */
 VERIFIED_ONCE int nat_inward(struct __sk_buff *skb, __u32 nat, const struct packet *packet)
 {
-	__u32 zero = 0;
-	struct settings *settings = bpf_map_lookup_elem(&settings_table, &zero);
-	struct session *session;
-	struct session_key key;
-	int is_error;
-	__u64 now;
+	struct at_nat at = {};
+	__u32 fault;
 
-	if (!settings || !packet)
+	if (!packet)
 		return drop(DROP_NO_PORT);
-	now = packet->now;
-	is_error = is_icmp_error(packet);
-	if (is_error) {
-		if (!quoted_session_key(skb, &key, nat, NAT_OUTSIDE, packet, 0))
-			return drop(DROP_MALFORMED);
-	} else {
-		session_key_of(&key, nat, NAT_OUTSIDE, packet, 0);
-	}
-	session = live_session(&key, settings, now);
-	if (!session || (packet->protocol == IPPROTO_ICMP && packet->l4.icmp_type == ICMP_ECHO))
+	fault = look_at_nat(skb, nat, NAT_OUTSIDE, packet, &at);
+	if (fault != DELIVERED)
+		return drop(fault);
+	if (!at.session)
 		return drop(DROP_NAT_NO_FLOW);
-	if (!is_error) {
-		touch(session, packet, 0, now);
-		touch_other(&key, session, NAT_INSIDE, packet, 0, now);
-	}
-	if (rewrite_end(skb, packet, DESTINATION_END, session->address, key.local_port, session->port))
+	touch_both(&at, NAT_INSIDE, packet);
+	if (rewrite_end(skb, packet, DESTINATION_END, at.session->address, at.key.local_port, at.session->port))
 		return drop(DROP_MALFORMED);
 	return go_on(skb, GATE_SEND_ON, nat, 0);
 }

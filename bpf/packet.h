@@ -22,6 +22,8 @@
 #define ICMP_ECHO 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
+#define ICMPV6_ECHO 128
+#define ICMPV6_ECHOREPLY 129
 #define TCP_FIN 1
 #define TCP_SYN 2
 #define TCP_RST 4
@@ -232,6 +234,82 @@ VERIFIED_ONCE int read_packet(struct __sk_buff *skb, struct packet *packet)
 			packet->segment = packet->bytes;
 	}
 	return packet->segment > MTU ? DROP_MTU : DELIVERED;
+}
+
+/* What an ICMP error quotes of the packet that it is about. */
+struct quoted {
+	struct address source;
+	struct address destination;
+	struct transport l4;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Reads what an ICMP error quotes; extension headers inside are not passed over. 0 if the message does not say. */
+VERIFIED_ONCE int read_quoted(struct __sk_buff *skb, const struct packet *packet, struct quoted *quoted)
+{
+	__u32 offset;
+
+	if (!packet || !quoted)
+		return 0;
+	offset = packet->l4_offset + ICMP_HEADER;
+	if (packet->is_v6) {
+		struct ipv6_header inner;
+
+		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)))
+			return 0;
+		quoted->source = inner.source;
+		quoted->destination = inner.destination;
+		quoted->protocol = inner.next_header;
+		offset += sizeof(inner);
+	} else {
+		struct iphdr inner;
+
+		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)) || inner.ihl < 5)
+			return 0;
+		quoted->source = v4_mapped(inner.saddr);
+		quoted->destination = v4_mapped(inner.daddr);
+		quoted->protocol = inner.protocol;
+		offset += inner.ihl * 4;
+	}
+	return read_transport(skb, offset, quoted->protocol, &quoted->l4);
+}
+
+/* The ports of a flow, the near side's first. Of an ICMP echo its id, and which side asks: an answer must not open the way
+ * for questions. No answer belongs to other ICMP: each way is a flow of its own. */
+struct flow_ports {
+	__be16 local;
+	__be16 remote;
+};
+
+static __always_inline struct flow_ports ports_of_flow(int outward, __u8 protocol, const struct transport *l4)
+{
+	__u8 echo = protocol == IPPROTO_ICMP ? ICMP_ECHO : ICMPV6_ECHO;
+	__u8 reply = protocol == IPPROTO_ICMP ? ICMP_ECHOREPLY : ICMPV6_ECHOREPLY;
+	struct flow_ports ports = {};
+	__u8 type = l4->icmp_type;
+
+	if (has_ports(protocol)) {
+		ports.local = outward ? l4->source_port : l4->destination_port;
+		ports.remote = outward ? l4->destination_port : l4->source_port;
+	} else if (is_icmp(protocol) && (type == echo || type == reply)) {
+		ports.local = l4->icmp_id;
+		ports.remote = (type == echo) == (outward != 0);
+	} else if (is_icmp(protocol)) {
+		ports.local = type;
+		ports.remote = (outward ? 0x200 : 0x100) + l4->icmp_code;
+	}
+	return ports;
+}
+
+/* The subnet's router; of IPv6, its address in the subnet's block. */
+static __always_inline struct address router_of(const struct port *port, int is_v6)
+{
+	struct address router = is_v6 ? port->subnet_v6 : port->router;
+
+	if (is_v6)
+		router.words[3] |= __bpf_constant_htonl(1);
+	return router;
 }
 
 /* A later fragment has no ports: it takes those of the first one, seen before it. */

@@ -8,40 +8,40 @@
 
 #define SESSION_ENDED (FIN_OUTWARD | FIN_INWARD)
 
-/* The flow that a packet belongs to, as seen from the gateway: the local end is the sender's of what goes out. */
+/* The flow of a packet, as seen from the gateway: the local end is the sender's of what goes out. */
 static __always_inline void session_key_of(struct session_key *key, __u32 gateway, enum session_side side,
 					   const struct packet *packet, int outward)
 {
+	struct flow_ports ports = ports_of_flow(outward, packet->protocol, &packet->l4);
+
 	__builtin_memset(key, 0, sizeof(*key));
 	key->gateway = gateway;
 	key->side = side;
 	key->local = outward ? packet->source : packet->destination;
 	key->remote = outward ? packet->destination : packet->source;
 	key->protocol = packet->protocol;
-	if (is_icmp(packet->protocol)) {
-		key->local_port = packet->l4.icmp_id;
-	} else {
-		key->local_port = outward ? packet->l4.source_port : packet->l4.destination_port;
-		key->remote_port = outward ? packet->l4.destination_port : packet->l4.source_port;
-	}
+	key->local_port = ports.local;
+	key->remote_port = ports.remote;
 }
 
 /* The flow that an ICMP error speaks of, which went the other way. 0 if the message does not say. */
 static __always_inline int quoted_session_key(struct __sk_buff *skb, struct session_key *key, __u32 gateway,
 					      enum session_side side, const struct packet *packet, int outward)
 {
-	__u32 ip = packet->l4_offset + ICMP_HEADER;
-	struct packet quoted = {};
-	struct iphdr inner;
+	struct quoted quoted = {};
+	struct flow_ports ports;
 
-	if (bpf_skb_load_bytes(skb, ip, &inner, sizeof(inner)) || inner.ihl < 5)
+	if (!read_quoted(skb, packet, &quoted))
 		return 0;
-	if (!read_transport(skb, ip + inner.ihl * 4, inner.protocol, &quoted.l4))
-		return 0;
-	quoted.source = v4_mapped(inner.saddr);
-	quoted.destination = v4_mapped(inner.daddr);
-	quoted.protocol = inner.protocol;
-	session_key_of(key, gateway, side, &quoted, !outward);
+	ports = ports_of_flow(!outward, quoted.protocol, &quoted.l4);
+	__builtin_memset(key, 0, sizeof(*key));
+	key->gateway = gateway;
+	key->side = side;
+	key->local = outward ? quoted.destination : quoted.source;
+	key->remote = outward ? quoted.source : quoted.destination;
+	key->protocol = quoted.protocol;
+	key->local_port = ports.local;
+	key->remote_port = ports.remote;
 	return 1;
 }
 
@@ -84,15 +84,22 @@ VERIFIED_ONCE int remember_egress(__u32 vpc, const struct packet *packet)
 	return (int)bpf_map_update_elem(&sessions, &key, &fresh, BPF_ANY);
 }
 
-static __always_inline int is_egress_answer(__u32 vpc, const struct packet *packet,
+/* An error about such a flow comes in too, and does not keep it alive. */
+static __always_inline int is_egress_answer(struct __sk_buff *skb, __u32 vpc, const struct packet *packet,
 					    const struct settings *settings)
 {
 	struct session_key key;
 	struct session *session;
+	int is_error = is_icmp_error(packet);
 
-	session_key_of(&key, vpc, EGRESS_ONLY, packet, 0);
+	if (is_error) {
+		if (!quoted_session_key(skb, &key, vpc, EGRESS_ONLY, packet, 0))
+			return 0;
+	} else {
+		session_key_of(&key, vpc, EGRESS_ONLY, packet, 0);
+	}
 	session = live_session(&key, settings, packet->now);
-	if (session)
+	if (session && !is_error)
 		session->last_ns = packet->now;
 	return session != 0;
 }

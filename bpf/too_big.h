@@ -63,11 +63,10 @@ static __attribute__((noinline)) int answer_too_big_v6(struct __sk_buff *skb, co
 						       const struct packet *packet, __u32 mtu)
 {
 	struct too_big_v6 answer = {};
-	struct address router = port->subnet_v6;
+	struct address router = router_of(port, 1);
 
 	if (bpf_skb_load_bytes(skb, IP_OFFSET, answer.quote, QUOTE))
 		return TC_ACT_SHOT;
-	router.words[3] |= bpf_htonl(1);
 	address_answer(&answer.ip, sizeof(answer), &router, &packet->source);
 	answer.type = ICMPV6_PACKET_TOO_BIG;
 	answer.mtu = bpf_htonl(mtu);
@@ -88,12 +87,10 @@ VERIFIED_ONCE int may_be_told(__u32 eni, const struct packet *packet, int tracke
 
 	if (!port || !packet)
 		return 0;
-	answer.source = port->router;
+	answer.source = router_of(port, packet->is_v6);
 	answer.destination = packet->source;
 	if (packet->is_v6) {
 		answer.is_v6 = 1;
-		answer.source = port->subnet_v6;
-		answer.source.words[3] |= bpf_htonl(1);
 		answer.l4.icmp_type = ICMPV6_PACKET_TOO_BIG;
 		answer.l4.icmp_code = 0;
 		answer.protocol = IPPROTO_ICMPV6;

@@ -11,9 +11,6 @@
 #define EEXIST 17
 #define CLOCK_MONOTONIC 1
 
-#define ICMPV6_ECHO 128
-#define ICMPV6_ECHOREPLY 129
-
 enum phase {
 	OPENING,     /* packets one way only */
 	ESTABLISHED, /* answered */
@@ -30,33 +27,14 @@ static __always_inline void track_key_of(struct track_key *key, __u32 eni, enum 
 					 const struct address *destination,
 					 const struct transport *l4)
 {
-	__be16 local_port = 0, remote_port = 0;
+	struct flow_ports ports = ports_of_flow(direction == EGRESS, protocol, l4);
 
-	__u8 type = l4->icmp_type;
-
-	if (has_ports(protocol)) {
-		local_port = direction == EGRESS ? l4->source_port : l4->destination_port;
-		remote_port = direction == EGRESS ? l4->destination_port : l4->source_port;
-	} else if (is_icmp(protocol)) {
-		__u8 echo = protocol == IPPROTO_ICMP ? ICMP_ECHO : ICMPV6_ECHO;
-		__u8 reply = protocol == IPPROTO_ICMP ? ICMP_ECHOREPLY : ICMPV6_ECHOREPLY;
-
-		/* Which side asks is part of the flow: an answer must not open the way for questions. */
-		if (type == echo || type == reply) {
-			local_port = l4->icmp_id;
-			remote_port = (type == echo) == (direction == EGRESS);
-		} else {
-			/* No answer belongs to it: each way is a flow of its own. */
-			local_port = type;
-			remote_port = (direction == EGRESS ? 0x200 : 0x100) + l4->icmp_code;
-		}
-	}
 	__builtin_memset(key, 0, sizeof(*key));
 	key->eni = eni;
 	key->local = direction == EGRESS ? *source : *destination;
 	key->remote = direction == EGRESS ? *destination : *source;
-	key->local_port = local_port;
-	key->remote_port = remote_port;
+	key->local_port = ports.local;
+	key->remote_port = ports.remote;
 	key->protocol = protocol;
 }
 
@@ -218,42 +196,20 @@ static __always_inline enum passing track_flow(const struct track_key *key, cons
 	return TRACKED;
 }
 
-/* An ICMP error passes with the flow that it speaks of. Extension headers inside are not passed over. */
+/* An ICMP error passes with the flow that it speaks of. */
 static __always_inline int is_related(struct __sk_buff *skb, const struct side *side,
 				      const struct packet *packet)
 {
-	__u32 offset = packet->l4_offset + ICMP_HEADER;
-	struct address source, destination;
-	struct transport l4 = {};
+	struct quoted quoted = {};
 	struct track_key key;
 	struct track *track;
-	__u8 protocol;
 
-	if (packet->is_v6) {
-		struct ipv6_header inner;
-
-		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)))
-			return 0;
-		source = inner.source;
-		destination = inner.destination;
-		protocol = inner.next_header;
-		offset += sizeof(inner);
-	} else {
-		struct iphdr inner;
-
-		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)) || inner.ihl < 5)
-			return 0;
-		source = v4_mapped(inner.saddr);
-		destination = v4_mapped(inner.daddr);
-		protocol = inner.protocol;
-		offset += inner.ihl * 4;
-	}
-	if (!read_transport(skb, offset, protocol, &l4))
+	if (!read_quoted(skb, packet, &quoted))
 		return 0;
-	track_key_of(&key, side->eni, side->direction == EGRESS ? INGRESS : EGRESS, protocol, &source,
-		     &destination, &l4);
+	track_key_of(&key, side->eni, side->direction == EGRESS ? INGRESS : EGRESS, quoted.protocol,
+		     &quoted.source, &quoted.destination, &quoted.l4);
 	track = bpf_map_lookup_elem(&tracks, &key);
-	return track && is_alive(track, side, protocol);
+	return track && is_alive(track, side, quoted.protocol);
 }
 
 /* TCP is tracked from its first packet on: could a later one begin a tracked flow, the next segment of the one side would

@@ -1,44 +1,66 @@
-//! Two VPCs with the same addresses, as a model and as a fabric.
+//! Three VPCs with everything that decides about packets, as a model, and as a fabric that the
+//! driver of full mode makes follow it.
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    os::fd::OwnedFd,
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use underlay_fabric::{Fabric, FabricNames, FabricSizes, LoadedPrograms};
-use underlay_types::{EniId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, Timestamp};
+use underlay_netlink::{Socket, link, netns, sysctl};
+use underlay_types::{
+    EniId, NetworkAclId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, Timestamp, VpcId,
+    VpcPeeringConnectionId,
+};
+use underlay_vpc::full::{Driver, Namespaces, RunDir, RunId, clean};
 use underlay_vpc_model::{
-    AddressFamily, DropReason, Eni, EniRequest, Model, ModelConfig, Packet, PortRange,
-    PrefixListChange, PrefixListEntry, PrefixListRequest, RouteDestination, RouteTarget,
-    RuleDirection, RulePeer, RuleSpec, RuleTraffic, Segment, Tags, Tracker, Transport, V4Request,
-    Verdict,
+    AddressFamily, AssociationTarget, Connectivity, EniRequest, InterfaceType, Model, ModelConfig,
+    NatGatewayRequest, PrefixListEntry, PrefixListRequest, RouteTarget, RuleDirection, RulePeer,
+    RuleSpec, RuleTraffic, SubnetRequest, Tags, Tracker, V4Request, V6Request,
 };
 
-use crate::{dice::Dice, fabric_words, hosts::Host, packets};
+use crate::{compare::Ports, dice::Dice, traffic::Sent, wire::Devices};
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// No timeout passes: the fabric's clock stands as still as a test of seconds allows.
-const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+const BEGINNING: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 pub(crate) struct World {
-    dice: Dice,
-    model: Model,
-    tracker: Tracker,
-    groups: Vec<SecurityGroupId>,
-    list: PrefixListId,
-    table: RouteTableId,
-    /// Packets that went before, with the VPC's interface that sent each.
-    sent: Vec<(EniId, Packet)>,
-    next_id: u16,
-    fabric: Fabric,
-    hosts: BTreeMap<EniId, Host>,
+    pub(crate) dice: Dice,
+    pub(crate) model: Model,
+    pub(crate) tracker: Tracker,
+    pub(crate) driver: Driver,
+    pub(crate) devices: Devices,
+    /// Sockets that send by the devices of interfaces.
+    pub(crate) senders: BTreeMap<EniId, OwnedFd>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) arrived: Vec<Sent>,
+    pub(crate) ports: Ports,
+    pub(crate) objects: Objects,
+    begun: Instant,
+    run: RunDir,
 }
 
-fn rule(traffic: RuleTraffic, peer: RulePeer) -> RuleSpec {
+/// What changes choose from.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// The VPC in the middle, with gateways of every kind.
+    pub(crate) vpc: Option<VpcId>,
+    pub(crate) groups: Vec<SecurityGroupId>,
+    /// One of IPv4 and one of IPv6.
+    pub(crate) lists: Vec<PrefixListId>,
+    pub(crate) tables: Vec<RouteTableId>,
+    pub(crate) acls: Vec<NetworkAclId>,
+    pub(crate) targets: Vec<RouteTarget>,
+    pub(crate) peerings: Vec<VpcPeeringConnectionId>,
+    /// An interface that is attached to nothing.
+    pub(crate) idle: Option<EniId>,
+}
+
+pub(crate) fn rule(traffic: RuleTraffic, peer: RulePeer) -> RuleSpec {
     RuleSpec {
         traffic,
         peer,
@@ -46,413 +68,392 @@ fn rule(traffic: RuleTraffic, peer: RulePeer) -> RuleSpec {
     }
 }
 
-fn list_entry(block: &str) -> PrefixListEntry {
+pub(crate) fn list_entry(block: &str) -> PrefixListEntry {
     PrefixListEntry {
         cidr: block.parse().unwrap(),
         description: String::new(),
     }
 }
 
-fn everyone() -> RulePeer {
-    RulePeer::Ipv4("0.0.0.0/0".parse().unwrap())
+/// A VPC with its IPv6 block.
+struct Place {
+    vpc: VpcId,
+    v6: Ipv6Net,
 }
 
 impl World {
-    pub(crate) fn new(dice: Dice) -> Self {
-        let prefix = format!(
-            "verdict-{}-{}",
-            std::process::id(),
-            WORLDS.fetch_add(1, Ordering::Relaxed)
-        );
+    pub(crate) fn new(seed: u64) -> Self {
+        let serial = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("verdict-{}-{serial}", std::process::id());
+        let id: RunId = name.parse().unwrap();
+        let run = RunDir::of(&id);
+        run.create().unwrap();
+        let mut namespaces = Namespaces::new(run.clone());
         let names = FabricNames {
-            fabric: format!("{prefix}-fabric"),
-            services: format!("{prefix}-services"),
-            outside: format!("{prefix}-world"),
+            fabric: run.netns_name("fabric"),
+            services: run.netns_name("services"),
+            outside: run.netns_name("outside"),
         };
+        for name in [&names.fabric, &names.services, &names.outside] {
+            namespaces.record(name).unwrap();
+        }
+        namespaces.create(&name).unwrap();
         let programs = LoadedPrograms::load(&FabricSizes::default()).unwrap();
-        let model = Model::new(ModelConfig::default());
+        let fabric = Fabric::create(programs, names).unwrap();
+        let devices = Devices::new(&name, fabric.outside_netns());
+        let config = ModelConfig {
+            seed,
+            ..ModelConfig::default()
+        };
         let mut world = Self {
-            dice,
-            model,
+            dice: Dice::new(seed),
+            model: Model::new(config),
             tracker: Tracker::default(),
-            groups: Vec::new(),
-            list: PrefixListId::from_serial(0),
-            table: RouteTableId::from_serial(0),
+            driver: Driver::new(fabric, namespaces),
+            devices,
+            senders: BTreeMap::new(),
             sent: Vec::new(),
-            next_id: 0,
-            fabric: Fabric::create(programs, names).unwrap(),
-            hosts: BTreeMap::new(),
+            arrived: Vec::new(),
+            ports: Ports::default(),
+            objects: Objects::default(),
+            begun: Instant::now(),
+            run,
         };
         world.build();
-        for _ in 0..12 {
+        world.follow();
+        world.give_devices(&name);
+        // No packet comes but those of the test.
+        silence(world.driver.fabric());
+        for _ in 0..20 {
             world.add_rule();
         }
-        fabric_words::tell(&world.model, &mut world.fabric);
-        let enis: Vec<_> = world.model.enis().map(|eni| eni.id.clone()).collect();
-        for (index, id) in enis.iter().enumerate() {
-            let mut host = Host::new(format!("{prefix}-{index}"));
-            let port = fabric_words::port(world.model.eni(id).unwrap());
-            let device = world.fabric.add_port(port, &host.path(), 0).unwrap();
-            host.use_device(&device);
-            world.hosts.insert(id.clone(), host);
-        }
+        world.follow();
         world
     }
 
-    /// A VPC of two subnets with two interfaces each, and a second VPC of the same block.
+    /// The time of the VPC, which passes as the fabric's does.
+    pub(crate) fn now(&self) -> Timestamp {
+        BEGINNING + self.begun.elapsed()
+    }
+
+    /// Has the fabric follow what was changed.
+    pub(crate) fn follow(&mut self) {
+        let changes = self.model.take_changes();
+        let errors = self.driver.apply(&self.model, &changes);
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+
     fn build(&mut self) {
-        let block = "10.0.0.0/16".parse().unwrap();
+        let middle = self.vpc("10.0.0.0/16");
+        let peer = self.vpc("10.8.0.0/16");
+        // Its addresses are the first one's, too.
+        let twin = self.vpc("10.0.0.0/16");
+        self.objects.vpc = Some(middle.vpc.clone());
+        self.lists();
+        self.groups(&middle.vpc, 3);
+        self.groups(&peer.vpc, 1);
+        let near = self.subnet(&middle, "10.0.1.0/24", 1);
+        let far = self.subnet(&middle, "10.0.2.0/24", 2);
+        let public = self.subnet(&middle, "10.0.3.0/24", 3);
+        let beyond = self.subnet(&peer, "10.8.1.0/24", 1);
+        let alike = self.subnet(&twin, "10.0.1.0/24", 1);
+        self.gateways(&middle, &public);
+        self.twin_gateway(&twin);
+        self.egress_only(&peer);
+        let joined = self.peering(&middle.vpc, &peer.vpc);
+        let other = self.peering(&twin.vpc, &peer.vpc);
+        self.objects.peerings = vec![joined, other];
+        self.interfaces(&[&near, &far, &public, &beyond, &alike]);
+        self.trunk(&near, &far);
+        self.tables([&near, &far, &public], (&middle, &peer, &twin));
+        self.acls(&middle.vpc);
+        self.elastic_addresses();
+    }
+
+    fn vpc(&mut self, block: &str) -> Place {
+        let block = block.parse().unwrap();
         let vpc = self.model.create_vpc(block, Tags::new()).unwrap();
-        let other = self.model.create_vpc(block, Tags::new()).unwrap();
-        self.table = self.model.vpc(&vpc).unwrap().main_route_table.clone();
-        let request = PrefixListRequest {
-            name: "some".to_owned(),
-            family: AddressFamily::Ipv4,
-            max_entries: 5,
-            entries: vec![list_entry("10.0.2.0/28")],
+        self.model.associate_vpc_v6(&vpc, BEGINNING).unwrap();
+        let v6 = self.model.vpc(&vpc).unwrap().v6_cidrs[0].cidr;
+        Place { vpc, v6 }
+    }
+
+    fn subnet(&mut self, place: &Place, cidr: &str, index: usize) -> SubnetId {
+        let request = SubnetRequest {
+            vpc: place.vpc.clone(),
+            cidr: cidr.parse().unwrap(),
+            v6: place.v6.subnets(64).unwrap().nth(index),
+            zone: None,
             tags: Tags::new(),
         };
-        self.list = self.model.create_prefix_list(&request, NOW).unwrap();
-        for name in ["one", "two", "three"] {
-            let group = self
-                .model
-                .create_group(&vpc, name, name, Tags::new())
-                .unwrap();
-            let all = [rule(RuleTraffic::All, everyone())];
-            self.model
-                .revoke(&group, RuleDirection::Egress, &all)
-                .unwrap();
-            self.groups.push(group);
-        }
-        for (vpc, cidr, count) in [
-            (&vpc, "10.0.1.0/24", 2),
-            (&vpc, "10.0.2.0/24", 2),
-            (&other, "10.0.1.0/24", 1),
+        self.model.create_subnet_with(request, BEGINNING).unwrap()
+    }
+
+    fn lists(&mut self) {
+        for (name, family, block) in [
+            ("v4", AddressFamily::Ipv4, "10.0.2.0/28"),
+            ("v6", AddressFamily::Ipv6, "2001:db8:1::/48"),
         ] {
-            let cidr = cidr.parse().unwrap();
-            let subnet = self
-                .model
-                .create_subnet(vpc, cidr, None, Tags::new())
-                .unwrap();
-            for _ in 0..count {
-                let groups = if vpc == &other {
-                    Vec::new()
-                } else {
-                    self.some_groups()
-                };
-                self.add_eni(&subnet, groups);
-            }
+            let request = PrefixListRequest {
+                name: name.to_owned(),
+                family,
+                max_entries: 5,
+                entries: vec![list_entry(block)],
+                tags: Tags::new(),
+            };
+            let list = self.model.create_prefix_list(&request, BEGINNING).unwrap();
+            self.objects.lists.push(list);
         }
     }
 
-    fn add_eni(&mut self, subnet: &SubnetId, groups: Vec<SecurityGroupId>) {
+    fn groups(&mut self, vpc: &VpcId, count: usize) {
+        for index in 0..count {
+            let name = format!("group-{index}");
+            let group = self.model.create_group(vpc, &name, &name, Tags::new());
+            self.objects.groups.push(group.unwrap());
+        }
+    }
+
+    fn gateways(&mut self, place: &Place, public: &SubnetId) {
+        let gateway = self.model.create_internet_gateway(Tags::new()).unwrap();
+        self.model
+            .attach_internet_gateway(&gateway, &place.vpc)
+            .unwrap();
+        let only = self
+            .model
+            .create_egress_only_gateway(&place.vpc, Tags::new());
+        let allocation = self.model.allocate_address(None, Tags::new()).unwrap();
+        let request = NatGatewayRequest {
+            subnet: public.clone(),
+            connectivity: Connectivity::Public,
+            allocations: vec![allocation],
+            private: None,
+            secondary: V4Request::Nothing,
+            tags: Tags::new(),
+        };
+        let nat = self.model.create_nat_gateway(&request, BEGINNING).unwrap();
+        self.objects.targets.extend([
+            RouteTarget::InternetGateway(gateway),
+            RouteTarget::EgressOnlyInternetGateway(only.unwrap()),
+            RouteTarget::NatGateway(nat),
+        ]);
+    }
+
+    fn twin_gateway(&mut self, place: &Place) {
+        let gateway = self.model.create_internet_gateway(Tags::new()).unwrap();
+        self.model
+            .attach_internet_gateway(&gateway, &place.vpc)
+            .unwrap();
+        let table = self.main_table(&place.vpc);
+        for everything in ["0.0.0.0/0", "::/0"] {
+            self.route(
+                &table,
+                everything,
+                RouteTarget::InternetGateway(gateway.clone()),
+            );
+        }
+    }
+
+    fn egress_only(&mut self, place: &Place) {
+        let only = self
+            .model
+            .create_egress_only_gateway(&place.vpc, Tags::new());
+        let table = self.main_table(&place.vpc);
+        let target = RouteTarget::EgressOnlyInternetGateway(only.unwrap());
+        // Whoever it does not lead to cannot answer by it.
+        for block in ["2001:db8:1::/48", "2600::/12"] {
+            self.route(&table, block, target.clone());
+        }
+    }
+
+    fn peering(&mut self, one: &VpcId, other: &VpcId) -> VpcPeeringConnectionId {
+        let id = self
+            .model
+            .create_peering(one, other, Tags::new(), BEGINNING)
+            .unwrap();
+        self.model.accept_peering(&id, BEGINNING).unwrap();
+        id
+    }
+
+    fn interfaces(&mut self, subnets: &[&SubnetId]) {
+        for subnet in subnets {
+            for _ in 0..2 {
+                let eni = self.eni(subnet, InterfaceType::Interface);
+                self.model
+                    .give_to_external(&eni, "test", BEGINNING)
+                    .unwrap();
+                self.objects.targets.push(RouteTarget::Eni(eni));
+            }
+        }
+        let idle = self.eni(subnets[0], InterfaceType::Interface);
+        self.objects.targets.push(RouteTarget::Eni(idle.clone()));
+        self.objects.idle = Some(idle);
+    }
+
+    fn trunk(&mut self, near: &SubnetId, far: &SubnetId) {
+        let trunk = self.eni(near, InterfaceType::Trunk);
+        self.model
+            .give_to_external(&trunk, "test", BEGINNING)
+            .unwrap();
+        for (vlan, subnet) in [(7, near), (120, far)] {
+            let branch = self.eni(subnet, InterfaceType::Interface);
+            self.model
+                .associate_trunk(&branch, &trunk, vlan, BEGINNING)
+                .unwrap();
+            self.objects.targets.push(RouteTarget::Eni(branch));
+        }
+    }
+
+    fn eni(&mut self, subnet: &SubnetId, interface_type: InterfaceType) -> EniId {
+        let vpc = self.model.subnet(subnet).unwrap().vpc.clone();
         let mut request = EniRequest::new(subnet.clone());
-        request.groups = groups;
-        request.v4 = if self.dice.percent(50) {
+        request.groups = self.some_groups(&vpc);
+        request.interface_type = interface_type;
+        let prefix = self.dice.percent(50);
+        request.v4 = if prefix {
             V4Request::PrefixCount(1)
         } else {
             V4Request::Count(1)
         };
-        let eni = self.model.create_eni(&request).unwrap();
-        self.model.give_to_external(&eni, "test", NOW).unwrap();
+        request.v6 = Some(if prefix {
+            V6Request::PrefixCount(1)
+        } else {
+            V6Request::Count(1)
+        });
+        self.model.create_eni(&request).unwrap()
     }
 
-    fn some_groups(&mut self) -> Vec<SecurityGroupId> {
-        let mut groups = vec![self.dice.one_of(&self.groups).clone()];
-        if self.dice.percent(40) {
-            groups.push(self.dice.one_of(&self.groups).clone());
+    pub(crate) fn main_table(&self, vpc: &VpcId) -> RouteTableId {
+        self.model.vpc(vpc).unwrap().main_route_table.clone()
+    }
+
+    pub(crate) fn route(&mut self, table: &RouteTableId, to: &str, target: RouteTarget) {
+        let to = to.parse().unwrap();
+        self.model.create_route(table, to, target).unwrap();
+    }
+
+    fn tables(&mut self, subnets: [&SubnetId; 3], places: (&Place, &Place, &Place)) {
+        let (middle, peer, twin) = places;
+        let [internet, only, nat] = [0, 1, 2].map(|index| self.objects.targets[index].clone());
+        let [joined, other] =
+            [0, 1].map(|index| RouteTarget::Peering(self.objects.peerings[index].clone()));
+        for (subnet, v4, v6) in [
+            (subnets[0], nat, only),
+            (subnets[1], internet.clone(), internet.clone()),
+            (subnets[2], internet.clone(), internet),
+        ] {
+            let table = self.model.create_route_table(&middle.vpc, Tags::new());
+            let table = table.unwrap();
+            self.model.associate_route_table(&table, subnet).unwrap();
+            self.route(&table, "0.0.0.0/0", v4);
+            self.route(&table, "::/0", v6);
+            self.route(&table, "10.8.0.0/15", joined.clone());
+            self.route(&table, &peer.v6.to_string(), joined.clone());
+            self.objects.tables.push(table);
         }
-        groups
+        let idle = RouteTarget::Eni(self.objects.idle.clone().unwrap());
+        let table = self.objects.tables[1].clone();
+        self.route(&table, "198.51.100.0/24", idle);
+        let far = self.main_table(&peer.vpc);
+        self.route(&far, "10.0.0.0/16", joined.clone());
+        self.route(&far, &middle.v6.to_string(), joined.clone());
+        self.route(&far, &twin.v6.to_string(), other.clone());
+        let alike = self.main_table(&twin.vpc);
+        self.route(&alike, "10.8.0.0/16", other.clone());
+        self.route(&alike, &peer.v6.to_string(), other);
+        self.objects.targets.push(joined);
     }
 
-    // === changes ===
+    fn acls(&mut self, vpc: &VpcId) {
+        let default = self.model.network_acls().find(|acl| &acl.vpc == vpc);
+        let default = default.unwrap().id.clone();
+        let own = self.model.create_network_acl(vpc, Tags::new()).unwrap();
+        self.objects.acls = vec![default, own];
+    }
 
-    pub(crate) fn change(&mut self) {
-        match self.dice.below(11) {
-            0..=2 => self.add_rule(),
-            3..=5 => self.remove_rule(),
-            6 | 7 => {
-                let (eni, groups) = (self.any_eni(), self.some_groups());
-                self.model.set_eni_groups(&eni, &groups).unwrap();
+    fn elastic_addresses(&mut self) {
+        let live = self.model.enis().filter(|eni| self.model.is_live(eni));
+        let plain = live.filter(|eni| eni.interface_type != InterfaceType::NatGateway);
+        let with_internet = |vpc: &VpcId| self.model.internet_gateway_of(vpc).is_some();
+        let enis: Vec<_> = plain
+            .filter(|eni| with_internet(&eni.vpc))
+            .map(|eni| eni.id.clone())
+            .collect();
+        for _ in 0..4 {
+            let allocation = self.model.allocate_address(None, Tags::new());
+            let eni = self.dice.one_of(&enis).clone();
+            let target = AssociationTarget::Eni(eni);
+            // Whoever has one keeps it.
+            let given = self
+                .model
+                .associate_address(&allocation.unwrap(), &target, None, false);
+            drop(given);
+        }
+    }
+
+    /// Gives every interface that is attached its device.
+    fn give_devices(&mut self, name: &str) {
+        let enis: Vec<_> = self.model.enis().cloned().collect();
+        for eni in &enis {
+            let attached = eni.attachment.is_some();
+            let branch = self
+                .model
+                .trunk_associations()
+                .any(|each| each.branch == eni.id);
+            if !attached || branch || eni.interface_type == InterfaceType::NatGateway {
+                continue;
             }
-            8 => {
-                let (eni, check) = (self.any_eni(), self.dice.percent(60));
-                self.model.set_source_dest_check(&eni, check).unwrap();
-            }
-            9 => self.change_list(),
-            _ => self.change_route(),
-        }
-        fabric_words::tell(&self.model, &mut self.fabric);
-        for eni in self.model.enis() {
-            self.fabric.update_port(fabric_words::port(eni)).unwrap();
+            self.driver.add_port(&self.model, eni, name, 0).unwrap();
+            let sender = self.devices.open(eni.mac);
+            self.senders.insert(eni.id.clone(), sender);
         }
     }
 
-    fn add_rule(&mut self) {
+    pub(crate) fn add_rule(&mut self) {
         let direction = if self.dice.percent(50) {
             RuleDirection::Ingress
         } else {
             RuleDirection::Egress
         };
-        let traffic = *self.dice.one_of(&[
-            RuleTraffic::All,
-            RuleTraffic::Icmp {
-                kind: None,
-                code: None,
-            },
-            RuleTraffic::Icmp {
-                kind: Some(8),
-                code: None,
-            },
-            RuleTraffic::Protocol(47),
-            RuleTraffic::Tcp(PortRange {
-                from: 5432,
-                to: 5432,
-            }),
-            RuleTraffic::Tcp(PortRange {
-                from: 0,
-                to: 65_535,
-            }),
-            RuleTraffic::Udp(PortRange { from: 50, to: 60 }),
-        ]);
-        let block = |text: &str| RulePeer::Ipv4(text.parse().unwrap());
-        let group = RulePeer::Group(self.dice.one_of(&self.groups).clone());
-        let peer = self
-            .dice
-            .one_of(&[
-                everyone(),
-                block("10.0.1.0/24"),
-                block("10.0.2.4/32"),
-                RulePeer::PrefixList(self.list.clone()),
-                group.clone(),
-                group,
-            ])
-            .clone();
-        let to = self.dice.one_of(&self.groups).clone();
-        // One that is there already is refused, and that is all right.
-        let added = self
-            .model
-            .authorize(&to, direction, &[rule(traffic, peer)], &Tags::new());
+        let to = self.dice.one_of(&self.objects.groups).clone();
+        let spec = self.some_rule();
+        // One that is there already is refused, as is one of another family, and that is all right.
+        let added = self.model.authorize(&to, direction, &[spec], &Tags::new());
         drop(added);
     }
 
-    fn remove_rule(&mut self) {
-        let group = self.dice.one_of(&self.groups).clone();
-        let rules = &self.model.group(&group).unwrap().rules;
-        if rules.is_empty() {
-            return;
-        }
-        let chosen = self.dice.one_of(rules);
-        let (direction, id) = (chosen.direction, chosen.id.clone());
-        self.model.revoke_by_id(&group, direction, &[id]).unwrap();
-    }
-
-    /// Takes a block into the prefix list, or out of it.
-    fn change_list(&mut self) {
-        let list = self.model.prefix_list(&self.list).unwrap();
-        let blocks = ["10.0.1.0/24", "10.0.1.4/30", "10.0.2.0/28"];
-        let block = self.dice.one_of(&blocks);
-        let there = list.contains(block.parse::<IpNet>().unwrap().addr());
-        let change = if there {
-            let remove = list.entries().iter().map(|entry| entry.cidr).collect();
-            PrefixListChange {
-                current_version: Some(list.version),
-                remove,
-                ..PrefixListChange::default()
-            }
-        } else {
-            PrefixListChange {
-                current_version: Some(list.version),
-                add: vec![list_entry(block)],
-                ..PrefixListChange::default()
-            }
-        };
-        let id = self.list.clone();
-        self.model.modify_prefix_list(&id, &change, NOW).unwrap();
-    }
-
-    /// Sends some block to an interface, or no more.
-    fn change_route(&mut self) {
-        let blocks = ["192.168.0.0/16", "192.168.1.0/24", "10.0.2.0/24"];
-        let destination: RouteDestination = self.dice.one_of(&blocks).parse().unwrap();
-        let eni = self.any_eni();
-        let gone = self.model.delete_route(&self.table, &destination);
-        if gone.is_err() {
-            self.model
-                .create_route(&self.table, destination, RouteTarget::Eni(eni))
-                .unwrap();
-        }
-    }
-
-    /// An interface of the first VPC.
-    fn any_eni(&mut self) -> EniId {
-        let vpc = self.model.route_table(&self.table).unwrap().vpc.clone();
-        let enis: Vec<_> = self.model.enis().filter(|eni| eni.vpc == vpc).collect();
-        self.dice.one_of(&enis).id.clone()
-    }
-
-    // === packets ===
-
-    /// Sends one packet both ways of judging it, and answers what the fabric did.
-    pub(crate) fn compare(&mut self, step: &str) -> &'static str {
-        let (sender, packet) = self.next_packet();
-        let verdict = self.model.verdict(&mut self.tracker, NOW, &sender, &packet);
-        self.next_id = self.next_id.wrapping_add(1).max(1);
-        let before = self.fabric.counters().unwrap();
-        let bytes = packets::bytes(&packet, self.next_id);
-        self.hosts[&sender].send(&bytes, packet.destination);
-        let outcome = self.counted_since(&before, expected(&verdict));
-        let context = format!("{step}: {packet:?} of {sender}, verdict {verdict:?}");
-        assert!(
-            expected(&verdict).contains(&outcome),
-            "{context}, fabric {outcome}"
-        );
-        if let Verdict::Delivered(receiver) = &verdict {
-            assert!(
-                self.hosts[receiver].receives(self.next_id),
-                "{context}: not there"
-            );
-        }
-        self.sent.push((sender, packet));
-        outcome
-    }
-
-    /// The name of the one counter that grew, but for those of what kernels say in their own way:
-    /// ARP, discovery, and the multicast of whoever has IPv6, unless that is `expected`.
-    fn counted_since(
-        &self,
-        before: &[(&'static str, u64)],
-        expected: &[&'static str],
-    ) -> &'static str {
-        let is_noise = |name: &str| match name {
-            "arp-answered" | "arp-ignored" | "drop-not-ip" => true,
-            "neighbour-answered" | "neighbour-ignored" | "router-advertised" => true,
-            "drop-multicast" => !expected.contains(&name),
-            _ => false,
-        };
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let now = self.fabric.counters().unwrap();
-            let mut grown = now.iter().zip(before).filter(|(now, was)| now.1 != was.1);
-            if let Some(((name, _), _)) = grown.find(|(now, _)| !is_noise(now.0)) {
-                return name;
-            }
-            assert!(Instant::now() < deadline, "the packet was not counted");
-            std::thread::yield_now();
-        }
-    }
-
-    fn next_packet(&mut self) -> (EniId, Packet) {
-        if !self.sent.is_empty() && self.dice.percent(55) {
-            return self.follow_up();
-        }
-        let enis: Vec<_> = self.model.enis().cloned().collect();
-        let sender = self.dice.one_of(&enis).clone();
-        let source = if self.dice.percent(92) {
-            self.address_of(&sender)
-        } else {
-            "10.0.1.200".parse().unwrap()
-        };
-        let destination = if self.dice.percent(85) {
-            let receiver = self.dice.one_of(&enis).clone();
-            self.address_of(&receiver)
-        } else {
-            let others = [
-                "10.0.1.1",
-                "10.0.1.255",
-                "10.0.9.9",
-                "192.168.1.7",
-                "8.8.8.8",
-            ];
-            self.dice.one_of(&others).parse().unwrap()
-        };
-        let packet = Packet {
-            source,
-            destination,
-            transport: self.transport(),
-        };
-        (sender.id, packet)
-    }
-
-    /// The same flow once more, or its answer if somebody is there to give one.
-    fn follow_up(&mut self) -> (EniId, Packet) {
-        let recent = self.sent.len().saturating_sub(12);
-        let (sender, mut packet) = self.dice.one_of(&self.sent[recent..]).clone();
-        let next = *self.dice.one_of(&[
-            Segment::Syn,
-            Segment::Data,
-            Segment::Data,
-            Segment::Fin,
-            Segment::Rst,
-        ]);
-        let vpc = &self.model.eni(&sender).unwrap().vpc;
-        let other = self.model.eni_by_address(vpc, packet.destination);
-        if let Some(other) = other.filter(|_| self.dice.percent(60)) {
-            return (other.id.clone(), packets::answer(&packet, next));
-        }
-        if let Transport::Tcp { segment, .. } = &mut packet.transport {
-            *segment = next;
-        }
-        (sender, packet)
-    }
-
-    fn address_of(&mut self, eni: &Eni) -> IpAddr {
-        let own = &eni.addresses;
-        let mut all = vec![own.primary];
-        all.extend(&own.secondary);
-        all.extend(
-            own.prefixes
-                .iter()
-                .filter_map(|prefix| prefix.hosts().nth(5)),
-        );
-        IpAddr::V4(*self.dice.one_of(&all))
-    }
-
-    fn transport(&mut self) -> Transport {
-        let source = *self.dice.one_of(&[40_000, 40_001]);
-        match self.dice.below(10) {
-            0 | 1 => Transport::Icmp {
-                kind: *self.dice.one_of(&[0, 8, 8, 13]),
-                code: 0,
-                id: source,
-            },
-            2 => Transport::Other(47),
-            3..=5 => Transport::Udp {
-                source,
-                destination: *self.dice.one_of(&[53, 4000]),
-            },
-            _ => Transport::Tcp {
-                source,
-                destination: *self.dice.one_of(&[5432, 80]),
-                segment: Segment::Syn,
-            },
-        }
+    /// The IPv6 blocks of the subnets of the VPC in the middle.
+    pub(crate) fn v6_blocks(&self) -> Vec<IpNet> {
+        let of_middle = self
+            .model
+            .subnets()
+            .filter(|subnet| Some(&subnet.vpc) == self.objects.vpc.as_ref());
+        of_middle
+            .filter_map(|subnet| subnet.v6_cidr().map(IpNet::V6))
+            .collect()
     }
 }
 
-/// The counters that mean the same as a verdict.
-fn expected(verdict: &Verdict) -> &'static [&'static str] {
-    match verdict {
-        Verdict::Delivered(_) => &["delivered"],
-        Verdict::Left(_) | Verdict::Translated(..) => &[],
-        Verdict::Dropped(reason) => match reason {
-            DropReason::NoSender => &["drop-no-port"],
-            // Of two faults the fabric names the other first.
-            DropReason::SourceCheck => &["drop-source-check", "drop-multicast"],
-            DropReason::NoReceiver => &["drop-multicast", "drop-unknown-address"],
-            DropReason::EgressGroups => &["drop-egress-groups"],
-            // The tracker has no bound.
-            DropReason::TrackingFull(_) => &[],
-            DropReason::NoRoute => &["drop-no-route"],
-            DropReason::Blackhole => &["drop-blackhole"],
-            DropReason::UnknownAddress => &["drop-unknown-address"],
-            DropReason::DestinationCheck => &["drop-dest-check"],
-            DropReason::IngressGroups(_) => &["drop-ingress-groups"],
-            // These worlds have neither ACLs of their own nor gateways.
-            DropReason::NetworkAcl(..)
-            | DropReason::NoPublicAddress
-            | DropReason::NotAsked
-            | DropReason::NotTranslated => &[],
-        },
+/// Keeps the kernels of the outside world and of the services from saying anything: the one knows
+/// no address any more, the other's device is down.
+fn silence(fabric: &Fabric) {
+    netns::run_in(fabric.outside_netns(), || {
+        sysctl::write("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    })
+    .unwrap();
+    for (netns, device) in [
+        (fabric.outside_netns(), "lo"),
+        (fabric.services_netns(), "services"),
+    ] {
+        let mut kernel = Socket::open_in(netns).unwrap();
+        let device = link::by_name(&mut kernel, device).unwrap();
+        kernel.run(&[link::set_up(device.index, false)]).unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let errors = clean(&self.run);
+        assert!(errors.is_empty() || std::thread::panicking(), "{errors:?}");
     }
 }

@@ -76,6 +76,11 @@ pub const ANSWERS_TCP_V6: u32 = 4;
 /// The same over UDP and IPv6.
 pub const ANSWERS_UDP_V6: u32 = 8;
 
+/// Flag of whoever has a public address: it stands for a private one.
+pub const OWNER_TRANSLATES: u32 = 1;
+/// Flag of whoever has a public block: without an internet gateway, only answers come in.
+pub const OWNER_EGRESS_ONLY: u32 = 2;
+
 /// Bits in front of an IPv4 address.
 pub const V4_BITS: u8 = 96;
 /// Bits of an address.

@@ -114,8 +114,9 @@ const _: () = assert!(size_of::<Route>() == 4 + 4 + 4);
 pub struct Owner {
     /// Number of the VPC.
     pub vpc: u32,
-    /// 1 when the address is translated; else 0.
-    pub translate: u32,
+    /// [`OWNER_TRANSLATES`](crate::OWNER_TRANSLATES) and
+    /// [`OWNER_EGRESS_ONLY`](crate::OWNER_EGRESS_ONLY).
+    pub flags: u32,
     /// The private address that it is translated to.
     pub private_be: [u8; 16],
 }

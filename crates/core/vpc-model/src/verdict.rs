@@ -5,10 +5,12 @@
 //!
 //! Ideal vs reality: link-local services are not looked at. NAT gateways use their primary address
 //! only, and choose the lowest free port where EC2 chooses any: whoever compares ignores the port.
+//! What may be fragmented passes whole, however long it is.
 
 mod acls;
 mod edge;
 mod groups;
+mod journey;
 mod tracker;
 mod ways;
 
@@ -16,9 +18,9 @@ use std::net::IpAddr;
 
 use underlay_types::{EniId, NetworkAclId, Timestamp};
 
+use self::journey::Journey;
 pub use self::tracker::{Tracker, TrackerTimeouts};
-use self::{tracker::Passage, ways::Way};
-use crate::{AclDirection, Eni, Model, RuleDirection};
+use crate::{AclDirection, Eni, Model};
 
 /// A packet, as far as the VPC looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,24 @@ pub struct Packet {
     pub destination: IpAddr,
     /// What it carries.
     pub transport: Transport,
+    /// Its bytes, IP header included.
+    pub length: u16,
+    /// Whether no router may fragment it; none ever fragments IPv6.
+    pub dont_fragment: bool,
+}
+
+impl Packet {
+    /// A packet that fits every way.
+    #[must_use]
+    pub const fn new(source: IpAddr, destination: IpAddr, transport: Transport) -> Self {
+        Self {
+            source,
+            destination,
+            transport,
+            length: 100,
+            dont_fragment: true,
+        }
+    }
 }
 
 /// What a packet carries.
@@ -70,6 +90,32 @@ pub enum Transport {
         /// To this port.
         destination: u16,
     },
+}
+
+impl Transport {
+    /// What an ICMP error quotes of it.
+    const fn as_quoted(self) -> QuotedTransport {
+        match self {
+            Self::Icmp { kind, code, id } => QuotedTransport::Icmp { kind, code, id },
+            Self::IcmpError { kind, code, .. } => QuotedTransport::Icmp { kind, code, id: 0 },
+            Self::Other(number) => QuotedTransport::Other(number),
+            Self::Tcp {
+                source,
+                destination,
+                ..
+            } => QuotedTransport::Tcp {
+                source,
+                destination,
+            },
+            Self::Udp {
+                source,
+                destination,
+            } => QuotedTransport::Udp {
+                source,
+                destination,
+            },
+        }
+    }
 }
 
 /// What an ICMP error quotes of the packet that it is about.
@@ -135,6 +181,8 @@ pub enum Verdict {
     Translated(EniId, Packet),
     /// It leaves for the internet, as this packet.
     Left(Packet),
+    /// A NAT gateway knows no such connection and answers with a RST, of which this becomes.
+    Reset(Box<Self>),
     /// It is dropped.
     Dropped(DropReason),
 }
@@ -158,6 +206,13 @@ pub enum DropReason {
     Blackhole,
     /// Nothing in the VPC has the address.
     UnknownAddress,
+    /// It is longer than the way takes and may not be fragmented.
+    TooBig {
+        /// What the way takes.
+        mtu: u32,
+        /// Whether the router's ICMP message about it reaches the sender.
+        told: bool,
+    },
     /// The receiver takes only what is for its own addresses.
     DestinationCheck,
     /// No rule of this receiver's groups allows it.
@@ -194,8 +249,8 @@ impl Model {
         now: Timestamp,
         packet: &Packet,
     ) -> Verdict {
-        let way = self.way_in(tracker, now, packet);
-        way.and_then(|way| self.arrive(tracker, now, packet, way))
+        Journey::new(self, tracker, now, packet)
+            .begin_outside()
             .unwrap_or_else(Verdict::Dropped)
     }
 
@@ -214,39 +269,7 @@ impl Model {
         if !self.is_for_one(sender, packet.destination) {
             return Err(DropReason::NoReceiver);
         }
-        let egress = groups::Question::new(self, sender, RuleDirection::Egress, packet);
-        match tracker.judge(now, &egress) {
-            Passage::Full => return Err(DropReason::TrackingFull(sender.id.clone())),
-            Passage::Refused => return Err(DropReason::EgressGroups),
-            Passage::Passes => {}
-        }
-        let way = self.way(tracker, now, sender, packet)?;
-        self.arrive(tracker, now, packet, way)
-    }
-
-    /// What the receiver at the end of `way` makes of the packet that was `sent`.
-    fn arrive(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        sent: &Packet,
-        way: Way<'_>,
-    ) -> Result<Verdict, DropReason> {
-        let (receiver, packet) = match way {
-            Way::Out(packet) => return Ok(Verdict::Left(packet)),
-            Way::To(receiver, packet) => (receiver, packet),
-        };
-        if receiver.source_dest_check && !receiver.addresses.contains(packet.destination) {
-            return Err(DropReason::DestinationCheck);
-        }
-        let ingress = groups::Question::new(self, receiver, RuleDirection::Ingress, &packet);
-        let id = receiver.id.clone();
-        match tracker.judge(now, &ingress) {
-            Passage::Full => Err(DropReason::TrackingFull(id)),
-            Passage::Refused => Err(DropReason::IngressGroups(id)),
-            Passage::Passes if &packet == sent => Ok(Verdict::Delivered(id)),
-            Passage::Passes => Ok(Verdict::Translated(id, packet)),
-        }
+        Journey::new(self, tracker, now, packet).begin_at(sender)
     }
 
     fn is_for_one(&self, sender: &Eni, destination: IpAddr) -> bool {
@@ -263,6 +286,7 @@ impl Model {
                 let router = subnet.and_then(|subnet| subnet.router_v6());
                 !destination.is_multicast()
                     && !destination.is_unspecified()
+                    && !destination.is_loopback()
                     && !destination.is_unicast_link_local()
                     && router != Some(destination)
             }

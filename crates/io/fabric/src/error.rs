@@ -54,6 +54,15 @@ pub enum FabricError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// The kernel did not run a program on a frame.
+    #[error("run the eBPF program {program} on a frame")]
+    Run {
+        /// The program.
+        program: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: Box<ProgramError>,
+    },
     /// The namespace that a device should go to cannot be opened.
     #[error("give {eni} a device in {}", netns.display())]
     Target {
@@ -115,7 +124,7 @@ impl FabricError {
             Self::Attach { .. } | Self::Map { .. } | Self::Store { .. } => Class::Retry,
             Self::Load(_) | Self::Program { .. } => Class::Denied,
             Self::Object(_) => Class::Bug,
-            Self::TooMany { .. } => Class::Invalid,
+            Self::Run { .. } | Self::TooMany { .. } => Class::Invalid,
             Self::Gone(_) | Self::UnknownPort(_) | Self::UnknownSubnet { .. } => Class::NotFound,
         }
     }

@@ -28,7 +28,7 @@ use underlay_types::{
 };
 
 use crate::{
-    FabricError, Subnet,
+    BlockOwner, FabricError, Subnet,
     ledger::{Ledger, Remembered},
     maps::Maps,
     numbers::Numbers,
@@ -90,10 +90,10 @@ pub struct Fabric {
     pub(crate) maps: Maps,
     pub(crate) enis: Numbers<EniId>,
     pub(crate) window: u32,
-    object: Ebpf,
+    pub(crate) object: Ebpf,
     socket: Socket,
     names: FabricNames,
-    netns: OwnedFd,
+    pub(crate) netns: OwnedFd,
     services: OwnedFd,
     outside: OwnedFd,
     vpcs: Numbers<VpcId>,
@@ -111,7 +111,7 @@ pub struct Fabric {
     /// ENIs without a device of their own.
     deviceless: HashMap<EniId, Deviceless>,
     publics: HashMap<Ipv4Addr, abi::AddressKey>,
-    public_blocks: BTreeMap<Ipv6Net, VpcId>,
+    public_blocks: BTreeMap<Ipv6Net, BlockOwner>,
     routes: HashMap<RouteTableId, routes::Table>,
     chunks: HashMap<(u32, u32), u32>,
     ledger: Option<Arc<Ledger>>,

@@ -24,6 +24,7 @@ mod outside;
 mod pod;
 mod programs;
 mod services;
+mod show;
 mod store;
 mod tracking;
 mod trie;
@@ -33,11 +34,12 @@ pub use error::FabricError;
 pub use fabric::{Fabric, FabricLimits, FabricNames, FabricSizes, LoadedPrograms};
 pub use flows::{Action, Direction, Drained, FlowRecord};
 pub use outside::INTERNET_MTU;
+pub use show::Entrance;
 pub use store::FabricStore;
 pub use tracking::TrackingUse;
 pub use words::{
-    AclRule, AclRules, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget, Rule, Subnet,
-    TrackingAllowance, TrackingTimeouts,
+    AclRule, AclRules, BlockOwner, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget,
+    Rule, Subnet, TrackingAllowance, TrackingTimeouts,
 };
 
 /// Bytes of the largest IP packet that passes, and the MTU of an ENI.

@@ -30,7 +30,7 @@ pub(crate) enum ProgramName {
 }
 
 impl ProgramName {
-    const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Eni => "from_eni",
             Self::Outside => "from_outside",

@@ -162,6 +162,15 @@ pub enum RouteTarget {
     Peering(VpcId),
 }
 
+/// The VPC of an IPv6 block that is reached from the internet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockOwner {
+    /// The VPC.
+    pub vpc: VpcId,
+    /// Whether only answers come in: it has an egress-only gateway, and no internet gateway.
+    pub asked_only: bool,
+}
+
 /// The rules of a security group. What no rule allows is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupRules {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use underlay_fabric::FabricError;
+use underlay_fabric::{BlockOwner, FabricError};
 use underlay_types::{NatGatewayId, VpcId};
 use underlay_vpc_model::Model;
 
@@ -35,19 +35,22 @@ impl Driver {
     }
 
     pub(super) fn follow_public_blocks(&mut self, model: &Model) -> Result<(), DriveError> {
-        let leads_out = |vpc: &VpcId| {
-            model.internet_gateway_of(vpc).is_some()
-                || model
-                    .egress_only_gateways()
-                    .any(|gateway| gateway.vpc == *vpc)
+        let asked_only = |vpc: &VpcId| {
+            let mut only = model.egress_only_gateways();
+            let internet = model.internet_gateway_of(vpc).is_some();
+            (internet || only.any(|gateway| gateway.vpc == *vpc)).then_some(!internet)
         };
-        let vpcs = model.vpcs().filter(|vpc| leads_out(&vpc.id));
-        let blocks: BTreeMap<_, _> = vpcs
-            .flat_map(|vpc| {
-                let blocks = vpc.v6_cidrs.iter();
-                blocks.map(|block| (block.cidr, vpc.id.clone()))
-            })
-            .collect();
+        let mut blocks = BTreeMap::new();
+        for vpc in model.vpcs() {
+            let Some(asked_only) = asked_only(&vpc.id) else {
+                continue;
+            };
+            let owner = BlockOwner {
+                vpc: vpc.id.clone(),
+                asked_only,
+            };
+            blocks.extend(vpc.v6_cidrs.iter().map(|block| (block.cidr, owner.clone())));
+        }
         let set = self.fabric.set_public_blocks(&blocks);
         set.map_err(fabric("set whose are", &"the IPv6 blocks"))
     }

@@ -8,27 +8,14 @@ use super::{DropReason, Packet, Transport};
 use crate::{AclAction, AclDirection, AclTraffic, Model, NetworkAclEntry};
 
 impl Model {
-    /// A packet leaves one subnet and enters another; `None` is outside the VPC.
-    pub(super) fn cross(
+    /// Whether the ACL of a subnet lets a packet pass its edge.
+    pub(super) fn pass(
         &self,
-        from: Option<&SubnetId>,
-        to: Option<&SubnetId>,
-        packet: &Packet,
-    ) -> Result<(), DropReason> {
-        if from == to {
-            return Ok(());
-        }
-        self.pass(from, AclDirection::Egress, packet)?;
-        self.pass(to, AclDirection::Ingress, packet)
-    }
-
-    fn pass(
-        &self,
-        subnet: Option<&SubnetId>,
+        subnet: &SubnetId,
         direction: AclDirection,
         packet: &Packet,
     ) -> Result<(), DropReason> {
-        let Some(acl) = subnet.and_then(|subnet| self.network_acl_of(subnet)) else {
+        let Some(acl) = self.network_acl_of(subnet) else {
             return Ok(());
         };
         let remote = match direction {

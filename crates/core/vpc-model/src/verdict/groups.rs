@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use underlay_types::VpcId;
+
 use super::{Packet, Segment, Transport};
 use crate::{Eni, Model, Rule, RuleDirection, RulePeer, RuleTraffic};
 
@@ -11,25 +13,14 @@ pub(super) struct Question<'a> {
     pub(super) eni: &'a Eni,
     pub(super) direction: RuleDirection,
     pub(super) packet: &'a Packet,
-    automatic: bool,
+    /// The VPC among whose interfaces the far side is looked for; `None` when no reference to a
+    /// group speaks of it: on the other side of the internet, or of a middlebox.
+    pub(super) remote_vpc: Option<&'a VpcId>,
+    /// Whether every flow is tracked that goes this way.
+    pub(super) automatic: bool,
 }
 
 impl<'a> Question<'a> {
-    pub(super) const fn new(
-        model: &'a Model,
-        eni: &'a Eni,
-        direction: RuleDirection,
-        packet: &'a Packet,
-    ) -> Self {
-        Self {
-            model,
-            eni,
-            direction,
-            packet,
-            automatic: false,
-        }
-    }
-
     /// The address on the far side of the interface.
     pub(super) const fn remote(&self) -> IpAddr {
         match self.direction {
@@ -118,18 +109,13 @@ impl<'a> Question<'a> {
             (RulePeer::Group(id), remote) => self
                 .model
                 .members_of(id)
-                .any(|eni| self.is_near(eni) && eni.addresses.contains(remote)),
+                .filter(|eni| Some(&eni.vpc) == self.remote_vpc && self.model.is_live(eni))
+                .any(|eni| eni.addresses.contains(remote)),
             (RulePeer::PrefixList(id), remote) => self
                 .model
                 .prefix_list(id)
                 .is_some_and(|list| list.contains(remote)),
         }
-    }
-
-    /// Whether an interface is in the VPC, or in one that is joined to it.
-    fn is_near(&self, other: &Eni) -> bool {
-        let own = &self.eni.vpc;
-        &other.vpc == own || self.model.peering_between(own, &other.vpc).is_some()
     }
 
     fn is_spoken_of(&self, traffic: RuleTraffic) -> bool {

@@ -8,8 +8,8 @@ use underlay_types::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use super::*;
 use crate::{
     EniRequest, LaunchInterface, LaunchInterfaceSource, LaunchRequest, MetadataOptions,
-    ModelConfig, PortRange, RouteDestination, RouteTarget, RulePeer, RuleSpec, RuleTraffic, Tags,
-    V4Request,
+    ModelConfig, PortRange, RouteDestination, RouteTarget, RuleDirection, RulePeer, RuleSpec,
+    RuleTraffic, Tags, V4Request,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -130,15 +130,12 @@ fn host(model: &mut Model, vpc: &VpcId, cidr: &str, name: &str) -> Host {
 }
 
 fn tcp(from: IpAddr, to: IpAddr, source: u16, destination: u16, segment: Segment) -> Packet {
-    Packet {
-        source: from,
-        destination: to,
-        transport: Transport::Tcp {
-            source,
-            destination,
-            segment,
-        },
-    }
+    let transport = Transport::Tcp {
+        source,
+        destination,
+        segment,
+    };
+    Packet::new(from, to, transport)
 }
 
 const POSTGRES: RuleTraffic = RuleTraffic::Tcp(PortRange {
@@ -242,13 +239,12 @@ fn udp_is_tracked_longer_once_it_is_a_stream() {
         dns,
         RulePeer::Ipv4("10.0.0.0/16".parse().unwrap()),
     );
-    let udp = |from: IpAddr, to: IpAddr, source, destination| Packet {
-        source: from,
-        destination: to,
-        transport: Transport::Udp {
+    let udp = |from: IpAddr, to: IpAddr, source, destination| {
+        let transport = Transport::Udp {
             source,
             destination,
-        },
+        };
+        Packet::new(from, to, transport)
     };
     let ask = udp(web.address, db.address, 4000, 53);
     let reply = udp(db.address, web.address, 53, 4000);
@@ -279,14 +275,9 @@ fn an_echo_allows_its_reply_and_no_echo_back() {
         echo,
         RulePeer::Ipv4("0.0.0.0/0".parse().unwrap()),
     );
-    let icmp = |from: &Host, to: &Host, kind| Packet {
-        source: from.address,
-        destination: to.address,
-        transport: Transport::Icmp {
-            kind,
-            code: 0,
-            id: 7,
-        },
+    let icmp = |from: &Host, to: &Host, kind| {
+        let (code, id) = (0, 7);
+        Packet::new(from.address, to.address, Transport::Icmp { kind, code, id })
     };
     assert_eq!(
         world.send(&web, icmp(&web, &db, 8)),

@@ -122,6 +122,11 @@ impl Tracker {
         Passage::Passes
     }
 
+    /// Whether the rules or a tracked flow let the packet pass. It begins no flow.
+    pub(super) fn lets(&self, now: Timestamp, question: &Question<'_>) -> bool {
+        self.is_about_tracked(now, question) || question.is_allowed()
+    }
+
     /// Whether the packet is an ICMP error about a packet of a tracked flow that went the other
     /// way. It does not keep the flow alive.
     fn is_about_tracked(&self, now: Timestamp, question: &Question<'_>) -> bool {

@@ -1,12 +1,13 @@
-//! Where route tables and gateways lead a packet, out of the VPC and back into it.
+//! Where route tables lead a packet.
 
 use std::net::IpAddr;
 
-use underlay_types::{NatGatewayId, SubnetId, Timestamp, VpcId};
+use underlay_types::{SubnetId, VpcId};
 
-use super::{DropReason, Packet, Tracker};
+use super::{DropReason, Packet};
 use crate::{
-    Eni, InterfaceType, Model, NatGateway, Route, RouteDestination, RouteState, RouteTarget,
+    Connectivity, Eni, InterfaceType, Model, NatGateway, Route, RouteDestination, RouteState,
+    RouteTarget,
 };
 
 /// Bytes of a packet within a VPC and over peering at most,
@@ -14,40 +15,64 @@ const MTU_INSIDE: u32 = 9_001;
 /// and by way of an internet gateway (EC2 User Guide, "Network MTU").
 const MTU_INTERNET: u32 = 1_500;
 
-/// Where a packet comes out, as which packet.
-pub(super) enum Way<'a> {
-    /// At this interface.
-    To(&'a Eni, Packet),
-    /// Outside.
-    Out(Packet),
+/// The way from an interface.
+pub(super) struct Way<'a> {
+    /// To whom, or why to nobody.
+    pub(super) hop: Result<Hop<'a>, DropReason>,
+    /// The VPC whose interfaces references to groups mean; see [`Question`](super::groups::Question).
+    pub(super) remote_vpc: Option<&'a VpcId>,
+}
+
+/// Whom a route leads to.
+#[derive(Clone, Copy)]
+pub(super) enum Hop<'a> {
+    /// The internet, for flows that begin inside.
+    EgressOnly,
+    /// The internet.
+    Internet,
+    /// The interface that has the address.
+    Mapped(&'a Eni),
+    /// This interface, whatever its addresses.
+    Middlebox(&'a Eni),
+    /// A NAT gateway, to be translated at its interface.
+    Nat(&'a NatGateway, &'a Eni),
+}
+
+impl<'a> Hop<'a> {
+    /// The interface at the end of the way; `None` outside the VPC.
+    pub(super) const fn eni(self) -> Option<&'a Eni> {
+        match self {
+            Self::EgressOnly | Self::Internet => None,
+            Self::Mapped(eni) | Self::Middlebox(eni) | Self::Nat(_, eni) => Some(eni),
+        }
+    }
+
+    /// Whether every flow that goes this way is tracked (EC2 User Guide, "Automatically tracked
+    /// connections").
+    pub(super) const fn is_tracked(self) -> bool {
+        matches!(self, Self::EgressOnly | Self::Nat(..))
+    }
 }
 
 impl Model {
     /// The most bytes that a packet of `subnet` to `destination` may have. Larger ones are
     /// answered by the subnet's router: ICMP 3/4 where they may not be fragmented, ICMPv6 2/0.
-    #[must_use]
-    pub fn path_mtu(&self, subnet: &SubnetId, destination: IpAddr) -> u32 {
+    pub(super) fn path_mtu(&self, subnet: &SubnetId, destination: IpAddr) -> u32 {
         let Some(route) = self.best_route(subnet, destination) else {
             return MTU_INSIDE;
         };
+        let is_public = |gateway: &NatGateway| gateway.connectivity == Connectivity::Public;
         match &route.target {
             RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::InternetGateway(_) => {
                 MTU_INTERNET
             }
-            // The gateway's own way out decides; what is too big for it is answered by it.
-            RouteTarget::NatGateway(id) => match self.nat_gateway(id) {
-                Some(gateway) => self.mtu_behind(gateway, destination),
-                None => MTU_INSIDE,
-            },
-            RouteTarget::Eni(_) | RouteTarget::Local | RouteTarget::Peering(_) => MTU_INSIDE,
-        }
-    }
-
-    fn mtu_behind(&self, gateway: &NatGateway, destination: IpAddr) -> u32 {
-        let route = self.best_route(&gateway.subnet, destination);
-        match route.map(|route| &route.target) {
-            Some(RouteTarget::InternetGateway(_)) => MTU_INTERNET,
-            _ => MTU_INSIDE,
+            RouteTarget::NatGateway(id) if self.nat_gateway(id).is_some_and(is_public) => {
+                MTU_INTERNET
+            }
+            RouteTarget::Eni(_)
+            | RouteTarget::Local
+            | RouteTarget::NatGateway(_)
+            | RouteTarget::Peering(_) => MTU_INSIDE,
         }
     }
 
@@ -68,198 +93,76 @@ impl Model {
             .map(|(_, route)| route)
     }
 
-    /// Where a packet that `sender` may send comes out.
-    pub(super) fn way(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        sender: &Eni,
-        packet: &Packet,
-    ) -> Result<Way<'_>, DropReason> {
-        let route = self.best_route(&sender.subnet, packet.destination);
-        let route = route.ok_or(DropReason::NoRoute)?;
+    /// Where a packet that leaves `from` goes.
+    pub(super) fn way<'a>(&'a self, from: &'a Eni, packet: &Packet) -> Way<'a> {
+        let to_nobody = |reason| Way {
+            hop: Err(reason),
+            remote_vpc: Some(&from.vpc),
+        };
+        let Some(route) = self.best_route(&from.subnet, packet.destination) else {
+            return to_nobody(DropReason::NoRoute);
+        };
         if self.route_state(route) == RouteState::Blackhole {
-            return Err(DropReason::Blackhole);
+            return to_nobody(DropReason::Blackhole);
         }
-        let from = Some(&sender.subnet);
-        match &route.target {
-            RouteTarget::Local => {
-                let receiver = self.mapped(&sender.vpc, packet.destination)?;
-                self.cross(from, Some(&receiver.subnet), packet)?;
-                self.answered_by_nat(tracker, now, receiver, packet)
-            }
+        let mut remote_vpc = Some(&from.vpc);
+        let hop = match &route.target {
+            RouteTarget::EgressOnlyInternetGateway(_) => Ok(Hop::EgressOnly),
             RouteTarget::Eni(id) => {
-                let receiver = self.eni(id).ok_or(DropReason::Blackhole)?;
-                self.cross(from, Some(&receiver.subnet), packet)?;
-                Ok(Way::To(receiver, *packet))
+                let eni = self.eni(id).ok_or(DropReason::Blackhole);
+                // Behind a middlebox nobody is known by its groups (VPC User Guide, "Security
+                // group rules", on middlebox appliances).
+                remote_vpc = remote_vpc
+                    .filter(|_| eni.as_ref().is_ok_and(|eni| owns(eni, packet.destination)));
+                eni.map(Hop::Middlebox)
             }
+            RouteTarget::InternetGateway(_) => Ok(Hop::Internet),
+            RouteTarget::Local => self.mapped(&from.vpc, packet.destination).map(Hop::Mapped),
+            RouteTarget::NatGateway(id) => self.available_nat(id),
             RouteTarget::Peering(id) => {
-                let peering = self.peering(id).ok_or(DropReason::Blackhole)?;
-                let peer = peering.peer_of(&sender.vpc).ok_or(DropReason::Blackhole)?;
-                let receiver = self.mapped(peer, packet.destination)?;
-                // Nothing beyond the peer: neither its gateways nor its own peers.
-                if receiver.interface_type == InterfaceType::NatGateway {
-                    return Err(DropReason::UnknownAddress);
+                let peering = self.peering(id);
+                match peering.and_then(|peering| peering.peer_of(&from.vpc)) {
+                    Some(peer) => {
+                        remote_vpc = Some(peer);
+                        self.by_peering((&from.vpc, peer), packet)
+                    }
+                    None => Err(DropReason::Blackhole),
                 }
-                self.cross(from, Some(&receiver.subnet), packet)?;
-                Ok(Way::To(receiver, *packet))
-            }
-            RouteTarget::InternetGateway(_) => {
-                self.cross(from, None, packet)?;
-                self.out_by_internet_gateway(tracker, now, sender, packet)
-            }
-            RouteTarget::EgressOnlyInternetGateway(_) => {
-                self.cross(from, None, packet)?;
-                tracker.edge.note_out(&sender.vpc, packet, now);
-                Ok(Way::Out(*packet))
-            }
-            RouteTarget::NatGateway(id) => self.by_nat(tracker, now, (sender, id), packet),
-        }
-    }
-
-    /// Where a packet from outside comes out.
-    pub(super) fn way_in(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        packet: &Packet,
-    ) -> Result<Way<'_>, DropReason> {
-        let mut inner = *packet;
-        let receiver = match packet.destination {
-            IpAddr::V4(public) => {
-                let held = self.holder_of_public(public);
-                let (receiver, private) = held.ok_or(DropReason::UnknownAddress)?;
-                inner.destination = private.into();
-                receiver
-            }
-            IpAddr::V6(address) => {
-                let has = |eni: &&Eni| eni.addresses.contains(address);
-                self.enis().find(has).ok_or(DropReason::UnknownAddress)?
             }
         };
-        self.check_way_in(tracker, now, receiver, packet)?;
-        self.cross(None, Some(&receiver.subnet), &inner)?;
-        self.answered_by_nat(tracker, now, receiver, &inner)
+        Way { hop, remote_vpc }
     }
 
-    /// IPv4 comes in by the VPC's internet gateway, IPv6 by the gateway that answers leave by.
-    fn check_way_in(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        receiver: &Eni,
-        packet: &Packet,
-    ) -> Result<(), DropReason> {
-        let back = self.best_route(&receiver.subnet, packet.source);
-        let egress_only = matches!(
-            back.map(|route| &route.target),
-            Some(RouteTarget::EgressOnlyInternetGateway(_))
-        );
-        if packet.destination.is_ipv6() && egress_only {
-            return if tracker.edge.is_answer(&receiver.vpc, packet, now) {
-                Ok(())
-            } else {
-                Err(DropReason::NotAsked)
-            };
-        }
-        let gateway = self.internet_gateway_of(&receiver.vpc);
-        gateway.map(drop).ok_or(DropReason::UnknownAddress)
-    }
-
-    fn out_by_internet_gateway(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        sender: &Eni,
-        packet: &Packet,
-    ) -> Result<Way<'_>, DropReason> {
-        let mut sent = *packet;
-        if let IpAddr::V4(private) = packet.source {
-            let public = self.public_address_of(&sender.id, private);
-            let public = public.ok_or(DropReason::NoPublicAddress)?;
-            sent.source = public.address.into();
-        }
-        let inside = match sent.destination {
-            IpAddr::V4(public) => self.holder_of_public(public).is_some(),
-            IpAddr::V6(address) => self.enis().any(|eni| eni.addresses.contains(address)),
-        };
-        if inside {
-            self.way_in(tracker, now, &sent)
-        } else {
-            Ok(Way::Out(sent))
-        }
-    }
-
-    /// By a NAT gateway, and on by its subnet's route table.
-    fn by_nat(
-        &self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        (sender, id): (&Eni, &NatGatewayId),
-        packet: &Packet,
-    ) -> Result<Way<'_>, DropReason> {
+    fn available_nat(&self, id: &underlay_types::NatGatewayId) -> Result<Hop<'_>, DropReason> {
         let gateway = self.nat_gateway(id).filter(|each| each.is_available());
         let gateway = gateway.ok_or(DropReason::Blackhole)?;
         let own = gateway.eni().and_then(|eni| self.eni(eni));
-        let own = own.ok_or(DropReason::Blackhole)?;
-        self.cross(Some(&sender.subnet), Some(&own.subnet), packet)?;
-        let sent = tracker
-            .edge
-            .translate_out(id, own.addresses.primary, packet, now)
-            .ok_or(DropReason::NotTranslated)?;
-        let route = self.best_route(&own.subnet, packet.destination);
-        let route = route.ok_or(DropReason::NoRoute)?;
-        if self.route_state(route) == RouteState::Blackhole {
-            return Err(DropReason::Blackhole);
-        }
-        let from = Some(&own.subnet);
-        match &route.target {
-            RouteTarget::InternetGateway(_) => {
-                self.cross(from, None, &sent)?;
-                self.out_by_internet_gateway(tracker, now, own, &sent)
-            }
-            RouteTarget::Local => {
-                let receiver = self.mapped(&own.vpc, sent.destination)?;
-                self.cross(from, Some(&receiver.subnet), &sent)?;
-                Ok(Way::To(receiver, sent))
-            }
-            RouteTarget::Eni(id) => {
-                let receiver = self.eni(id).ok_or(DropReason::Blackhole)?;
-                self.cross(from, Some(&receiver.subnet), &sent)?;
-                Ok(Way::To(receiver, sent))
-            }
-            // No gateway behind a gateway, and none over peering.
-            RouteTarget::EgressOnlyInternetGateway(_)
-            | RouteTarget::NatGateway(_)
-            | RouteTarget::Peering(_) => Err(DropReason::NoRoute),
-        }
+        Ok(Hop::Nat(gateway, own.ok_or(DropReason::Blackhole)?))
     }
 
-    /// At a NAT gateway's interface the packet is an answer, or nobody's.
-    fn answered_by_nat<'a>(
-        &'a self,
-        tracker: &mut Tracker,
-        now: Timestamp,
-        receiver: &'a Eni,
+    /// From one of this VPC to one of the other: neither for the peer's gateways and its own
+    /// peers, nor from those of this VPC.
+    fn by_peering(
+        &self,
+        (own, peer): (&VpcId, &VpcId),
         packet: &Packet,
-    ) -> Result<Way<'a>, DropReason> {
-        if receiver.interface_type != InterfaceType::NatGateway {
-            return Ok(Way::To(receiver, *packet));
+    ) -> Result<Hop<'_>, DropReason> {
+        self.mapped(own, packet.source)?;
+        let receiver = self.mapped(peer, packet.destination)?;
+        if receiver.interface_type == InterfaceType::NatGateway {
+            return Err(DropReason::UnknownAddress);
         }
-        let mut gateways = self.nat_gateways();
-        let gateway = gateways
-            .find(|each| each.eni() == Some(&receiver.id))
-            .ok_or(DropReason::UnknownAddress)?;
-        let back = tracker.edge.translate_back(&gateway.id, packet, now);
-        let back = back.ok_or(DropReason::NotAsked)?;
-        let inner = self.mapped(&receiver.vpc, back.destination)?;
-        self.cross(Some(&receiver.subnet), Some(&inner.subnet), &back)?;
-        Ok(Way::To(inner, back))
+        Ok(Hop::Mapped(receiver))
     }
 
-    fn mapped(&self, vpc: &VpcId, destination: IpAddr) -> Result<&Eni, DropReason> {
+    pub(super) fn mapped(&self, vpc: &VpcId, destination: IpAddr) -> Result<&Eni, DropReason> {
         self.eni_by_address(vpc, destination)
             .filter(|eni| self.is_live(eni))
             .ok_or(DropReason::UnknownAddress)
     }
+}
+
+/// Whether an address is an interface's own.
+pub(super) fn owns(eni: &Eni, address: IpAddr) -> bool {
+    eni.addresses.contains(address)
 }

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv6Net};
 use underlay_fabric_abi as abi;
 use underlay_types::VpcId;
 
-use crate::{Fabric, FabricError};
+use crate::{BlockOwner, Fabric, FabricError};
 
 impl Fabric {
     /// Says which private address of which VPC a public one stands for, while an internet gateway
@@ -48,7 +48,7 @@ impl Fabric {
         self.maps.publics.set(key, public_be)?;
         let owner = abi::Owner {
             vpc: key.vpc,
-            translate: 1,
+            flags: abi::OWNER_TRANSLATES,
             private_be: key.address_be,
         };
         self.maps.owners.set(0, block, Some(owner))
@@ -61,25 +61,29 @@ impl Fabric {
     /// When the kernel refuses.
     pub fn set_public_blocks(
         &mut self,
-        wanted: &BTreeMap<Ipv6Net, VpcId>,
+        blocks: &BTreeMap<Ipv6Net, BlockOwner>,
     ) -> Result<(), FabricError> {
         let before = std::mem::take(&mut self.public_blocks);
-        for block in before.keys().filter(|block| !wanted.contains_key(block)) {
+        for block in before.keys().filter(|block| !blocks.contains_key(block)) {
             self.maps.owners.set(0, (*block).into(), None)?;
         }
-        for (block, vpc) in wanted {
-            if before.get(block) == Some(vpc) {
+        for (block, wanted) in blocks {
+            if before.get(block) == Some(wanted) {
                 continue;
             }
             let owner = abi::Owner {
-                vpc: self.vpcs.of(vpc),
-                translate: 0,
+                vpc: self.vpcs.of(&wanted.vpc),
+                flags: if wanted.asked_only {
+                    abi::OWNER_EGRESS_ONLY
+                } else {
+                    0
+                },
                 private_be: [0; 16],
             };
             self.maps.owners.set(0, (*block).into(), Some(owner))?;
             self.route_from_outside((*block).into())?;
         }
-        self.public_blocks.clone_from(wanted);
+        self.public_blocks.clone_from(blocks);
         Ok(())
     }
 }

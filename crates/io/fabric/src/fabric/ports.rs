@@ -33,6 +33,11 @@ pub(super) struct Seat {
 }
 
 impl PortState {
+    /// The device on the fabric's side.
+    pub(crate) const fn near(&self) -> u32 {
+        self.pair.near.0
+    }
+
     pub(crate) const fn allowance(&self) -> &TrackingAllowance {
         &self.config.allowance
     }

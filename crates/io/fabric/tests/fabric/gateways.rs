@@ -23,7 +23,7 @@ use crate::{
     world::{B, Instance, OPEN, World, block, eni, ip},
 };
 
-const SOMEBODY: &str = "203.0.113.9";
+pub(crate) const SOMEBODY: &str = "203.0.113.9";
 const PATIENCE: Duration = Duration::from_millis(500);
 
 fn vpc() -> VpcId {
@@ -199,7 +199,11 @@ fn two_public_addresses_meet_without_leaving_the_region() {
 
 /// Instances in 10.0.1.0/24 whose way out is a NAT gateway 10.0.2.100 in 10.0.2.0/24.
 fn with_nat() -> (World, EniId) {
-    let mut world = World::new();
+    behind_nat(World::new())
+}
+
+/// The same in a world that is empty yet.
+pub(crate) fn behind_nat(mut world: World) -> (World, EniId) {
     let public: RouteTableId = "rtb-00000002".parse().unwrap();
     let subnet = Subnet {
         vpc: vpc(),

@@ -17,6 +17,7 @@ use underlay_fabric::{FabricError, FabricStore, LoadedPrograms};
 use underlay_netlink::link;
 
 use crate::{
+    gateways::{SOMEBODY, behind_nat},
     traffic::{Outcome, connect, say, serve, udp},
     world::{OPEN, World, allow, anywhere, ip},
 };
@@ -87,9 +88,13 @@ fn tracked_flows_and_devices_survive_and_what_is_not_wanted_goes() {
 }
 
 /// Moves the last packet of every flow in `table` a second into the future, as if another processor had just seen one.
-fn overtake<const KEY: usize, const VALUE: usize>(store: &Store, table: &str) -> usize {
+fn overtake<const KEY: usize, const VALUE: usize>(
+    store: &Store,
+    table: &str,
+    kind: fn(MapData) -> Map,
+) -> usize {
     let pin = store.folder.path().join("fabric/pins").join(table);
-    let map = Map::HashMap(MapData::from_pin(pin).unwrap());
+    let map = kind(MapData::from_pin(pin).unwrap());
     let mut flows = HashMap::<_, [u8; KEY], [u8; VALUE]>::try_from(map).unwrap();
     let seen: Vec<_> = flows.iter().map(Result::unwrap).collect();
     for (key, mut flow) in seen.iter().copied() {
@@ -108,8 +113,20 @@ fn a_packet_that_another_processor_has_overtaken_belongs_to_its_flow() {
     world.rules(SERVER, any, vec![]);
     let mut stream = connect(world.at("client"), (ip("10.0.1.10"), 7)).unwrap();
     assert_eq!(say(&mut stream), Outcome::Answered);
-    assert!(overtake::<44, 32>(&store, "tracks") > 0);
+    assert!(overtake::<44, 32>(&store, "tracks", Map::HashMap) > 0);
     assert_eq!(say(&mut stream), Outcome::Answered);
+}
+
+#[test]
+fn a_packet_that_another_processor_has_overtaken_belongs_to_its_translated_flow() {
+    let store = Store::new();
+    let (world, _) = behind_nat(World::kept(&store.store));
+    let mut stream = connect(world.at("one"), (ip(SOMEBODY), 7)).unwrap();
+    assert_eq!(say(&mut stream), Outcome::Answered);
+    let seen = overtake::<48, 16>(&store, "sessions", Map::LruHashMap);
+    assert_eq!(seen, 2, "from inside and from outside");
+    assert_eq!(say(&mut stream), Outcome::Answered);
+    assert_eq!(world.counter("nat-resets"), 0);
 }
 
 #[test]

@@ -13,11 +13,7 @@ fn udp(from: IpAddr, to: IpAddr, source: u16, destination: u16) -> Packet {
         source,
         destination,
     };
-    Packet {
-        source: from,
-        destination: to,
-        transport,
-    }
+    Packet::new(from, to, transport)
 }
 
 impl World {
@@ -124,11 +120,7 @@ fn icmp_and_other_protocols_are_always_tracked() {
     ] {
         let mut world = World::new();
         let (web, db) = (world.web.clone(), world.db.clone());
-        let packet = Packet {
-            source: web.address,
-            destination: db.address,
-            transport,
-        };
+        let packet = Packet::new(web.address, db.address, transport);
         world.allow(&db.group, traffic, everyone());
         assert!(world.reaches(&web, &db, packet));
         world.forbid(&db.group, traffic, everyone());
@@ -143,10 +135,8 @@ fn an_icmp_error_passes_if_it_is_about_a_tracked_flow() {
     let block = RulePeer::Ipv4("10.0.0.0/16".parse().unwrap());
     world.allow(&db.group, DNS, block);
     let ask = udp(web.address, db.address, 4000, 53);
-    let unreachable = |port| Packet {
-        source: db.address,
-        destination: web.address,
-        transport: Transport::IcmpError {
+    let unreachable = |port| {
+        let transport = Transport::IcmpError {
             kind: 3,
             code: 3,
             about: Quoted {
@@ -157,7 +147,8 @@ fn an_icmp_error_passes_if_it_is_about_a_tracked_flow() {
                     destination: port,
                 },
             },
-        },
+        };
+        Packet::new(db.address, web.address, transport)
     };
     assert!(!world.reaches(&db, &web, unreachable(53)), "about nothing");
     assert!(world.reaches(&web, &db, ask));

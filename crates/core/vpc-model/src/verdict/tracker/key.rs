@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use underlay_types::EniId;
 
-use super::super::{Quoted, QuotedTransport, Transport, groups::Question};
+use super::super::{Quoted, QuotedTransport, groups::Question};
 use crate::RuleDirection;
 
 /// IANA's number of ICMP; of ICMPv6 too, as far as flows are concerned.
@@ -41,26 +41,7 @@ impl Key {
     /// The flow of the packet.
     pub(super) fn of(question: &Question<'_>) -> Self {
         let packet = question.packet;
-        let carried = match packet.transport {
-            Transport::Icmp { kind, code, id } => QuotedTransport::Icmp { kind, code, id },
-            Transport::IcmpError { kind, code, .. } => QuotedTransport::Icmp { kind, code, id: 0 },
-            Transport::Other(number) => QuotedTransport::Other(number),
-            Transport::Tcp {
-                source,
-                destination,
-                ..
-            } => QuotedTransport::Tcp {
-                source,
-                destination,
-            },
-            Transport::Udp {
-                source,
-                destination,
-            } => QuotedTransport::Udp {
-                source,
-                destination,
-            },
-        };
+        let carried = packet.transport.as_quoted();
         let addresses = (packet.source, packet.destination);
         Self::new(question, question.direction, addresses, carried)
     }
