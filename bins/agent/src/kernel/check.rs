@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -18,7 +17,13 @@ use underlay_netplan::{
     pod::{self, PodFact},
 };
 
-use super::{Failure, Kernel, failure::refused, lock, observe::Observed, workers::Context};
+use super::{
+    Failure, Kernel,
+    failure::refused,
+    lock,
+    observe::{Observed, is_link_local},
+    workers::Context,
+};
 
 impl Kernel {
     /// Compares what stands in the kernel with what must; one line of text for each difference.
@@ -129,9 +134,4 @@ fn inside(
         }
     }
     Ok(Some(link.index))
-}
-
-/// What the kernel gives every device for IPv6 by itself.
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

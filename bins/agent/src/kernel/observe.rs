@@ -125,7 +125,8 @@ impl Links {
     fn route(&self, route: &route::Route) -> Option<Object> {
         let of_eni = (ENI_TABLE_BASE..ENI_TABLE_END).contains(&route.table);
         let of_pod = route.table == MAIN_TABLE && route.dev.is_some_and(|dev| self.is_ours(dev));
-        if !of_eni && !of_pod {
+        // The kernel gives every device a route of its link by itself.
+        if !of_eni && !of_pod || is_link_local(route.destination.addr()) {
             return None;
         }
         let target = match (route.kind, route.dev, route.gateway) {
@@ -156,6 +157,11 @@ impl Links {
             _ => None,
         }
     }
+}
+
+/// Whether an address is one that devices have for their own link, of IPv6.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// An address of either family, by the number of its bytes.
