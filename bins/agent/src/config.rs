@@ -10,6 +10,7 @@ mod sections;
 mod targets;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -163,6 +164,11 @@ pub struct ConflistConfig {
     pub cni_version: underlay_cni_spec::CniVersion,
     /// `portmap`: whether the standard `portmap` plugin is chained for hostPort.
     pub portmap: bool,
+    /// `bandwidth`: whether the standard `bandwidth` plugin is chained for the annotations
+    /// `kubernetes.io/ingress-bandwidth` and `kubernetes.io/egress-bandwidth`.
+    pub bandwidth: bool,
+    /// `sysctls`: what the standard `tuning` plugin, chained if there are any, sets in each pod.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Default for ConflistConfig {
@@ -170,6 +176,8 @@ impl Default for ConflistConfig {
         Self {
             cni_version: underlay_cni_spec::CniVersion::V1_0_0,
             portmap: true,
+            bandwidth: false,
+            sysctls: BTreeMap::new(),
         }
     }
 }

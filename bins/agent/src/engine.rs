@@ -241,7 +241,7 @@ impl NodeService for Engine {
         }
     }
 
-    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<(), ServiceError> {
+    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<Attachment, ServiceError> {
         let differs = |message| Err(ServiceError::Differs { message });
         let held = self.ask(|reply| Message::Held(key.clone(), reply))?;
         let Some(held) = held.filter(|held| held.state == LeaseState::Active) else {
@@ -258,7 +258,7 @@ impl NodeService for Engine {
             .check_pod(&held.wiring, netns.as_fd())
             .map_err(|failure| kernel_error(&failure))?;
         if differences.is_empty() {
-            Ok(())
+            Ok(attachment(held))
         } else {
             differs(differences.join("; "))
         }

@@ -121,11 +121,11 @@ pub trait NodeService: Send + Sync {
     /// `Kernel` or `Journal`; the call may be repeated.
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError>;
 
-    /// Compares what stands in the kernel with the lease.
+    /// Compares what stands in the kernel with the lease; returns what the ADD answered.
     ///
     /// # Errors
     /// `Differs` lists every difference.
-    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<(), ServiceError>;
+    fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<Attachment, ServiceError>;
 
     /// Removes every lease of `network` whose key is not in `valid`.
     ///

@@ -31,7 +31,7 @@ pub use containerd::Containerd;
 pub(crate) const STANDARD_PLUGINS: &str = "/usr/lib/cni";
 
 /// Those of them that nodes use.
-const STANDARD_PLUGIN_NAMES: [&str; 2] = ["loopback", "portmap"];
+pub(crate) const STANDARD_PLUGIN_NAMES: [&str; 4] = ["bandwidth", "loopback", "portmap", "tuning"];
 
 /// The set-up of the node's mounts, then its pid 1. `$D` is the node's folder below `/run`.
 const INIT: &str = r#"#!/bin/sh
@@ -301,7 +301,7 @@ fn boot_command(netns: &Path, init: &Path, folder: &Path, name: &str, pause: &Pa
     command
 }
 
-/// The plugins that the runtime may call: two standard ones and ours.
+/// The plugins that the runtime may call: standard ones and ours.
 fn fill_plugin_folder(folder: &Path, binaries: &Binaries) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let standard = Path::new(STANDARD_PLUGINS);

@@ -18,9 +18,6 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("unshare", "util-linux"),
 ];
 
-/// Plugins of the package containernetworking-plugins.
-const PLUGINS: [&str; 2] = ["loopback", "portmap"];
-
 /// Looks for root's rights and for every program that nodes need.
 ///
 /// # Errors
@@ -36,7 +33,7 @@ pub fn preflight() -> anyhow::Result<()> {
     let mut missing: Vec<String> = programs
         .map(|(program, package)| format!("{program} (package {package})"))
         .collect();
-    let plugins = PLUGINS.iter().filter(|plugin| {
+    let plugins = crate::node::STANDARD_PLUGIN_NAMES.iter().filter(|plugin| {
         !Path::new(crate::node::STANDARD_PLUGINS)
             .join(plugin)
             .is_file()

@@ -130,6 +130,12 @@ fn content(config: &Config) -> String {
             "snat": true,
         }));
     }
+    if config.conflist.bandwidth {
+        plugins.push(json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}));
+    }
+    if !config.conflist.sysctls.is_empty() {
+        plugins.push(json!({"type": "tuning", "sysctl": config.conflist.sysctls}));
+    }
     let conflist = json!({
         "cniVersion": config.conflist.cni_version.as_str(),
         "name": "underlay",
@@ -208,6 +214,9 @@ mod tests {
         Conflist::new(&config).publish().unwrap();
         assert_eq!(inode(), first);
         config.conflist.portmap = false;
+        config.conflist.bandwidth = true;
+        let sysctl = ("net.core.somaxconn".to_owned(), "1024".to_owned());
+        config.conflist.sysctls = [sysctl].into();
         config.paths.run_dir = "/run/other".into();
         Conflist::new(&config).publish().unwrap();
         let text = std::fs::read_to_string(dir.path().join("net.d").join(FILE)).unwrap();
@@ -215,7 +224,9 @@ mod tests {
         assert_eq!(
             written["plugins"],
             json!([{"type": "underlay-cni", "runDir": "/run/other",
-                    "capabilities": {"io.kubernetes.cri.pod-annotations": true}}])
+                    "capabilities": {"io.kubernetes.cri.pod-annotations": true}},
+                   {"type": "bandwidth", "capabilities": {"bandwidth": true}},
+                   {"type": "tuning", "sysctl": {"net.core.somaxconn": "1024"}}])
         );
         assert_eq!(names(dir.path()), [FILE]);
     }

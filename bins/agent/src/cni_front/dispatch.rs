@@ -210,10 +210,18 @@ impl Dispatch {
 
     fn check(&self, call: &Call, fd: Option<OwnedFd>) -> Result<(), CniError> {
         let key = lease_key(&call.environment, &call.config)?;
-        let (netns, _) = self.pod_netns(call, fd)?;
-        self.locks
+        let (netns, netns_path) = self.pod_netns(call, fd)?;
+        let attachment = self
+            .locks
             .hold(&key, || self.service.check(&key, netns))
-            .map_err(|e| error(Command::Check, &e))
+            .map_err(|e| error(Command::Check, &e))?;
+        let result = add_result(&attachment, &key.ifname, &netns_path);
+        let previous = call.config.previous.as_ref();
+        let missing = previous.map_or_else(Vec::new, |previous| result.missing_in(previous));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(CniError::new(ErrorCode::Differs, missing.join("; ")))
     }
 
     fn gc(&self, config: &NetworkConfig) -> Result<(), CniError> {

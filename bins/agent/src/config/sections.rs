@@ -1,6 +1,6 @@
 //! The sections of the file, one function each.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::Ipv4Net;
 use toml::{Table, Value};
@@ -205,8 +205,23 @@ fn conflist(mut section: Section<'_>) -> ConflistConfig {
             .map_err(|error| error.to_string())
     });
     section.read("portmap", &mut config.portmap, boolean);
-    section.finish(&["cni_version", "portmap"]);
+    section.read("bandwidth", &mut config.bandwidth, boolean);
+    section.read("sysctls", &mut config.sysctls, sysctls);
+    section.finish(&["cni_version", "portmap", "bandwidth", "sysctls"]);
     config
+}
+
+/// Names below /proc/sys/net, which a pod has its own of, and their values.
+fn sysctls(value: Value) -> Result<BTreeMap<String, String>, String> {
+    let Value::Table(table) = value else {
+        return Err("must be a table like { \"net.core.somaxconn\" = \"1024\" }".to_owned());
+    };
+    let read = |(name, value): (String, Value)| match value {
+        Value::String(value) if name.starts_with("net.") => Ok((name, value)),
+        Value::String(_) => Err(format!("{name:?} is not a pod's own: only net.* is")),
+        _ => Err(format!("the value of {name:?} must be a string")),
+    };
+    table.into_iter().map(read).collect()
 }
 
 fn paths(mut section: Section<'_>) -> PathConfig {

@@ -44,6 +44,8 @@ fn every_key_is_read() {
         [conflist]
         cni_version = "1.1.0"
         portmap = false
+        bandwidth = true
+        sysctls = { "net.core.somaxconn" = "1024" }
         [paths]
         run_dir = "/run/a"
         conflist_dir = "/run/b"
@@ -94,6 +96,8 @@ fn everything() -> Config {
         conflist: ConflistConfig {
             cni_version: underlay_cni_spec::CniVersion::V1_1_0,
             portmap: false,
+            bandwidth: true,
+            sysctls: [("net.core.somaxconn".to_owned(), "1024".to_owned())].into(),
         },
         paths: PathConfig {
             run_dir: "/run/a".into(),
@@ -125,6 +129,8 @@ fn all_mistakes_are_listed_together() {
         [conflist]
         cni_version = "0.2.0"
         portmap = "yes"
+        bandwidth = 10
+        sysctls = { "kernel.pid_max" = "9" }
         [paths]
         run_dir = "run"
         "#,
@@ -132,7 +138,7 @@ fn all_mistakes_are_listed_together() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"17 mistakes in the configuration:
+        r#"19 mistakes in the configuration:
   version: is missing; write version = 1
   addresses: must be a table, not an integer
   security_groups.allowed_ids: "sg-x" is not an id of the form sg-<8 or 17 lower-case hex digits>
@@ -148,6 +154,8 @@ fn all_mistakes_are_listed_together() {
   snat.poll_interval: must be from 1s to 1day, not "0s"
   conflist.cni_version: CNI version "0.2.0" is not supported; supported are 0.3.1, 0.4.0, 1.0.0, 1.1.0
   conflist.portmap: must be true or false, not a string
+  conflist.bandwidth: must be true or false, not an integer
+  conflist.sysctls: "kernel.pid_max" is not a pod's own: only net.* is
   paths.run_dir: must be an absolute path, not run
   vresion: unknown key; known are version, addresses, security_groups, pods, snat, metrics, conflist, paths"#
     );

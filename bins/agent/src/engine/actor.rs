@@ -44,12 +44,29 @@ const NOTICES_MAX: usize = 20;
 /// What STATUS answers: kept current by the actor, read by anyone.
 pub(super) type SharedStatus = Arc<Mutex<Result<(), String>>>;
 
+/// Bytes of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mtus {
+    /// Of ENIs: the primary one's, which the node's owner set.
+    pub(super) eni: u32,
+    /// Of pods.
+    pub(super) pod: u32,
+}
+
+impl Mtus {
+    /// A pod's packets are the ENI's, or as small as `wished`; larger ones would not get through.
+    pub(super) fn new(eni: u32, wished: Option<u32>) -> Self {
+        let pod = wished.map_or(eni, |wished| wished.min(eni));
+        Self { eni, pod }
+    }
+}
+
 /// The actor.
 pub(super) struct Actor {
     pub(super) ipam: Ipam,
     pub(super) journal: Journal,
     pub(super) enis: BTreeMap<EniId, EniFacts>,
-    pub(super) mtu: u32,
+    pub(super) mtus: Mtus,
     pub(super) caller: Caller,
     pub(super) kernel: Arc<Kernel>,
     pub(super) policies: tokio::sync::mpsc::Sender<policy::Request>,

@@ -19,7 +19,7 @@ use underlay_types::{Families, Timestamp};
 
 use super::{
     Engine,
-    actor::{Actor, Looks, Requests, SharedStatus, Vanished, wait_and_use, wiring},
+    actor::{Actor, Looks, Mtus, Requests, SharedStatus, Vanished, wait_and_use, wiring},
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
@@ -165,7 +165,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     let mut actor = Actor {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),
-        mtu: config.pods.mtu.unwrap_or(mtu),
+        mtus: Mtus::new(mtu, config.pods.mtu),
         caller: Caller {
             ec2: found.ec2.clone(),
             node: Arc::clone(&found.node),
@@ -328,7 +328,7 @@ impl Actor {
         let mut standing = Vec::new();
         let mut undone = Vec::new();
         for record in self.journal.state().leases.values() {
-            match wiring(record, self.mtu) {
+            match wiring(record, self.mtus.pod) {
                 Ok(wiring) if record.state == LeaseState::Active => standing.push(wiring),
                 Ok(_) => undone.push(record.key.clone()),
                 Err(error) => {

@@ -47,7 +47,7 @@ impl Kernel {
         })?;
         let checked = self
             .workers
-            .run(move |context| differences(context, &state, &pod, netns.as_fd()));
+            .run(move |context| all_differences(context, &state, &pod, netns.as_fd()));
         checked.and_then(|checked| checked).map_err(clean)
     }
 }
@@ -60,6 +60,36 @@ pub(super) fn differences(
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
     let observed = Observed::read(context)?;
+    of_pod(context, &observed, state, pod, netns)
+}
+
+/// The same, and what the pod's ENI lacks: it shares that with other pods.
+fn all_differences(
+    context: &mut Context,
+    state: &NodeState,
+    pod: &PodWiring,
+    netns: BorrowedFd<'_>,
+) -> Result<Vec<String>, KernelError> {
+    let observed = Observed::read(context)?;
+    let mut lines = of_pod(context, &observed, state, pod, netns)?;
+    match state.enis().get(&pod.eni) {
+        None => lines.push(format!("missing: the ENI in slot {}", pod.eni)),
+        Some(eni) => {
+            let wanted = eni.objects().into_iter().collect::<BTreeSet<_>>();
+            let found = observed.objects.intersection(&wanted).cloned().collect();
+            lines.extend(diff::describe(&wanted, &found));
+        }
+    }
+    Ok(lines)
+}
+
+fn of_pod(
+    context: &Context,
+    observed: &Observed,
+    state: &NodeState,
+    pod: &PodWiring,
+    netns: BorrowedFd<'_>,
+) -> Result<Vec<String>, KernelError> {
     let device = pod.host_device();
     let own: BTreeSet<_> = pod.addresses.iter().map(IpNet::from).collect();
     let is_of_pod = |object: &Object| {
@@ -67,7 +97,8 @@ pub(super) fn differences(
             matches!(object, Object::Route(route) if own.contains(&route.destination));
         leads_to_it || object.device() == Some(&device)
     };
-    let found = observed.objects.into_iter().filter(is_of_pod).collect();
+    let found = observed.objects.iter().filter(|object| is_of_pod(object));
+    let found = found.cloned().collect();
     let wanted = pod::objects(state, pod).into_iter().collect();
     let mut lines = diff::describe(&wanted, &found);
 

@@ -29,7 +29,7 @@ impl NodeService for Numbers {
         not_asked()
     }
 
-    fn check(&self, _: &LeaseKey, _: OwnedFd) -> Result<(), ServiceError> {
+    fn check(&self, _: &LeaseKey, _: OwnedFd) -> Result<Attachment, ServiceError> {
         not_asked()
     }
 

@@ -8,6 +8,7 @@
     reason = "a test panics where it fails and says what it measured"
 )]
 
+mod check;
 mod groups;
 mod injected;
 mod kube_proxy;

@@ -118,6 +118,15 @@ fn check_wants_the_result_and_says_what_differs() {
     assert_eq!(check.run().error().1, "prevResult: is required for CHECK");
     let check = check.stdin(host.stdin("1.1.0", json!({"prevResult": previous})));
     assert_eq!(check.run(), Output::success(""));
+    let mut other = previous.clone();
+    other["ips"][0]["address"] = "10.9.9.9/32".into();
+    let with_other = host.stdin("1.1.0", json!({"prevResult": other}));
+    let differs = host.invocation("CHECK").stdin(with_other).run().error();
+    let address = previous["ips"][0]["address"].as_str().unwrap();
+    assert_eq!(
+        (differs.0, differs.1),
+        (101, format!("prevResult has no address {address}"))
+    );
     node.fail(|message| ServiceError::Differs { message }, "eth0 is down");
     assert_eq!(
         check.run().error(),

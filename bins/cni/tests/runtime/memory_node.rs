@@ -123,8 +123,14 @@ impl NodeService for MemoryNode {
         Ok(())
     }
 
-    fn check(&self, key: &LeaseKey, _netns: OwnedFd) -> Result<(), ServiceError> {
-        self.note(format!("check {key}"))
+    fn check(&self, key: &LeaseKey, _netns: OwnedFd) -> Result<Attachment, ServiceError> {
+        self.note(format!("check {key}"))?;
+        let message = "no lease".to_owned();
+        let leases = &self.state.lock().unwrap().leases;
+        leases
+            .get(key)
+            .cloned()
+            .ok_or(ServiceError::Differs { message })
     }
 
     fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {

@@ -73,7 +73,37 @@ impl AddResult {
     }
 }
 
+impl AddResult {
+    /// What of this result `previous` does not have, a line each. Other plugins of the chain may
+    /// have added to it and changed Ethernet addresses and MTUs; names, addresses and routes stay.
+    #[must_use]
+    pub fn missing_in(&self, previous: &PreviousResult) -> Vec<String> {
+        let interfaces = self
+            .interfaces
+            .iter()
+            .map(|i| ("interface", i.name.clone()));
+        let interfaces = interfaces.filter(|(_, name)| !previous.has("interfaces", "name", name));
+        let ips = self
+            .ips
+            .iter()
+            .map(|ip| ("address", ip.address.to_string()));
+        let ips = ips.filter(|(_, address)| !previous.has("ips", "address", address));
+        let routes = self.routes.iter().map(|r| ("route", r.dst.to_string()));
+        let routes = routes.filter(|(_, dst)| !previous.has("routes", "dst", dst));
+        let missing = interfaces.chain(ips).chain(routes);
+        missing
+            .map(|(what, which)| format!("prevResult has no {what} {which}"))
+            .collect()
+    }
+}
+
 impl PreviousResult {
+    /// Whether the list `list` has an object whose `field` is `text`.
+    fn has(&self, list: &str, field: &str, text: &str) -> bool {
+        let list = self.0.get(list).and_then(Value::as_array);
+        list.is_some_and(|list| list.iter().any(|one| one[field] == text))
+    }
+
     /// Reads `prevResult`; the lists that ours is appended to must be lists.
     pub(crate) fn from_config(value: Option<Value>) -> Result<Option<Self>, CniError> {
         let mut result = match value {
@@ -223,6 +253,29 @@ mod tests {
         assert_eq!(answer["ips"][1]["interface"], 2);
         assert_eq!(answer["dns"], json!({"nameservers": ["10.0.0.2"]}));
         assert_eq!(answer["vendor"], true);
+    }
+
+    #[test]
+    fn what_a_result_lacks_is_named_and_what_others_changed_is_not() {
+        let read = |text: &str| {
+            let value = serde_json::from_str(text).unwrap();
+            PreviousResult::from_config(Some(value)).unwrap().unwrap()
+        };
+        let answer = result().to_json(CniVersion::V1_1_0, None);
+        assert_eq!(result().missing_in(&read(&answer)), [""; 0]);
+        let tuned = answer.replace("02:00:00:00:00:02", "02:00:00:00:00:99");
+        assert_eq!(result().missing_in(&read(&tuned)), [""; 0]);
+        let other = answer
+            .replace("10.0.1.7", "10.0.1.8")
+            .replace("eth0", "eth1");
+        assert_eq!(
+            result().missing_in(&read(&other)),
+            [
+                "prevResult has no interface eth0",
+                "prevResult has no address 10.0.1.7/32"
+            ]
+        );
+        assert_eq!(result().missing_in(&read("{}")).len(), 4);
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Actor {
             subnet: self.caller.node.subnet_cidr,
             families: self.caller.node.families,
             groups: facts.pool.groups.clone(),
-            mtu: self.mtu,
+            mtu: self.mtus.eni,
         })
     }
 

@@ -164,7 +164,7 @@ impl Actor {
 
     fn held_by(&self, record: &LeaseRecord) -> Result<Held, ServiceError> {
         Ok(Held {
-            wiring: wiring(record, self.mtu)?,
+            wiring: wiring(record, self.mtus.pod)?,
             eni: record.eni.clone(),
             pod: record.pod.clone(),
             netns_cookie: record.netns_cookie,
