@@ -66,17 +66,18 @@ impl Caller<'_> {
     }
 }
 
-/// Starts everything on `machine`; `nodes` are the names of nodes that may join.
+/// Starts etcd and the API server on `machine`; `nodes` are the names of nodes that may join.
 ///
 /// # Errors
 /// When a file cannot be written or a program cannot be started.
-pub(super) fn start(
+pub(super) fn start_server(
     machine: &mut ClusterNode,
     programs: &Programs,
     nodes: &[&str],
 ) -> anyhow::Result<()> {
     let folder = machine.node.folder().to_owned();
-    let files = Files::write(&folder, machine.address, nodes)?;
+    let files = Files::of(&folder);
+    files.write(machine.address, nodes)?;
     let node = &mut machine.node;
     let mut etcd = node.command(&programs.path("etcd"));
     etcd.arg("--data-dir").arg(folder.join("etcd"));
@@ -89,10 +90,21 @@ pub(super) fn start(
     node.start_service("etcd", &mut etcd)?;
     let mut server = api_server(node, programs, &files);
     server.arg(format!("--advertise-address={}", machine.address));
-    node.start_service("kube-apiserver", &mut server)?;
+    node.start_service("kube-apiserver", &mut server)
+}
 
+/// Starts what the cluster's decisions are made by. The API server must be well: the controllers
+/// end when it is not so within seconds.
+///
+/// # Errors
+/// When a program cannot be started.
+pub(super) fn start_controllers(
+    machine: &mut ClusterNode,
+    programs: &Programs,
+) -> anyhow::Result<()> {
+    let files = Files::of(machine.node.folder());
+    let node = &mut machine.node;
     let mut controllers = node.command(&programs.path("kube-controller-manager"));
-    // It would end when it is told whom to ask about callers and the API server is not there yet.
     controllers
         .arg(option("kubeconfig", &files.kubeconfig))
         .arg(option("service-account-private-key-file", &files.key))
@@ -108,11 +120,8 @@ pub(super) fn start(
     let mut scheduler = node.command(&programs.path("kube-scheduler"));
     scheduler
         .arg(option("kubeconfig", &files.kubeconfig))
-        .args([
-            "--leader-elect=false",
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
-        ]);
+        .arg("--leader-elect=false")
+        .args(["--kube-api-qps=200", "--kube-api-burst=400"]);
     node.start_service("kube-scheduler", &mut scheduler)
 }
 
@@ -148,25 +157,28 @@ struct Files {
 }
 
 impl Files {
-    fn write(folder: &Path, server: Ipv4Addr, nodes: &[&str]) -> anyhow::Result<Self> {
-        let files = Self {
+    fn of(folder: &Path) -> Self {
+        Self {
             certificates: folder.join("certificates"),
             key: folder.join("service-accounts.key"),
             kubeconfig: folder.join("kubeconfig"),
             tokens: folder.join("tokens.csv"),
-        };
+        }
+    }
+
+    fn write(&self, server: Ipv4Addr, nodes: &[&str]) -> anyhow::Result<()> {
         let kubelets = nodes.iter().map(|name| Caller::Kubelet(name));
         let callers = [Caller::Administrator, Caller::Proxy].into_iter();
         let tokens: String = callers.chain(kubelets).map(Caller::record).collect();
-        fs::write(&files.tokens, tokens).context("writing the API server's tokens")?;
+        fs::write(&self.tokens, tokens).context("writing the API server's tokens")?;
         let own = Caller::Administrator.kubeconfig(server);
-        fs::write(&files.kubeconfig, own).context("writing a kubeconfig")?;
+        fs::write(&self.kubeconfig, own).context("writing a kubeconfig")?;
         let mut openssl = Command::new("openssl");
-        openssl.args(["genrsa", "-out"]).arg(&files.key).arg("2048");
+        openssl.args(["genrsa", "-out"]).arg(&self.key).arg("2048");
         let made = openssl.output().context("starting openssl")?;
         let errors = String::from_utf8_lossy(&made.stderr);
         ensure!(made.status.success(), "{openssl:?} failed: {errors}");
-        Ok(files)
+        Ok(())
     }
 }
 

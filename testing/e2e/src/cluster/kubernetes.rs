@@ -80,6 +80,8 @@ impl Kubernetes {
                 Ok(kubectl.run(&["get", "--raw", "/readyz"])? == "ok")
             })
             .await?;
+        let machine = &mut kubernetes.cluster.nodes[0];
+        control_plane::start_controllers(machine, &kubernetes.programs)?;
         kubernetes.kubectl().apply("coredns.yaml", COREDNS)?;
         screen.step("every node is ready, names are resolved");
         kubernetes.wait_ready().await?;
@@ -167,7 +169,7 @@ impl Kubernetes {
         let Cluster { nodes, vpc, .. } = &mut self.cluster;
         let (control_plane, workers) = nodes.split_first_mut().context("no control plane")?;
         let names = WORKERS.map(|(name, _)| name);
-        control_plane::start(control_plane, &self.programs, &names)?;
+        control_plane::start_server(control_plane, &self.programs, &names)?;
         let common = worker::Common {
             programs: &self.programs,
             binaries: vpc.binaries(),
