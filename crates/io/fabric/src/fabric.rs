@@ -6,6 +6,7 @@ mod groups;
 mod internet;
 mod port_entry;
 mod ports;
+mod removal;
 mod resume;
 mod routes;
 mod rules;
@@ -36,6 +37,7 @@ use crate::{
 };
 use deviceless::Deviceless;
 use ports::PortState;
+use removal::Leaving;
 
 /// Names of the fabric's namespaces under /run/netns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +112,10 @@ pub struct Fabric {
     pub(crate) ports: HashMap<EniId, PortState>,
     /// ENIs without a device of their own.
     deviceless: HashMap<EniId, Deviceless>,
-    publics: HashMap<Ipv4Addr, abi::AddressKey>,
+    /// What the kernel refused to take back of ENIs that were removed.
+    leaving: Leaving,
+    /// The private addresses that a public one may stand for in the kernel: one, unless it refused.
+    publics: HashMap<Ipv4Addr, Vec<abi::AddressKey>>,
     public_blocks: BTreeMap<Ipv6Net, BlockOwner>,
     routes: HashMap<RouteTableId, routes::Table>,
     chunks: HashMap<(u32, u32), u32>,
@@ -210,6 +215,7 @@ impl Fabric {
             subnets: HashMap::new(),
             ports: HashMap::new(),
             deviceless: HashMap::new(),
+            leaving: Leaving::default(),
             publics: HashMap::new(),
             public_blocks: BTreeMap::new(),
             routes: HashMap::new(),

@@ -141,10 +141,16 @@ fn record(eni: &EniId, key: &abi::FlowKey, flow: &abi::Flow, to_unix: u64) -> Fl
 
 /// What to add to a time of the programs to make it a time of the Unix clock.
 fn unix_minus_monotonic() -> u64 {
-    let nanos = |clock| {
-        let time = clock_gettime(clock);
-        let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
-        seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
-    };
-    nanos(ClockId::Realtime).saturating_sub(nanos(ClockId::Monotonic))
+    nanos(ClockId::Realtime).saturating_sub(monotonic())
+}
+
+/// A time of the programs: now.
+pub(crate) fn monotonic() -> u64 {
+    nanos(ClockId::Monotonic)
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
 }

@@ -36,7 +36,7 @@ pub use flows::{Action, Direction, Drained, FlowRecord};
 pub use outside::INTERNET_MTU;
 pub use show::Entrance;
 pub use store::FabricStore;
-pub use tracking::TrackingUse;
+pub use tracking::{FlowPhase, TrackedFlow, TrackedFlows, TrackingUse};
 pub use words::{
     AclRule, AclRules, BlockOwner, GroupRules, Peer, PortConfig, Protocol, Route, RouteTarget,
     Rule, Subnet, TrackingAllowance, TrackingTimeouts,

@@ -57,12 +57,7 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// Removes an entry; one that is not there is no error.
     pub(crate) fn remove(&mut self, key: K) -> Result<(), FabricError> {
         match self.map.remove(&Raw(key)) {
-            Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Ok(())
-            }
+            Err(error) if is_missing(&error) => Ok(()),
             other => other.map_err(self.error("remove", &key)),
         }
     }
@@ -98,6 +93,15 @@ impl<K: Plain, V: Plain> Table<K, V> {
     }
 }
 
+/// Whether there is no entry of that key.
+pub(crate) fn is_missing(error: &MapError) -> bool {
+    match error {
+        MapError::KeyNotFound => true,
+        MapError::SyscallError(error) => error.io_error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
 pub(crate) fn shape(name: &'static str, source: MapError) -> FabricError {
     FabricError::Map {
         op: "open",
@@ -116,6 +120,7 @@ pub(crate) struct Maps {
     pub(crate) acl_rules: Table<abi::RulesKey, abi::RuleChunk>,
     pub(crate) members: Table<abi::MemberKey, u32>,
     pub(crate) trackings: Table<u32, abi::Tracking>,
+    pub(crate) tracks: Table<abi::TrackKey, abi::Track>,
     pub(crate) flows: Table<abi::FlowKey, abi::Flow>,
     pub(crate) flow_losses: Table<abi::LossKey, u64>,
     pub(crate) callers: Table<[u8; 16], abi::Caller>,
@@ -147,6 +152,7 @@ impl Maps {
             acl_rules: Table::take(object, "acl_rules")?,
             members: Table::take(object, "members")?,
             trackings: Table::take(object, "trackings")?,
+            tracks: Table::take(object, "tracks")?,
             flows: Table::take(object, "flows")?,
             flow_losses: Table::take(object, "flow_losses")?,
             callers: Table::take(object, "callers")?,

@@ -12,7 +12,7 @@ use underlay_fabric_abi as abi;
 
 use crate::{
     FabricError,
-    maps::{Marks, Plain, shape},
+    maps::{Marks, Plain, is_missing, shape},
     pod::Raw,
 };
 
@@ -34,7 +34,8 @@ impl<V: Plain> Trie<V> {
         })
     }
 
-    /// Sets the entry of a block in the table `number`, or removes it.
+    /// Sets the entry of a block in the table `number`, or removes it; one that is not there is no
+    /// error.
     pub(crate) fn set(
         &mut self,
         number: u32,
@@ -49,9 +50,13 @@ impl<V: Plain> Trie<V> {
         if let (Some(marks), Some(_)) = (&mut self.marks, value) {
             marks.insert(mark(&trie_key));
         }
-        match value {
+        let done = match value {
             Some(value) => self.map.insert(&trie_key, Raw(value), 0),
             None => self.map.remove(&trie_key),
+        };
+        match done {
+            Err(error) if value.is_none() && is_missing(&error) => Ok(()),
+            done => done,
         }
         .map_err(|source| FabricError::Map {
             op: if value.is_some() { "set" } else { "remove" },

@@ -34,10 +34,11 @@ impl Fabric {
             let encoded: Vec<_> = list.iter().map(rules::encode_acl_rule).collect();
             let chunks = &mut acl.chunks[usize::from(direction)];
             let map = &mut self.maps.acl_rules;
-            *chunks = rules::write(map, number, direction, &encoded, *chunks)?;
+            rules::write(map, number, direction, &encoded, chunks)?;
         }
         let open = lets_everything_pass(&entries.ingress) && lets_everything_pass(&entries.egress);
-        if std::mem::replace(&mut acl.open, open) == open {
+        let before = std::mem::replace(&mut acl.open, open);
+        if before == open {
             return Ok(());
         }
         let subnets: Vec<_> = self
@@ -46,9 +47,14 @@ impl Fabric {
             .filter(|(_, subnet)| subnet.acl.as_ref() == Some(id))
             .map(|(subnet, _)| subnet.clone())
             .collect();
-        subnets
+        let published = subnets
             .iter()
-            .try_for_each(|subnet| self.republish_subnet(subnet))
+            .try_for_each(|subnet| self.republish_subnet(subnet));
+        if let (Err(_), Some(acl)) = (&published, self.acls.get_mut(id)) {
+            // Asked for again, it is not taken for done.
+            acl.open = before;
+        }
+        published
     }
 
     /// Forgets a network ACL: it lets nothing pass.

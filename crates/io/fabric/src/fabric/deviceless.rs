@@ -13,6 +13,8 @@ use crate::{Fabric, FabricError, PortConfig};
 #[derive(Debug)]
 pub(crate) struct Deviceless {
     pub(super) config: PortConfig,
+    /// What it was before, as far as the programs may still know it.
+    stale: Vec<PortConfig>,
     number: u32,
     kind: Kind,
 }
@@ -54,14 +56,16 @@ impl Fabric {
         }
         check_groups(&config)?;
         self.subnet_of(&config)?;
+        self.finish_removal(&eni)?;
         let number = self.enis.of(&eni);
         let port = Deviceless {
             config,
+            stale: Vec::new(),
             number,
             kind,
         };
         self.deviceless.insert(eni.clone(), port);
-        let published = self.publish_deviceless(&eni, None);
+        let published = self.publish_deviceless(&eni);
         if published.is_err() {
             self.remove_deviceless(&eni)?;
         }
@@ -73,22 +77,35 @@ impl Fabric {
         let unknown = || FabricError::UnknownPort(eni.clone());
         let port = self.deviceless.get_mut(&eni).ok_or_else(unknown)?;
         let before = std::mem::replace(&mut port.config, config);
-        self.publish_deviceless(&eni, Some(&before))
+        port.stale.push(before);
+        self.publish_deviceless(&eni)
     }
 
     /// One that is not there is no error.
     pub(super) fn remove_deviceless(&mut self, eni: &EniId) -> Result<(), FabricError> {
-        let Some(port) = self.deviceless.remove(eni) else {
+        if let Some(port) = self.deviceless.remove(eni) {
+            self.leaving.deviceless.insert(eni.clone(), port);
+        }
+        let Some(port) = self.leaving.deviceless.get(eni) else {
             return Ok(());
         };
-        match &port.kind {
+        let (kind, number) = (port.kind.clone(), port.number);
+        let configs: Vec<_> = port.stale.iter().chain([&port.config]).cloned().collect();
+        match kind {
             Kind::Branch { trunk, vlan } => {
-                let key = self.branch_key(trunk, *vlan);
-                self.maps.branches.remove(key)?;
+                let key = self.branch_key(&trunk, vlan);
+                // The tag may be another branch's already.
+                if self.maps.branches.find(key)? == Some(number) {
+                    self.maps.branches.remove(key)?;
+                }
             }
-            Kind::Nat => self.maps.nat_gateways.remove(port.number)?,
+            Kind::Nat => self.maps.nat_gateways.remove(number)?,
         }
-        self.withdraw(&port.config, port.number)
+        configs
+            .iter()
+            .try_for_each(|config| self.withdraw(config, number))?;
+        self.leaving.deviceless.remove(eni);
+        Ok(())
     }
 
     /// Has the branches of a trunk follow its device.
@@ -104,18 +121,14 @@ impl Fabric {
     ) -> Result<(), FabricError> {
         let ports = self.deviceless.values().filter(|port| which(port));
         let enis: Vec<_> = ports.map(|port| port.config.eni.clone()).collect();
-        enis.iter()
-            .try_for_each(|eni| self.publish_deviceless(eni, None))
+        enis.iter().try_for_each(|eni| self.publish_deviceless(eni))
     }
 
-    fn publish_deviceless(
-        &mut self,
-        eni: &EniId,
-        before: Option<&PortConfig>,
-    ) -> Result<(), FabricError> {
+    fn publish_deviceless(&mut self, eni: &EniId) -> Result<(), FabricError> {
         let unknown = || FabricError::UnknownPort(eni.clone());
         let port = self.deviceless.get(eni).ok_or_else(unknown)?;
         let (config, number, kind) = (port.config.clone(), port.number, port.kind.clone());
+        let stale = port.stale.clone();
         match kind {
             Kind::Branch { trunk, vlan } => {
                 let device = self.ports.get(&trunk).map(|port| port.pair.near.0);
@@ -124,20 +137,24 @@ impl Fabric {
                     vlan,
                     is_nat: false,
                 };
-                self.publish_at(&config, number, &seat, before)?;
+                self.publish_at(&config, number, &seat, &stale)?;
                 let key = self.branch_key(&trunk, vlan);
-                self.maps.branches.set(key, number)
+                self.maps.branches.set(key, number)?;
             }
             Kind::Nat => {
                 let seat = Seat {
                     is_nat: true,
                     ..Seat::default()
                 };
-                self.publish_at(&config, number, &seat, before)?;
+                self.publish_at(&config, number, &seat, &stale)?;
                 let gateway = nat_gateway(&config)?;
-                self.maps.nat_gateways.set(number, gateway)
+                self.maps.nat_gateways.set(number, gateway)?;
             }
         }
+        if let Some(port) = self.deviceless.get_mut(eni) {
+            port.stale.clear();
+        }
+        Ok(())
     }
 
     fn branch_key(&mut self, trunk: &EniId, vlan: u16) -> abi::BranchKey {

@@ -47,14 +47,19 @@ impl Fabric {
     ) -> Result<(), FabricError> {
         let number = self.lists.of(list);
         let wanted: BTreeSet<_> = blocks.iter().map(IpNet::trunc).collect();
-        let before = self.list_blocks.remove(list).unwrap_or_default();
-        for block in wanted.difference(&before) {
-            self.maps.list_blocks.set(number, *block, Some(1))?;
+        // Kept step by step: what is known is true also when the kernel refuses in between.
+        let known = self.list_blocks.entry(list.clone()).or_default();
+        for block in &wanted {
+            if !known.contains(block) {
+                self.maps.list_blocks.set(number, *block, Some(1))?;
+                known.insert(*block);
+            }
         }
-        for block in before.difference(&wanted) {
-            self.maps.list_blocks.set(number, *block, None)?;
+        let stale: Vec<_> = known.difference(&wanted).copied().collect();
+        for block in stale {
+            self.maps.list_blocks.set(number, block, None)?;
+            known.remove(&block);
         }
-        self.list_blocks.insert(list.clone(), wanted);
         self.maps.age_rules()
     }
 
@@ -72,7 +77,6 @@ impl Fabric {
         let encoded: Vec<_> = rules.iter().map(|rule| self.encode_rule(rule)).collect();
         let chunks = self.chunks.entry((group, direction.into())).or_default();
         let map = &mut self.maps.group_rules;
-        *chunks = rules::write(map, group, direction, &encoded, *chunks)?;
-        Ok(())
+        rules::write(map, group, direction, &encoded, chunks)
     }
 }

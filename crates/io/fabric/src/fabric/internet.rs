@@ -28,23 +28,24 @@ impl Fabric {
             address_be: abi::address_bytes(address.into()),
             prefix_length: abi::ADDRESS_BITS,
         });
-        let before = match wanted {
-            Some(key) => self.publics.insert(public, key),
-            None => self.publics.remove(&public),
-        };
         let public_be = abi::address_bytes(public.into());
-        if let Some(key) = before.filter(|before| Some(*before) != wanted)
+        // Kept step by step: what is known is true also when the kernel refuses in between.
+        let known = self.publics.entry(public).or_default();
+        while let Some(index) = known.iter().position(|key| Some(*key) != wanted) {
             // The private address may have another public one already.
-            && self.maps.publics.find(key)? == Some(public_be)
-        {
-            self.maps.publics.remove(key)?;
+            if self.maps.publics.find(known[index])? == Some(public_be) {
+                self.maps.publics.remove(known[index])?;
+            }
+            known.swap_remove(index);
         }
         let Some(key) = wanted else {
-            return match before {
-                Some(_) => self.maps.owners.set(0, block, None),
-                None => Ok(()),
-            };
+            self.maps.owners.set(0, block, None)?;
+            self.publics.remove(&public);
+            return Ok(());
         };
+        if known.is_empty() {
+            known.push(key);
+        }
         self.maps.publics.set(key, public_be)?;
         let owner = abi::Owner {
             vpc: key.vpc,
@@ -63,12 +64,18 @@ impl Fabric {
         &mut self,
         blocks: &BTreeMap<Ipv6Net, BlockOwner>,
     ) -> Result<(), FabricError> {
-        let before = std::mem::take(&mut self.public_blocks);
-        for block in before.keys().filter(|block| !blocks.contains_key(block)) {
-            self.maps.owners.set(0, (*block).into(), None)?;
+        // Kept step by step: what is known is true also when the kernel refuses in between.
+        let known = self.public_blocks.keys();
+        let stale: Vec<_> = known
+            .filter(|block| !blocks.contains_key(block))
+            .copied()
+            .collect();
+        for block in stale {
+            self.maps.owners.set(0, block.into(), None)?;
+            self.public_blocks.remove(&block);
         }
         for (block, wanted) in blocks {
-            if before.get(block) == Some(wanted) {
+            if self.public_blocks.get(block) == Some(wanted) {
                 continue;
             }
             let owner = abi::Owner {
@@ -80,10 +87,10 @@ impl Fabric {
                 },
                 private_be: [0; 16],
             };
-            self.maps.owners.set(0, (*block).into(), Some(owner))?;
             self.route_from_outside((*block).into())?;
+            self.maps.owners.set(0, (*block).into(), Some(owner))?;
+            self.public_blocks.insert(*block, wanted.clone());
         }
-        self.public_blocks.clone_from(blocks);
         Ok(())
     }
 }

@@ -13,12 +13,11 @@ use crate::{
     programs::{self, ProgramName},
 };
 
-/// The device group of near ends that are to be deleted.
-const RETIRED: u32 = 0x0fab;
-
 #[derive(Debug)]
 pub(crate) struct PortState {
     pub(super) config: PortConfig,
+    /// What it was before, as far as the programs may still know it.
+    pub(super) stale: Vec<PortConfig>,
     pub(super) number: u32,
     pub(super) place: Place,
     pub(super) pair: Pair,
@@ -44,6 +43,12 @@ impl PortState {
 }
 
 impl Fabric {
+    /// Whether an ENI is a port, with or without a device of its own.
+    #[must_use]
+    pub fn is_port(&self, eni: &EniId) -> bool {
+        self.ports.contains_key(eni) || self.deviceless.contains_key(eni)
+    }
+
     /// Gives an ENI a device in the namespace `netns`: down, without address, with the ENI's
     /// Ethernet address and an MTU of 9001, named `eth<device_index>` or the next free name, with
     /// the ENI's id as a further name. Answers its name. One that was found there while resuming
@@ -63,6 +68,7 @@ impl Fabric {
         }
         check_groups(&config)?;
         self.subnet_of(&config)?;
+        self.finish_removal(&config.eni)?;
         let place = Place {
             netns: netns.to_owned(),
             device_index,
@@ -81,12 +87,13 @@ impl Fabric {
             eni.clone(),
             PortState {
                 config,
+                stale: Vec::new(),
                 number,
                 place,
                 pair,
             },
         );
-        let published = self.publish(&eni, None);
+        let published = self.publish(&eni);
         match published.and_then(|()| self.republish_branches(&eni)) {
             Ok(()) => Ok(name),
             Err(error) => {
@@ -113,39 +120,8 @@ impl Fabric {
             .get_mut(&eni)
             .ok_or_else(|| FabricError::UnknownPort(eni.clone()))?;
         let before = std::mem::replace(&mut state.config, config);
-        self.publish(&eni, Some(&before))
-    }
-
-    /// Takes ENIs off the fabric and deletes their devices, wherever they were moved, all at the
-    /// price of one. Those that are no ports are passed over.
-    ///
-    /// # Errors
-    /// When the kernel refuses; the others are taken off all the same.
-    pub fn remove_ports(&mut self, enis: &[EniId]) -> Result<(), FabricError> {
-        let mut outcome = Ok(());
-        let mut requests = Vec::new();
-        for eni in enis {
-            let removed = self.remove_deviceless(eni);
-            outcome = outcome.and(removed);
-            if let Some(state) = self.ports.remove(eni) {
-                if let Some(ledger) = &self.ledger {
-                    ledger.note_gone(eni);
-                }
-                let withdrawn = self.unpublish(&state);
-                outcome = outcome.and(withdrawn);
-                let followed = self.republish_branches(eni);
-                outcome = outcome.and(followed);
-                if let Ok(near) = link::by_name(&mut self.socket, &state.pair.near_name) {
-                    requests.push(link::set_group(near.index, RETIRED));
-                }
-            }
-        }
-        if !requests.is_empty() {
-            requests.push(link::delete_group(RETIRED));
-        }
-        let deleted = self.socket.run(&requests);
-        outcome?;
-        Ok(deleted?)
+        state.stale.push(before);
+        self.publish(&eni)
     }
 
     /// The ports whose devices are gone, since the namespace that they were moved to is.
@@ -178,7 +154,7 @@ impl Fabric {
         if let Some(state) = self.ports.get_mut(eni) {
             state.pair = pair;
         }
-        self.publish(eni, None)?;
+        self.publish(eni)?;
         self.republish_branches(eni)?;
         Ok(name)
     }
@@ -190,7 +166,7 @@ impl Fabric {
             .values()
             .filter(|state| state.config.subnet == *subnet);
         let enis: Vec<_> = ports.map(|state| state.config.eni.clone()).collect();
-        enis.iter().try_for_each(|eni| self.publish(eni, None))?;
+        enis.iter().try_for_each(|eni| self.publish(eni))?;
         self.republish_deviceless(|port| port.config.subnet == *subnet)
     }
 
@@ -221,24 +197,25 @@ impl Fabric {
         }
     }
 
-    /// Tells the programs what the port is now. What it was `before` is taken back first where it
-    /// is no more.
-    pub(super) fn publish(
-        &mut self,
-        eni: &EniId,
-        before: Option<&PortConfig>,
-    ) -> Result<(), FabricError> {
+    /// Tells the programs what the port is now. What it was before is taken back first where it is
+    /// no more.
+    pub(super) fn publish(&mut self, eni: &EniId) -> Result<(), FabricError> {
         let state = self
             .ports
             .get(eni)
             .ok_or_else(|| FabricError::UnknownPort(eni.clone()))?;
         let (config, number, ifindex) = (state.config.clone(), state.number, state.pair.near.0);
+        let stale = state.stale.clone();
         let seat = Seat {
             ifindex,
             ..Seat::default()
         };
-        self.publish_at(&config, number, &seat, before)?;
-        self.maps.enis.set(ifindex, number)
+        self.publish_at(&config, number, &seat, &stale)?;
+        self.maps.enis.set(ifindex, number)?;
+        if let Some(state) = self.ports.get_mut(eni) {
+            state.stale.clear();
+        }
+        Ok(())
     }
 
     /// Tells the programs what the ENI with this number is now, wherever its packets come and go.
@@ -247,7 +224,7 @@ impl Fabric {
         config: &PortConfig,
         number: u32,
         seat: &Seat,
-        before: Option<&PortConfig>,
+        stale: &[PortConfig],
     ) -> Result<(), FabricError> {
         let subnet = self.subnet_of(config)?.clone();
         let vpc = self.vpcs.of(&subnet.vpc);
@@ -256,23 +233,8 @@ impl Fabric {
             .iter()
             .map(|group| self.groups.of(group))
             .collect();
-        if let Some(before) = before {
-            let kept = address_keys(vpc, config);
-            for key in address_keys(vpc, before) {
-                if !kept.contains(&key) {
-                    self.withdraw_address(key, number)?;
-                }
-            }
-            for group in before
-                .groups
-                .iter()
-                .filter(|group| !config.groups.contains(group))
-            {
-                let group = self.groups.of(group);
-                self.maps
-                    .members
-                    .remove(abi::MemberKey { eni: number, group })?;
-            }
+        for before in stale {
+            self.withdraw_what_is_gone(config, number, vpc, before)?;
         }
         for group in &groups {
             self.maps.members.set(
@@ -301,41 +263,36 @@ impl Fabric {
         self.maps.age_rules()
     }
 
-    /// The number of whoever the tracked flows of an ENI count for.
-    pub(crate) fn holder_of(&mut self, eni: &EniId, allowance: &TrackingAllowance) -> u32 {
-        let instance = allowance.instance.as_ref();
-        let holder = instance.map_or(eni.as_str(), InstanceId::as_str).to_owned();
-        self.holders.of(&holder)
-    }
-
-    fn unpublish(&mut self, state: &PortState) -> Result<(), FabricError> {
-        self.maps.enis.remove(state.pair.near.0)?;
-        self.withdraw(&state.config, state.number)
-    }
-
-    /// Takes back what the programs know of an ENI.
-    pub(super) fn withdraw(&mut self, config: &PortConfig, number: u32) -> Result<(), FabricError> {
-        self.maps.ports.remove(number)?;
-        for group in &config.groups {
+    fn withdraw_what_is_gone(
+        &mut self,
+        config: &PortConfig,
+        number: u32,
+        vpc: u32,
+        before: &PortConfig,
+    ) -> Result<(), FabricError> {
+        let kept = address_keys(vpc, config);
+        for key in address_keys(vpc, before) {
+            if !kept.contains(&key) {
+                self.withdraw_address(key, number)?;
+            }
+        }
+        for group in before
+            .groups
+            .iter()
+            .filter(|group| !config.groups.contains(group))
+        {
             let group = self.groups.of(group);
             self.maps
                 .members
                 .remove(abi::MemberKey { eni: number, group })?;
         }
-        if let Some(subnet) = self.subnets.get(&config.subnet) {
-            let vpc = self.vpcs.of(&subnet.vpc);
-            for key in address_keys(vpc, config) {
-                self.withdraw_address(key, number)?;
-            }
-        }
-        self.maps.age_rules()
+        Ok(())
     }
 
-    /// An address may have gone to another port already: then it stays there.
-    fn withdraw_address(&mut self, key: abi::AddressKey, number: u32) -> Result<(), FabricError> {
-        if self.maps.addresses.find(key)? == Some(number) {
-            self.maps.addresses.remove(key)?;
-        }
-        Ok(())
+    /// The number of whoever the tracked flows of an ENI count for.
+    pub(crate) fn holder_of(&mut self, eni: &EniId, allowance: &TrackingAllowance) -> u32 {
+        let instance = allowance.instance.as_ref();
+        let holder = instance.map_or(eni.as_str(), InstanceId::as_str).to_owned();
+        self.holders.of(&holder)
     }
 }

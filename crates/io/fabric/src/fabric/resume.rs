@@ -108,12 +108,13 @@ impl Fabric {
         let name = port.pair.far_name.clone();
         let state = super::ports::PortState {
             config: config.clone(),
+            stale: Vec::new(),
             number: port.number,
             place: port.place,
             pair: port.pair,
         };
         self.ports.insert(eni.clone(), state);
-        self.publish(&eni, None)?;
+        self.publish(&eni)?;
         self.republish_branches(&eni)?;
         Ok(Some(name))
     }

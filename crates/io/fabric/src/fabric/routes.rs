@@ -20,8 +20,13 @@ impl Fabric {
         if self.subnets.get(id) == Some(&subnet) {
             return Ok(());
         }
-        self.subnets.insert(id.clone(), subnet);
-        self.republish_subnet(id)
+        let before = self.subnets.insert(id.clone(), subnet);
+        let published = self.republish_subnet(id);
+        if let (Err(_), Some(before)) = (&published, before) {
+            // Asked for again, it is not taken for done.
+            self.subnets.insert(id.clone(), before);
+        }
+        published
     }
 
     /// Forgets a subnet that has no ports.
@@ -40,19 +45,20 @@ impl Fabric {
             .map(|route| (route.destination.trunc(), self.encode(route)))
             .collect();
         let number = self.tables.of(id);
-        let before = self.routes.remove(id).unwrap_or_default();
+        // Kept step by step: what is known is true also when the kernel refuses in between.
+        let known = self.routes.entry(id.clone()).or_default();
         for (destination, route) in &wanted {
-            if before.get(destination) != Some(route) {
+            if known.get(destination) != Some(route) {
                 self.maps.routes.set(number, *destination, Some(*route))?;
+                known.insert(*destination, *route);
             }
         }
-        for destination in before
-            .keys()
-            .filter(|destination| !wanted.contains_key(destination))
-        {
-            self.maps.routes.set(number, *destination, None)?;
+        let is_stale = |destination: &&IpNet| !wanted.contains_key(destination);
+        let stale: Vec<_> = known.keys().filter(is_stale).copied().collect();
+        for destination in stale {
+            self.maps.routes.set(number, destination, None)?;
+            known.remove(&destination);
         }
-        self.routes.insert(id.clone(), wanted);
         Ok(())
     }
 

@@ -24,15 +24,15 @@ pub(super) fn check_length<T>(rules: &[T], what: &str) -> Result<(), FabricError
     })
 }
 
-/// Writes the rules of the list `list` in one direction, which has had `before` chunks. Answers
-/// how many it has now.
+/// Writes the rules of the list `list` in one direction. `chunks` says how many chunks it may
+/// have, also when the kernel refuses in between.
 pub(super) fn write(
     map: &mut Table<abi::RulesKey, abi::RuleChunk>,
     list: u32,
     direction: u8,
     rules: &[abi::Rule],
-    before: u32,
-) -> Result<u32, FabricError> {
+    chunks: &mut u32,
+) -> Result<(), FabricError> {
     let key = |chunk| abi::RulesKey {
         list,
         direction: direction.into(),
@@ -49,11 +49,13 @@ pub(super) fn write(
         }
         map.set(key(chunk), value)?;
         chunk += 1;
+        *chunks = chunk.max(*chunks);
     }
-    for old in chunk..before {
-        map.remove(key(old))?;
+    while *chunks > chunk {
+        map.remove(key(*chunks - 1))?;
+        *chunks -= 1;
     }
-    Ok(chunk)
+    Ok(())
 }
 
 /// Which answers a rule lets pass, whoever they are for or from.
