@@ -11,7 +11,7 @@
 //! | `GET /calls` | | a list of [`CallCount`](underlay_vpc_model::CallCount) |
 //! | `GET /limits` | | [`Limits`] |
 //! | `POST /limits` | [`LimitsRequest`] | [`Limits`] |
-//! | `GET /inspect`, `GET /inspect/ENI`, `GET /inspect/INSTANCE` | | a list of [`EniReport`] |
+//! | `GET /inspect`, `GET /inspect/ENI`, `GET /inspect/INSTANCE` | | [`Inspection`] |
 //!
 //! A refusal is a status from 400 on with `{"error": "..."}`. In full mode the same socket serves
 //! what [`full::admin`](crate::full::admin) says.
@@ -19,7 +19,7 @@
 mod client;
 mod commands;
 mod control;
-mod inspect;
+pub(crate) mod inspect;
 mod refusal;
 mod server;
 mod words;
@@ -30,7 +30,7 @@ pub use commands::{
 };
 pub use control::ControlAdmin;
 pub(crate) use control::act;
-pub use inspect::{EniFacts, EniReport};
+pub use inspect::{EniFacts, EniFlows, EniReport, FlowReport, Inspection, InstanceFlows, Refused};
 pub use refusal::Refusal;
 pub use server::{Admin, listen, serve};
 pub(crate) use server::{read, write};

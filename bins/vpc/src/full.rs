@@ -8,6 +8,7 @@ pub mod admin;
 mod claim;
 mod clean;
 mod commands;
+mod debts;
 mod driver;
 mod endpoints;
 mod hosts;

@@ -14,7 +14,7 @@ use underlay_vpc_model::{
 };
 
 use super::{
-    AdminError, BudgetSetting, Client, ClockRequest, ClockState, EniReport, FaultsOff, Limits,
+    AdminError, BudgetSetting, Client, ClockRequest, ClockState, FaultsOff, Inspection, Limits,
     LimitsRequest, SwitchedOff,
 };
 use crate::full::{RunDir, RunId};
@@ -52,7 +52,8 @@ pub enum ControlCommand {
         #[command(subcommand)]
         act: Option<FaultAct>,
     },
-    /// Show interfaces as they are, as Describe and as metadata show them
+    /// Show interfaces as they are, as Describe and as metadata show them, with the flows that are
+    /// tracked for them; and what the kernel refused
     Inspect {
         /// Which VPC
         #[command(flatten)]
@@ -218,7 +219,7 @@ impl ControlCommand {
             Self::Fault { at, act } => fault(&at, act, out),
             Self::Inspect { at, id } => {
                 let path = id.map_or_else(|| "/inspect".to_owned(), |id| format!("/inspect/{id}"));
-                at.show::<Vec<EniReport>>(("GET", &path), &(), out, |enis| show::enis(enis))
+                at.show::<Inspection>(("GET", &path), &(), out, show::inspection)
             }
             Self::Limits {
                 at,

@@ -11,7 +11,7 @@ use super::{
     write,
 };
 use crate::{
-    admin::inspect::enis,
+    admin::inspect::{self, Inspection},
     serve::{ApiServer, ControlError},
 };
 
@@ -46,12 +46,15 @@ pub(crate) fn act(
         (&Method::GET, "/calls") => write(&api.calls()),
         (&Method::GET, "/limits") => write(&limits(api)),
         (&Method::POST, "/limits") => write(&set_limits(api, &read(body)?)?),
-        (&Method::GET, "/inspect") => write(&api.read(|model| enis(model, None))?),
-        (&Method::GET, path) if path.starts_with("/inspect/") => {
-            let wanted = path.strip_prefix("/inspect/");
-            write(&api.read(|model| enis(model, wanted))?)
+        _ => {
+            let Some(wanted) = inspect::asked(method, path) else {
+                return Err(Refusal::unknown(format!("there is no {method} {path}")));
+            };
+            write(&Inspection {
+                enis: api.read(|model| inspect::enis(model, wanted.as_deref()))?,
+                ..Inspection::default()
+            })
         }
-        _ => Err(Refusal::unknown(format!("there is no {method} {path}"))),
     }
 }
 

@@ -1,9 +1,72 @@
-//! Interfaces as they are, as Describe shows them and as metadata does.
+//! Interfaces as they are, as Describe shows them and as metadata does; and what the kernel knows of
+//! them.
 
+use hyper::Method;
 use serde::{Deserialize, Serialize};
 use underlay_vpc_model::{Eni, Model};
 
 use super::Refusal;
+
+/// What is known of interfaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The interfaces.
+    pub enis: Vec<EniReport>,
+    /// In full mode: the flows that the fabric tracks for their instances.
+    pub instances: Vec<InstanceFlows>,
+    /// In full mode: everything that the kernel refused and that is not done yet.
+    pub refused: Vec<Refused>,
+}
+
+/// The tracked flows of an instance, of all its interfaces together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceFlows {
+    /// The instance.
+    pub id: String,
+    /// How many flows there are.
+    pub flows: u64,
+    /// Packets that were dropped since there was no room for their flow.
+    pub dropped: u64,
+}
+
+/// Something that the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What is not as the API says.
+    pub of: String,
+    /// The last answer.
+    pub error: String,
+    /// How often it was tried again.
+    pub tries: u32,
+    /// Whether it is left as it is until the server is started again.
+    pub given_up: bool,
+}
+
+/// The flows that the fabric tracks for one interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EniFlows {
+    /// How many there are.
+    pub flows: usize,
+    /// Those that were used last; none unless the interface or its instance was asked for.
+    pub latest: Vec<FlowReport>,
+}
+
+/// A tracked flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowReport {
+    /// IANA number.
+    pub protocol: u8,
+    /// The interface's side: address and port, or the id of an ICMP echo.
+    pub local: String,
+    /// The other side.
+    pub remote: String,
+    /// `egress` if the interface's owner began it, else `ingress`.
+    pub begun: String,
+    /// `opening`, `established`, `stream` or `closed`.
+    pub phase: String,
+    /// For how long no packet of it came.
+    pub idle_seconds: u64,
+}
 
 /// An interface, three times: they differ while somebody sees it late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +79,9 @@ pub struct EniReport {
     pub described: Option<EniFacts>,
     /// As metadata shows it, to the instance that it is attached to there.
     pub metadata: Option<EniFacts>,
+    /// In full mode, of an interface that has a device: the flows that are tracked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracked: Option<EniFlows>,
 }
 
 /// What is shown of an interface.
@@ -57,7 +123,7 @@ impl EniFacts {
 ///
 /// # Errors
 /// When nobody sees anything of that name.
-pub(super) fn enis(model: &Model, wanted: Option<&str>) -> Result<Vec<EniReport>, Refusal> {
+pub(crate) fn enis(model: &Model, wanted: Option<&str>) -> Result<Vec<EniReport>, Refusal> {
     let ids = model.known_enis().filter(|id| {
         let views = [
             model.eni(id),
@@ -78,6 +144,7 @@ pub(super) fn enis(model: &Model, wanted: Option<&str>) -> Result<Vec<EniReport>
             .metadata_eni(id)
             .filter(|eni| eni.is_attached())
             .map(EniFacts::of),
+        tracked: None,
     };
     let reports: Vec<_> = ids.map(report).collect();
     match wanted {
@@ -86,4 +153,16 @@ pub(super) fn enis(model: &Model, wanted: Option<&str>) -> Result<Vec<EniReport>
         ))),
         _ => Ok(reports),
     }
+}
+
+/// The interface or instance that the path of a request asks for; `None` for another request.
+pub(crate) fn asked(method: &Method, path: &str) -> Option<Option<String>> {
+    if method != Method::GET {
+        return None;
+    }
+    if path == "/inspect" {
+        return Some(None);
+    }
+    let wanted = path.strip_prefix("/inspect/")?;
+    Some(Some(wanted.to_owned()))
 }

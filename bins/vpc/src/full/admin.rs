@@ -4,6 +4,7 @@
 //! refusal is a status from 400 on with `{"error": "..."}`. All else is as [`crate::admin`] says.
 
 mod client;
+mod inspect;
 mod server;
 
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! The driver: makes the kernel follow the model.
 
 mod gateways;
+mod placed;
+mod repair;
 mod resume;
 
 use std::{
@@ -16,6 +18,7 @@ use underlay_types::{
 use underlay_vpc_model::{BootMode, Change, Eni, Model, RouteTable};
 
 use super::{
+    debts::Debts,
     namespaces::{self, NamespaceError, Namespaces},
     translate,
 };
@@ -63,6 +66,10 @@ pub struct Driver {
     seen: BTreeMap<EniId, EniFacts>,
     /// ENIs whose devices are gone and could not be made again.
     stuck: BTreeSet<EniId>,
+    /// What the kernel refused.
+    debts: Debts,
+    /// ENIs of hosts and endpoints, and the namespaces where their devices were made.
+    placed: BTreeMap<EniId, String>,
 }
 
 /// Devices that died with the namespaces of pods.
@@ -77,12 +84,14 @@ pub(super) struct Restored {
 impl Driver {
     /// A driver of a fabric without ports.
     #[must_use]
-    pub const fn new(fabric: Fabric, namespaces: Namespaces) -> Self {
+    pub fn new(fabric: Fabric, namespaces: Namespaces) -> Self {
         Self {
             fabric,
             namespaces,
             seen: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            debts: Debts::default(),
+            placed: BTreeMap::new(),
         }
     }
 
@@ -96,22 +105,22 @@ impl Driver {
         &mut self.namespaces
     }
 
-    /// Carries out what a call did. Goes on after failures and answers them.
+    /// Carries out what a call did. Goes on after failures and answers them; what was refused is
+    /// tried again later, unless something else is done in its place.
     pub fn apply(&mut self, model: &Model, changes: &[Change]) -> Vec<DriveError> {
         let mut errors = Vec::new();
         let mut rest = changes;
-        while let Some((change, after)) = rest.split_first() {
+        while let Some(change) = rest.first() {
+            // Devices that go together cost as much as one.
+            let (together, after) = rest.split_at(detachments(rest).max(1));
             rest = after;
             let done = if let Change::EniDetached { .. } = change {
-                // Devices that go together cost as much as one.
-                let count = changes_of_kind(rest);
-                let run = std::iter::once(change).chain(&rest[..count]);
-                let enis: Vec<_> = run.filter_map(detached).cloned().collect();
-                rest = &rest[count..];
+                let enis: Vec<_> = together.iter().filter_map(detached).cloned().collect();
                 self.remove_ports(&enis)
             } else {
                 self.follow(model, change)
             };
+            self.note_outcome(together, &done);
             errors.extend(done.err());
         }
         errors
@@ -145,7 +154,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn configure(
+    fn configure(
         &self,
         model: &Model,
         eni: &Eni,
@@ -156,7 +165,7 @@ impl Driver {
             return Ok(());
         };
         let own = translate::configured(subnet, eni, all_addresses);
-        namespaces::configure(name, eni.mac, &own.addresses, &own.routers)
+        namespaces::configure(name, eni.mac, &own)
             .map_err(|error| namespace("configure the device of", &eni.id)(error.into()))
     }
 
@@ -273,9 +282,10 @@ impl Driver {
         self.see(model, eni);
         match self.fabric.update_port(translate::port(model, eni)) {
             // Attached to nothing: it gets its device, and all of this, later.
-            Err(FabricError::UnknownPort(_)) => Ok(()),
-            other => other.map_err(fabric("update", id)),
+            Err(FabricError::UnknownPort(_)) => return Ok(()),
+            other => other.map_err(fabric("update", id))?,
         }
+        self.follow_addresses(model, eni)
     }
 
     fn remove_ports(&mut self, enis: &[EniId]) -> Result<(), DriveError> {
@@ -380,7 +390,7 @@ fn detached(change: &Change) -> Option<&EniId> {
 }
 
 /// How many changes from the first on are detachments.
-fn changes_of_kind(changes: &[Change]) -> usize {
+fn detachments(changes: &[Change]) -> usize {
     changes
         .iter()
         .take_while(|change| detached(change).is_some())

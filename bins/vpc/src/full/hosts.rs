@@ -132,9 +132,7 @@ pub(super) fn place(
     let placed = vpc.api.read(|model| {
         let held = model.eni(eni)?;
         let mut driver = vpc.driver.lock();
-        let done = driver
-            .add_port(model, held, name, 0)
-            .and_then(|()| driver.configure(model, held, name, true));
+        let done = driver.place(model, held, name);
         let mut addresses = vec![held.addresses.primary];
         addresses.extend(&held.addresses.secondary);
         Some(done.map(|()| addresses))
@@ -155,19 +153,9 @@ pub(super) fn place(
     }
 }
 
-/// Undoes [`place`]. What fails is logged: the run's end removes it.
+/// Undoes [`place`]. What the kernel refuses is logged and tried again.
 pub(super) fn give_back(vpc: &FullVpc, eni: &EniId, name: &str) {
-    let (ports, names) = {
-        let mut driver = vpc.driver.lock();
-        let ports = driver.fabric().remove_ports(std::slice::from_ref(eni));
-        (ports, driver.namespaces().remove(name))
-    };
-    if let Err(error) = ports {
-        tracing::error!(error = chain(&error), %eni, "its device stays");
-    }
-    if let Err(error) = names {
-        tracing::error!(error = chain(&error), name, "the namespace stays");
-    }
+    vpc.driver.lock().displace(eni, name);
     take_back(vpc, eni);
 }
 

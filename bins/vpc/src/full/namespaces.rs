@@ -9,14 +9,17 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_netlink::{
-    KernelError, Socket,
+    IfIndex, KernelError, Request, Socket,
     address::{self, Address},
     link, netns,
     route::{self, Route},
 };
 use underlay_types::Mac;
 
-use super::run_dir::{RunDir, RunDirError};
+use super::{
+    run_dir::{RunDir, RunDirError},
+    translate::Configured,
+};
 
 /// The named namespaces of a run, recorded in its folder before they are made.
 #[derive(Debug)]
@@ -160,30 +163,101 @@ fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), KernelError> {
     socket.run(&[link::set_up(lo, true)])
 }
 
-/// Configures the device with `mac` in the namespace `name`: up, with `addresses` (and the lengths
-/// of their subnets' blocks), and default routes by `routers`.
+/// Configures the device with `mac` in the namespace `name`: up, with the addresses (and the
+/// lengths of their subnets' blocks), and default routes by the routers.
 ///
 /// # Errors
 /// When there is no such device or the kernel refuses.
-pub(super) fn configure(
-    name: &str,
-    mac: Mac,
-    addresses: &[IpNet],
-    routers: &[IpAddr],
-) -> Result<(), KernelError> {
+pub(super) fn configure(name: &str, mac: Mac, wanted: &Configured) -> Result<(), KernelError> {
     let netns = netns::open_named(name)?;
     let mut socket = Socket::open_in(netns.as_fd())?;
     let dev = link::by_mac(&mut socket, mac)?.index;
     let mut requests = vec![link::set_up(dev, true)];
     let add = |address: &IpNet| address::add(&Address::new(dev, *address));
-    requests.extend(addresses.iter().map(add));
-    requests.extend(routers.iter().map(|router| {
+    requests.extend(wanted.addresses.iter().map(add));
+    requests.extend(default_routes(dev, wanted));
+    socket.run(&requests)
+}
+
+/// Makes the addresses of a configured device what they are to be. Those that are none of the
+/// subnet's stay, as do those of the interface's prefixes, which whoever is there gives out.
+///
+/// # Errors
+/// When there is no such device or the kernel refuses.
+pub(super) fn readdress(name: &str, mac: Mac, wanted: &Configured) -> Result<(), KernelError> {
+    let netns = netns::open_named(name)?;
+    let mut socket = Socket::open_in(netns.as_fd())?;
+    let dev = link::by_mac(&mut socket, mac)?.index;
+    let there = address::dump(&mut socket)?.into_iter();
+    let there: Vec<_> = there
+        .filter(|address| address.dev == dev)
+        .map(|address| address.address)
+        .collect();
+    let (missing, stale) = difference(&there, wanted);
+    if missing.is_empty() && stale.is_empty() {
+        return Ok(());
+    }
+    let of_device = |address: &IpNet| Address::new(dev, *address);
+    let delete = stale.iter().map(|each| address::delete(&of_device(each)));
+    let mut requests: Vec<_> = delete.collect();
+    requests.extend(missing.iter().map(|each| address::add(&of_device(each))));
+    // The first address of a family brings its router.
+    requests.extend(default_routes(dev, wanted));
+    socket.run(&requests)
+}
+
+fn default_routes(dev: IfIndex, wanted: &Configured) -> impl Iterator<Item = Request> {
+    wanted.routers.iter().map(move |router| {
         let everything = match router {
             IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
             IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
         };
         let default = Route::via(everything, *router, dev, route::MAIN);
-        route::add(&default.without_onlink())
-    }));
-    socket.run(&requests)
+        route::replace(&default.without_onlink())
+    })
+}
+
+/// What a device lacks, and what it has and is not to have.
+fn difference(there: &[IpNet], wanted: &Configured) -> (Vec<IpNet>, Vec<IpNet>) {
+    let missing = wanted.addresses.iter();
+    let missing = missing.filter(|address| !there.contains(address));
+    let within = |blocks: &[IpNet], address: &IpNet| {
+        blocks.iter().any(|block| block.contains(&address.addr()))
+    };
+    let stale = there.iter().filter(|address| {
+        within(&wanted.blocks, address)
+            && !within(&wanted.prefixes, address)
+            && !wanted.addresses.contains(address)
+    });
+    (missing.copied().collect(), stale.copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_addresses_of_the_subnet_that_the_interface_does_not_have_are_taken_away() {
+        let wanted = Configured {
+            addresses: blocks(&["10.0.1.4/24", "10.0.1.9/24", "2001:db8::4/64"]),
+            routers: vec![],
+            blocks: blocks(&["10.0.1.0/24", "2001:db8::/64"]),
+            prefixes: blocks(&["10.0.1.32/28"]),
+        };
+        let there = blocks(&[
+            "10.0.1.4/24",
+            "10.0.1.8/24",
+            "10.0.1.33/32",
+            "172.17.0.1/16",
+            "fe80::1/64",
+            "2001:db8::5/64",
+        ]);
+        let missing = blocks(&["10.0.1.9/24", "2001:db8::4/64"]);
+        let stale = blocks(&["10.0.1.8/24", "2001:db8::5/64"]);
+        assert_eq!(difference(&there, &wanted), (missing, stale));
+    }
 }

@@ -362,7 +362,7 @@ fn start(
     });
     tasks.spawn(Arc::clone(&vpc.api).run_clock(stop()));
     tasks.spawn(windows::run(Arc::clone(vpc), stop()));
-    tasks.spawn(windows::watch_lost_ports(Arc::clone(vpc), stop()));
+    tasks.spawn(windows::watch_kernel(Arc::clone(vpc), stop()));
     let socket = vpc.run.admin_socket();
     let listener = listen_anew(&socket).map_err(|source| FullError::Listen {
         place: socket.display().to_string(),

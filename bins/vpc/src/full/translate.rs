@@ -46,6 +46,11 @@ fn prefixes(own: &EniAddresses) -> Vec<IpNet> {
     v4.chain(v6).collect()
 }
 
+fn blocks(subnet: &model::Subnet) -> Vec<IpNet> {
+    let v6 = subnet.v6_cidr().map(IpNet::V6);
+    std::iter::once(IpNet::V4(subnet.cidr)).chain(v6).collect()
+}
+
 fn timeouts(model: &Model, eni: &Eni) -> TrackingTimeouts {
     let own = model.tracking_timeouts(eni);
     let secs = |secs: u32| Duration::from_secs(secs.into());
@@ -61,9 +66,7 @@ pub(super) fn subnet(model: &Model, subnet: &model::Subnet) -> Option<Subnet> {
     let table = model.route_table_of(&subnet.id)?;
     Some(Subnet {
         vpc: subnet.vpc.clone(),
-        blocks: std::iter::once(IpNet::V4(subnet.cidr))
-            .chain(subnet.v6_cidr().map(IpNet::V6))
-            .collect(),
+        blocks: blocks(subnet),
         route_table: table.id.clone(),
         acl: model.network_acl_of(&subnet.id).map(|acl| acl.id.clone()),
         resolver: model.vpc(&subnet.vpc).and_then(model::Vpc::resolver),
@@ -76,6 +79,10 @@ pub(super) struct Configured {
     pub(super) addresses: Vec<IpNet>,
     /// Whom default routes lead to.
     pub(super) routers: Vec<IpAddr>,
+    /// The subnet's blocks.
+    pub(super) blocks: Vec<IpNet>,
+    /// The interface's prefixes.
+    pub(super) prefixes: Vec<IpNet>,
 }
 
 /// The router's link-local address, the same in every subnet.
@@ -97,7 +104,12 @@ pub(super) fn configured(subnet: &model::Subnet, eni: &Eni, all: bool) -> Config
         addresses.extend(v6.map(|address| within(IpAddr::V6(address), block.prefix_len())));
         routers.push(IpAddr::V6(ROUTER_V6));
     }
-    Configured { addresses, routers }
+    Configured {
+        addresses,
+        routers,
+        blocks: blocks(subnet),
+        prefixes: prefixes(own),
+    }
 }
 
 /// A table's routes, one for each block; one whose target takes no packets is a blackhole. Of two

@@ -13,8 +13,9 @@ use underlay_vpc_model::{DeliveryError as Shown, Event};
 use super::vpc::FullVpc;
 use crate::flowlogs::{Delivery, LogOutcome, LogState, Recorder};
 
-/// How often devices are looked for that died with a pod's namespace.
-const LOST_PORTS: Duration = Duration::from_millis(500);
+/// How often devices are looked for that died with a pod's namespace, and a round of what the
+/// kernel refused goes by.
+const WATCH: Duration = Duration::from_millis(500);
 
 /// The open windows and the writer of files.
 #[derive(Debug)]
@@ -87,6 +88,15 @@ impl FullVpc {
         deadline.saturating_since(now())
     }
 
+    /// Tries again what the kernel refused, as far as its time has come.
+    fn repair(&self) {
+        let due = self.driver.lock().due_repairs();
+        if !due.is_empty() {
+            self.api
+                .read(|model| self.driver.lock().repair(model, &due));
+        }
+    }
+
     /// Answers whether it was known which devices are gone; `was_known` is the answer before.
     fn restore_lost(&self, was_known: bool) -> bool {
         let restored = match self.driver.lock().restore_lost() {
@@ -119,15 +129,19 @@ pub(super) async fn run(vpc: Arc<FullVpc>, stop: CancellationToken) {
     }
 }
 
-/// Makes devices again that died with the namespaces of pods, until `stop`.
-pub(super) async fn watch_lost_ports(vpc: Arc<FullVpc>, stop: CancellationToken) {
+/// Makes devices again that died with the namespaces of pods, and tries again what the kernel
+/// refused, until `stop`.
+pub(super) async fn watch_kernel(vpc: Arc<FullVpc>, stop: CancellationToken) {
     let mut known = true;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOST_PORTS) => {}
+            () = tokio::time::sleep(WATCH) => {}
         }
-        tokio::task::block_in_place(|| known = vpc.restore_lost(known));
+        tokio::task::block_in_place(|| {
+            known = vpc.restore_lost(known);
+            vpc.repair();
+        });
     }
 }
 

@@ -383,8 +383,8 @@ fn an_interface_is_inspected_as_it_is_and_as_others_see_it() {
     );
     vpc.done(&form, "attachmentId");
     let seen = |of: &str| {
-        let reports = vpc.json(&["inspect", of]);
-        let report = reports
+        let inspection = vpc.json(&["inspect", of]);
+        let report = inspection["enis"]
             .as_array()
             .unwrap()
             .iter()

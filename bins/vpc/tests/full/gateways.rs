@@ -15,7 +15,7 @@ const SOMEBODY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Somebody outside who answers with the address that a datagram came from.
-fn somebody(run: &Run) {
+pub(crate) fn somebody(run: &Run) {
     let path = printed(&run.command(&["outside"]));
     let name = path.rsplit('/').next().unwrap();
     let bind = || UdpSocket::bind((SOMEBODY, 7)).unwrap();
@@ -28,23 +28,31 @@ fn somebody(run: &Run) {
     });
 }
 
+/// A socket of an instance that speaks to somebody outside.
+pub(crate) fn caller(instance: &str) -> UdpSocket {
+    let bind = || UdpSocket::bind("0.0.0.0:0").unwrap();
+    let socket = netns::run_in(namespace(instance).as_fd(), bind).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.connect((SOMEBODY, 7)).unwrap();
+    socket
+}
+
+/// As whom somebody outside sees a socket; `None` when nothing comes back.
+pub(crate) fn seen(socket: &UdpSocket) -> Option<SocketAddr> {
+    socket.send(b"who?").unwrap();
+    let mut answer = [0; 64];
+    let length = socket.recv(&mut answer).ok()?;
+    let text = std::str::from_utf8(&answer[..length]).unwrap();
+    Some(text.parse().unwrap())
+}
+
 /// As whom somebody outside sees an instance; `None` when nothing comes back.
 fn seen_as(instance: &str) -> Option<SocketAddr> {
-    netns::run_in(namespace(instance).as_fd(), || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.connect((SOMEBODY, 7)).unwrap();
-        socket.send(b"who?").unwrap();
-        let mut answer = [0; 64];
-        let length = socket.recv(&mut answer).ok()?;
-        let text = std::str::from_utf8(&answer[..length]).unwrap();
-        Some(text.parse().unwrap())
-    })
-    .unwrap()
+    seen(&caller(instance))
 }
 
 /// An internet gateway of the VPC.
-fn internet_gateway(run: &Run, vpc: &str) -> String {
+pub(crate) fn internet_gateway(run: &Run, vpc: &str) -> String {
     let gateway = run
         .ec2
         .ask("CreateInternetGateway", &[], "internetGatewayId");
@@ -53,13 +61,14 @@ fn internet_gateway(run: &Run, vpc: &str) -> String {
     gateway
 }
 
-fn elastic_address(run: &Run) -> (String, String) {
+/// An elastic address: its allocation, and itself.
+pub(crate) fn elastic_address(run: &Run) -> (String, String) {
     let answer = run.ec2.call("AllocateAddress", &[]);
     let field = |tag| crate::ec2::text_of(&answer, tag).unwrap();
     (field("allocationId"), field("publicIp"))
 }
 
-fn default_route(run: &Run, table: &str, target: (&str, &str)) {
+pub(crate) fn default_route(run: &Run, table: &str, target: (&str, &str)) {
     let route = [
         ("RouteTableId", table),
         ("DestinationCidrBlock", "0.0.0.0/0"),
@@ -68,8 +77,14 @@ fn default_route(run: &Run, table: &str, target: (&str, &str)) {
     run.ec2.call("CreateRoute", &route);
 }
 
-fn table_of(run: &Run, vpc: &str) -> String {
-    let main = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc)];
+/// The main route table of a VPC.
+pub(crate) fn table_of(run: &Run, vpc: &str) -> String {
+    let main = [
+        ("Filter.1.Name", "vpc-id"),
+        ("Filter.1.Value.1", vpc),
+        ("Filter.2.Name", "association.main"),
+        ("Filter.2.Value.1", "true"),
+    ];
     run.ec2.ask("DescribeRouteTables", &main, "routeTableId")
 }
 
@@ -94,6 +109,26 @@ fn an_instance_with_an_elastic_address_reaches_the_internet_as_it() {
     run.ec2
         .call("DisassociateAddress", &[("AssociationId", &association)]);
     assert_eq!(seen_as(&instance), None);
+}
+
+/// A private subnet 10.0.2.0/24 whose way out is a NAT gateway in a public one; answers it, the
+/// gateway and its address.
+pub(crate) fn behind_nat(run: &Run, vpc: &str, public: &str) -> (String, String, String) {
+    let within = [("VpcId", vpc), ("CidrBlock", "10.0.2.0/24")];
+    let private = run.ec2.ask("CreateSubnet", &within, "subnetId");
+    let gateway = internet_gateway(run, vpc);
+    let main = table_of(run, vpc);
+    default_route(run, &main, ("GatewayId", &gateway));
+    let (allocation, address) = elastic_address(run);
+    let nat = [("SubnetId", public), ("AllocationId", &allocation)];
+    let nat = run.ec2.ask("CreateNatGateway", &nat, "natGatewayId");
+    let table = run
+        .ec2
+        .ask("CreateRouteTable", &[("VpcId", vpc)], "routeTableId");
+    let associate = [("RouteTableId", table.as_str()), ("SubnetId", &private)];
+    run.ec2.call("AssociateRouteTable", &associate);
+    default_route(run, &table, ("NatGatewayId", &nat));
+    (private, nat, address)
 }
 
 #[test]
@@ -145,20 +180,7 @@ fn instances_behind_a_nat_gateway_share_its_address() {
     let run = Run::start();
     somebody(&run);
     let (vpc, public) = run.ec2.vpc_with_subnet();
-    let within = [("VpcId", vpc.as_str()), ("CidrBlock", "10.0.2.0/24")];
-    let private = run.ec2.ask("CreateSubnet", &within, "subnetId");
-    let gateway = internet_gateway(&run, &vpc);
-    let main = table_of(&run, &vpc);
-    default_route(&run, &main, ("GatewayId", &gateway));
-    let (allocation, address) = elastic_address(&run);
-    let nat = [("SubnetId", public.as_str()), ("AllocationId", &allocation)];
-    let nat = run.ec2.ask("CreateNatGateway", &nat, "natGatewayId");
-    let table = run
-        .ec2
-        .ask("CreateRouteTable", &[("VpcId", &vpc)], "routeTableId");
-    let associate = [("RouteTableId", table.as_str()), ("SubnetId", &private)];
-    run.ec2.call("AssociateRouteTable", &associate);
-    default_route(&run, &table, ("NatGatewayId", &nat));
+    let (private, nat, address) = behind_nat(&run, &vpc, &public);
     let instances = [run.ec2.instance(&private).0, run.ec2.instance(&private).0];
     for instance in &instances {
         let seen = seen_as(instance).map(|seen| seen.ip().to_string());
@@ -168,16 +190,15 @@ fn instances_behind_a_nat_gateway_share_its_address() {
     assert_eq!(seen_as(&instances[0]), None);
 }
 
-#[test]
-fn accepted_peers_reach_each_other_by_their_routes() {
-    let run = Run::start();
-    let (vpc, subnet) = run.ec2.vpc_with_subnet();
+/// An instance in a VPC 10.9.0.0/16 that is a peer of this one, which it lets in; answers its
+/// address and the peering.
+pub(crate) fn far_peer(run: &Run, vpc: &str) -> (String, String) {
     let other = run
         .ec2
         .ask("CreateVpc", &[("CidrBlock", "10.9.0.0/16")], "vpcId");
     let within = [("VpcId", other.as_str()), ("CidrBlock", "10.9.1.0/24")];
     let far_subnet = run.ec2.ask("CreateSubnet", &within, "subnetId");
-    let ((one, _), (far, address)) = (run.ec2.instance(&subnet), run.ec2.instance(&far_subnet));
+    let (_, address) = run.ec2.instance(&far_subnet);
     let group = [
         ("Filter.1.Name", "vpc-id"),
         ("Filter.1.Value.1", other.as_str()),
@@ -189,7 +210,7 @@ fn accepted_peers_reach_each_other_by_their_routes() {
         ("IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/16"),
     ];
     run.ec2.call("AuthorizeSecurityGroupIngress", &open);
-    let peers = [("VpcId", vpc.as_str()), ("PeerVpcId", &other)];
+    let peers = [("VpcId", vpc), ("PeerVpcId", &other)];
     let peering = run.ec2.ask(
         "CreateVpcPeeringConnection",
         &peers,
@@ -197,8 +218,8 @@ fn accepted_peers_reach_each_other_by_their_routes() {
     );
     let accept = [("VpcPeeringConnectionId", peering.as_str())];
     run.ec2.call("AcceptVpcPeeringConnection", &accept);
-    for (from, block) in [(&vpc, "10.9.0.0/16"), (&other, "10.0.0.0/16")] {
-        let table = table_of(&run, from);
+    for (from, block) in [(vpc, "10.9.0.0/16"), (other.as_str(), "10.0.0.0/16")] {
+        let table = table_of(run, from);
         let route = [
             ("RouteTableId", table.as_str()),
             ("DestinationCidrBlock", block),
@@ -206,10 +227,20 @@ fn accepted_peers_reach_each_other_by_their_routes() {
         ];
         run.ec2.call("CreateRoute", &route);
     }
+    (address, peering)
+}
+
+#[test]
+fn accepted_peers_reach_each_other_by_their_routes() {
+    let run = Run::start();
+    let (vpc, subnet) = run.ec2.vpc_with_subnet();
+    let (one, _) = run.ec2.instance(&subnet);
+    let (address, peering) = far_peer(&run, &vpc);
+    let accept = [("VpcPeeringConnectionId", peering.as_str())];
     // curl's code 7: the connection was refused, by the far instance itself.
     let url = format!("http://{address}:81");
     let dial = || inside(&one, &["curl", "-s", "-m", "1", &url]);
-    assert_eq!(dial(), Err(Some(7)), "{far}");
+    assert_eq!(dial(), Err(Some(7)));
     run.ec2.call("DeleteVpcPeeringConnection", &accept);
     assert_eq!(dial(), Err(Some(28)));
 }

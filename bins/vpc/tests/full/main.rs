@@ -5,10 +5,13 @@
 mod ec2;
 mod ending;
 mod gateways;
+mod gateways_survive;
 mod guests;
+mod inspect;
 mod link_local;
 mod network;
 mod outside;
+mod power;
 mod run;
 mod survival;
 mod trunks;

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use rustix::process::Signal;
 use underlay_netlink::netns;
 
 use crate::{
@@ -114,6 +115,54 @@ fn listen(name: &str, port: u16) -> std::thread::JoinHandle<()> {
             stream.read(&mut ignored).map(drop).unwrap_or_default();
         }
     })
+}
+
+/// The IPv4 addresses of a host's device, without those of the loopback device.
+fn addresses(name: &str) -> Vec<String> {
+    let shown = inside(
+        name,
+        &["ip", "-4", "-o", "address", "show", "scope", "global"],
+    )
+    .unwrap();
+    let address = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
+    shown.lines().map(address).collect()
+}
+
+#[test]
+fn a_host_follows_the_addresses_of_its_interface() {
+    let mut run = Run::start();
+    let (_, subnet) = run.ec2.vpc_with_subnet();
+    let (instance, _) = run.ec2.instance(&subnet);
+    let wanted = [
+        ("SubnetId", subnet.as_str()),
+        ("PrivateIpAddress", "10.0.1.20"),
+    ];
+    let eni = run
+        .ec2
+        .ask("CreateNetworkInterface", &wanted, "networkInterfaceId");
+    let name = format!("{}-db", run.id);
+    printed(&host(&run, &eni, &name));
+    assert_eq!(addresses(&name), ["10.0.1.20/24"]);
+    let change = |run: &Run, action, address| {
+        let wanted = [
+            ("NetworkInterfaceId", eni.as_str()),
+            ("PrivateIpAddress.1", address),
+        ];
+        run.ec2.call(action, &wanted);
+    };
+    change(&run, "AssignPrivateIpAddresses", "10.0.1.21");
+    assert_eq!(addresses(&name), ["10.0.1.20/24", "10.0.1.21/24"]);
+    let _server = listen(&name, 5432);
+    let hello = Ok("hello".to_owned());
+    assert_eq!(connect(&instance, "10.0.1.21", "5432"), hello);
+
+    run.end(Signal::KILL);
+    run.go_on(&[]);
+    assert_eq!(addresses(&name), ["10.0.1.20/24", "10.0.1.21/24"]);
+    change(&run, "AssignPrivateIpAddresses", "10.0.1.22");
+    change(&run, "UnassignPrivateIpAddresses", "10.0.1.21");
+    assert_eq!(addresses(&name), ["10.0.1.20/24", "10.0.1.22/24"]);
+    assert_eq!(connect(&instance, "10.0.1.22", "5432"), hello);
 }
 
 #[test]

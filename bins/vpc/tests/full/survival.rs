@@ -1,11 +1,13 @@
 //! A run whose process ends, and another one that goes on with it.
 
 use std::{
-    net::UdpSocket,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
+    process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -82,6 +84,150 @@ fn stream(from: &str, to: &str, address: &str, stop: &Arc<AtomicBool>) -> JoinHa
             got += 1;
         }
     })
+}
+
+/// A TCP connection from one instance to another that says numbers and hears them again, until
+/// its `stop` is set.
+struct Conversation {
+    stop: Arc<AtomicBool>,
+    /// How many numbers came back.
+    heard: Arc<AtomicU64>,
+    talking: JoinHandle<()>,
+}
+
+impl Conversation {
+    fn begin(from: &str, to: &str, address: &str) -> Self {
+        let listen = || TcpListener::bind(("0.0.0.0", 9)).unwrap();
+        let listener = netns::run_in(namespace(to).as_fd(), listen).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut word = [0; 8];
+            while stream.read_exact(&mut word).is_ok() {
+                stream.write_all(&word).unwrap();
+            }
+        });
+        let connect = || TcpStream::connect((address, 9)).unwrap();
+        let mut stream = netns::run_in(namespace(from).as_fd(), connect).unwrap();
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).unwrap();
+        let (stop, heard) = (Arc::default(), Arc::default());
+        let (ends, hears): (Arc<AtomicBool>, Arc<AtomicU64>) =
+            (Arc::clone(&stop), Arc::clone(&heard));
+        let talking = thread::spawn(move || {
+            let mut word = [0; 8];
+            while !ends.load(Ordering::Relaxed) {
+                let number = hears.load(Ordering::Relaxed);
+                stream.write_all(&number.to_be_bytes()).unwrap();
+                stream.read_exact(&mut word).unwrap();
+                assert_eq!(u64::from_be_bytes(word), number);
+                hears.store(number + 1, Ordering::Relaxed);
+            }
+        });
+        Self {
+            stop,
+            heard,
+            talking,
+        }
+    }
+
+    /// Waits until it goes on.
+    fn goes_on(&self) {
+        let before = self.heard.load(Ordering::Relaxed);
+        wait_for("the connection to go on", || {
+            let goes_on = self.heard.load(Ordering::Relaxed) > before || self.talking.is_finished();
+            goes_on.then_some(())
+        });
+        assert!(!self.talking.is_finished(), "the connection broke");
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.talking.join().unwrap();
+    }
+}
+
+#[test]
+fn a_connection_outlives_the_server() {
+    let mut run = Run::start();
+    let (_, subnet) = run.ec2.vpc_with_subnet();
+    let (one, _) = run.ec2.instance(&subnet);
+    let (two, address) = run.ec2.instance(&subnet);
+    let conversation = Conversation::begin(&one, &two, &address);
+    conversation.goes_on();
+    run.end(Signal::KILL);
+    conversation.goes_on();
+    run.go_on(&[]);
+    conversation.goes_on();
+    // A call that has every rule read again does not touch it either.
+    run.ec2.instance(&subnet);
+    conversation.goes_on();
+    conversation.end();
+}
+
+/// Sends datagrams from one instance to another, all of one flow, and waits for each.
+fn send(from: &UdpSocket, to: &UdpSocket, count: usize) {
+    for _ in 0..count {
+        from.send(b"hello").unwrap();
+        to.recv(&mut [0; 8]).unwrap();
+    }
+}
+
+#[test]
+fn packets_counted_before_a_kill_are_in_the_flow_log_once() {
+    let options = ["--flow-log-window", "1h"];
+    let mut run = Run::start_with(&options);
+    let (vpc, subnet) = run.ec2.vpc_with_subnet();
+    let (one, _) = run.ec2.instance(&subnet);
+    let (two, address) = run.ec2.instance(&subnet);
+    let log = [
+        ("ResourceType", "VPC"),
+        ("ResourceId.1", vpc.as_str()),
+        ("TrafficType", "ALL"),
+        ("LogDestinationType", "s3"),
+        ("LogDestination", "arn:aws:s3:::logs"),
+        (
+            "LogFormat",
+            "${pkt-dstaddr} ${dstport} ${flow-direction} ${packets}",
+        ),
+    ];
+    run.ec2.call("CreateFlowLogs", &log);
+    let bind = |name: &str, port| {
+        let socket = netns::run_in(namespace(name).as_fd(), || {
+            UdpSocket::bind(("0.0.0.0", port)).unwrap()
+        });
+        let socket = socket.unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        socket
+    };
+    let (from, to) = (bind(&one, 0), bind(&two, 9));
+    from.connect((address.as_str(), 9)).unwrap();
+    let lines = |run: &Run| {
+        let files = printed(&run.command(&["flush-flow-logs"]));
+        let shown = Command::new("zcat").args(files.lines()).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let flow = format!("{address} 9 ");
+        let mut lines: Vec<_> = shown
+            .lines()
+            .filter_map(|line| line.strip_prefix(&flow).map(str::to_owned))
+            .collect();
+        lines.sort_unstable();
+        lines
+    };
+
+    send(&from, &to, 7);
+    run.end(Signal::KILL);
+    send(&from, &to, 5);
+    run.go_on(&options);
+    send(&from, &to, 3);
+    assert_eq!(lines(&run), ["egress 15", "ingress 15"]);
+
+    // What was written is not written again.
+    send(&from, &to, 2);
+    run.end(Signal::KILL);
+    run.go_on(&options);
+    assert_eq!(lines(&run), ["egress 2", "ingress 2"]);
 }
 
 #[test]

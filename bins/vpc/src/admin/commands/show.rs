@@ -2,7 +2,7 @@
 
 use underlay_vpc_model::{BucketKind, BucketState, Budget, CallCount, Fault, Hazard};
 
-use crate::admin::{ClockState, EniFacts, EniReport, Limits};
+use crate::admin::{ClockState, EniFacts, EniReport, FlowReport, Inspection, Limits};
 
 pub(super) fn clock(clock: &ClockState) -> String {
     let next = match clock.next_in_seconds {
@@ -82,7 +82,64 @@ pub(super) fn hazards() -> String {
     table(&["hazard", "what it does"], Hazard::ALL.iter().map(row))
 }
 
-pub(super) fn enis(enis: &[EniReport]) -> String {
+pub(super) fn inspection(inspection: &Inspection) -> String {
+    let mut text = enis(&inspection.enis);
+    let instances = inspection.instances.iter().map(|instance| {
+        vec![
+            instance.id.clone(),
+            instance.flows.to_string(),
+            instance.dropped.to_string(),
+        ]
+    });
+    text += &unless_empty(
+        &["instance", "tracked flows", "dropped for want of room"],
+        instances,
+    );
+    let flow = |eni: &str, flow: &FlowReport| {
+        vec![
+            eni.to_owned(),
+            flow.protocol.to_string(),
+            flow.local.clone(),
+            flow.remote.clone(),
+            flow.begun.clone(),
+            flow.phase.clone(),
+            format!("{} s", flow.idle_seconds),
+        ]
+    };
+    let flows = inspection.enis.iter().flat_map(|eni| {
+        let latest = eni.tracked.iter().flat_map(|tracked| &tracked.latest);
+        latest.map(|each| flow(&eni.id, each))
+    });
+    let titles = [
+        "eni", "protocol", "local", "remote", "begun", "phase", "idle",
+    ];
+    text += &unless_empty(&titles, flows);
+    let refused = inspection.refused.iter().map(|refused| {
+        let next = if refused.given_up {
+            "at a restart"
+        } else {
+            "soon"
+        };
+        vec![
+            refused.of.clone(),
+            refused.tries.to_string(),
+            next.to_owned(),
+            refused.error.clone(),
+        ]
+    });
+    text + &unless_empty(&["refused", "tries", "next", "error"], refused)
+}
+
+/// A table after an empty line, if it has rows.
+fn unless_empty(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut rows = rows.peekable();
+    match rows.peek() {
+        None => String::new(),
+        Some(_) => format!("\n{}", table(titles, rows)),
+    }
+}
+
+fn enis(enis: &[EniReport]) -> String {
     let row = |id: &str, seen: &str, facts: &Option<EniFacts>| match facts {
         None => vec![id.to_owned(), seen.to_owned(), "nothing".to_owned()],
         Some(facts) => {

@@ -6,7 +6,7 @@ use hyper::Method;
 use underlay_types::chain;
 use underlay_vpc_model::{InstanceState, Model};
 
-use super::{Flushed, InstanceStatus, Refusal, Status};
+use super::{Flushed, InstanceStatus, Refusal, Status, inspect};
 use crate::{
     admin::{self, Admin, read, write},
     full::{namespaces::Namespaces, serve::Ending, vpc::FullVpc},
@@ -59,7 +59,10 @@ fn act(
             vpc.end(Ending::Remove);
             write(&serde_json::json!({}))
         }
-        _ => admin::act(&vpc.api, method, path, body),
+        _ => match admin::inspect::asked(method, path) {
+            Some(wanted) => write(&inspect::inspect(vpc, wanted.as_deref())?),
+            None => admin::act(&vpc.api, method, path, body),
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use underlay_types::{EniId, InstanceId, chain};
 use underlay_vpc_model::{AttachmentHolder, AttachmentStatus, Eni, Instance, InstanceState, Model};
 
 use super::{DriveError, Driver, namespace};
-use crate::full::namespaces::Namespaces;
+use crate::full::{debts::Owed, namespaces::Namespaces};
 
 /// What was found of an account's devices, and what was not.
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ impl Driver {
                 Ok(false) => {}
                 Err(error) => {
                     let error = namespace("make the namespace of", &instance.id)(error);
+                    self.owe(Owed::Namespace(name.to_owned()), &error);
                     resumed.errors.push(error);
                 }
             }
@@ -43,6 +44,7 @@ impl Driver {
         resumed.errors.extend(errors);
         for eni in model.enis() {
             if let Err(error) = self.resume_port(model, eni, owners, &mut resumed) {
+                self.owe(Owed::Port(eni.id.clone()), &error);
                 resumed.errors.push(error);
             }
         }
@@ -79,8 +81,10 @@ impl Driver {
                     resumed.unplaced.push(eni.id.clone());
                     return Ok(());
                 };
+                self.placed.insert(eni.id.clone(), name.to_owned());
                 self.add_port(model, eni, name, 0)?;
                 self.complete(model, eni, name, true)?;
+                self.follow_addresses(model, eni)?;
                 resumed.placed.push((eni.id.clone(), name.to_owned()));
             }
             AttachmentHolder::Instance(instance) => {
@@ -116,7 +120,7 @@ impl Driver {
 
     /// Configures a device that was not configured yet. That happens all at once, so that a
     /// device that is up has it behind it.
-    fn complete(
+    pub(super) fn complete(
         &self,
         model: &Model,
         eni: &Eni,
@@ -146,15 +150,16 @@ impl Driver {
     /// Removes the namespaces of instances, hosts and endpoints that are no more.
     fn remove_unwanted(&mut self, wanted: &BTreeSet<String>) -> Vec<DriveError> {
         let unwanted = self.namespaces.of_guests(wanted);
-        let mut remove = |name: &String| {
+        let mut errors = Vec::new();
+        for name in unwanted {
             tracing::info!(name, "a namespace that nothing needs any more is removed");
-            let removed = self.namespaces.remove(name);
-            removed.map_err(namespace("remove the namespace", name))
-        };
-        unwanted
-            .iter()
-            .filter_map(|name| remove(name).err())
-            .collect()
+            if let Err(error) = self.namespaces.remove(&name) {
+                let error = namespace("remove the namespace", &name)(error);
+                self.owe(Owed::Namespace(name), &error);
+                errors.push(error);
+            }
+        }
+        errors
     }
 }
 
@@ -174,11 +179,11 @@ impl Resumed {
 }
 
 /// Whether an instance has its namespace.
-fn is_there(instance: &Instance) -> bool {
+pub(super) fn is_there(instance: &Instance) -> bool {
     instance.state != InstanceState::Terminated && instance.powered
 }
 
 /// Whether the devices of an instance's interfaces are there.
-fn has_power(model: &Model, instance: &InstanceId) -> bool {
+pub(super) fn has_power(model: &Model, instance: &InstanceId) -> bool {
     model.instance(instance).is_some_and(|each| each.powered)
 }
