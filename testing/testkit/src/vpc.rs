@@ -19,6 +19,8 @@ pub struct LocalVpcOptions {
     pub run_id: String,
     /// The length of a flow log's window.
     pub flow_log_window: Duration,
+    /// Further arguments of the server.
+    pub arguments: Vec<String>,
 }
 
 impl LocalVpcOptions {
@@ -28,6 +30,7 @@ impl LocalVpcOptions {
         Self {
             run_id: format!("{name}-{}", std::process::id()),
             flow_log_window: Duration::from_secs(1),
+            arguments: Vec::new(),
         }
     }
 }
@@ -36,6 +39,7 @@ impl LocalVpcOptions {
 #[derive(Debug)]
 pub struct LocalVpc {
     binaries: Binaries,
+    options: LocalVpcOptions,
     run: RunDir,
     server: Daemon,
     ec2: Ec2,
@@ -61,32 +65,39 @@ impl LocalVpc {
     pub fn start(options: &LocalVpcOptions) -> anyhow::Result<Self> {
         let binaries = Binaries::find()?;
         clean(&binaries, &options.run_id)?;
-        let log = output_file(&options.run_id);
-        let mut command = Command::new(binaries.program("underlay-vpc")?);
-        command
-            .args(["serve", "--api", "127.0.0.1:0", "--run-id", &options.run_id])
-            .arg("--flow-log-window")
-            .arg(format!("{}s", options.flow_log_window.as_secs()));
-        let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
-        let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(30), || {
-            let alive = server.check_alive();
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let ready = text.lines().find_map(|line| line.strip_prefix("ready "));
-            match ready {
-                Some(endpoint) => Ok(Some(endpoint.to_owned())),
-                None => alive.map(|()| None),
-            }
-        })?;
-        server.forget_log_name()?;
+        let (server, ec2) = spawn(&binaries, options)?;
         let run = RunDir::create(&options.run_id)?;
         Ok(Self {
             binaries,
+            options: options.clone(),
             flow_log_dir: run.path().join("flow-logs"),
             run,
             server,
-            ec2: Ec2::new(&endpoint)?,
+            ec2,
             persistent: false,
         })
+    }
+
+    /// Kills the server if it runs, and has another process go on with the run.
+    ///
+    /// # Errors
+    /// When that one ends or is not ready in time.
+    pub fn kill_and_go_on(&mut self) -> anyhow::Result<()> {
+        self.server.kill();
+        (self.server, self.ec2) = spawn(&self.binaries, &self.options)?;
+        Ok(())
+    }
+
+    /// The server's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// Whether the server's process has not ended.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.server.check_alive().is_ok()
     }
 
     /// The run's folder.
@@ -224,6 +235,29 @@ impl Drop for LocalVpc {
         self.server.stop(Duration::from_secs(10)).ok();
         clean(&self.binaries, self.run.id()).ok();
     }
+}
+
+/// Starts a server and waits until it is ready.
+fn spawn(binaries: &Binaries, options: &LocalVpcOptions) -> anyhow::Result<(Daemon, Ec2)> {
+    let log = output_file(&options.run_id);
+    let mut command = Command::new(binaries.program("underlay-vpc")?);
+    command
+        .args(["serve", "--api", "127.0.0.1:0", "--run-id", &options.run_id])
+        .arg("--flow-log-window")
+        .arg(format!("{}s", options.flow_log_window.as_secs()))
+        .args(&options.arguments);
+    let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
+    let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(60), || {
+        let alive = server.check_alive();
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let ready = text.lines().find_map(|line| line.strip_prefix("ready "));
+        match ready {
+            Some(endpoint) => Ok(Some(endpoint.to_owned())),
+            None => alive.map(|()| None),
+        }
+    })?;
+    server.forget_log_name()?;
+    Ok((server, Ec2::new(&endpoint)?))
 }
 
 fn clean(binaries: &Binaries, id: &str) -> anyhow::Result<()> {

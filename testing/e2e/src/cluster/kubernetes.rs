@@ -57,6 +57,7 @@ impl Kubernetes {
         let vpc = LocalVpc::start(&LocalVpcOptions {
             run_id: settings.run.clone(),
             flow_log_window: Duration::from_secs(60),
+            arguments: Vec::new(),
         })?;
         let networks = Networks::create(vpc.ec2()).await?;
         let folder = vpc.run_dir().path().join("images");

@@ -73,6 +73,7 @@ impl Stage {
         let vpc = LocalVpc::start(&LocalVpcOptions {
             run_id: run_id.to_owned(),
             flow_log_window: Duration::from_secs(1),
+            arguments: Vec::new(),
         })?;
         let networks = Networks::create(vpc.ec2()).await?;
         vpc.ec2()

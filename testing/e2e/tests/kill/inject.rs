@@ -1,6 +1,7 @@
-//! Killing a running process at its n-th system call of a kind.
+//! Killing a running process at its n-th system call of a kind, or having such calls fail.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::{Child, Command, Stdio},
@@ -23,6 +24,11 @@ pub(crate) struct Injection {
 }
 
 impl Victim {
+    /// A process.
+    pub(crate) const fn process(pid: u32) -> Self {
+        Self { pid }
+    }
+
     /// The running agent of `node`.
     pub(crate) fn agent(node: &Node) -> anyhow::Result<Self> {
         let config = node.folder().join("agent.toml").display().to_string();
@@ -45,19 +51,34 @@ impl Victim {
 impl Injection {
     /// Kills `victim` when one of its threads is about to make its `n`-th call of `kind` from now.
     pub(crate) fn attach(victim: &Victim, kind: &str, n: u32) -> anyhow::Result<Self> {
+        let inject = format!("inject={kind}:signal=KILL:when={n}");
+        Self::strace(victim, &inject, Path::new("/dev/null"))
+    }
+
+    /// Has calls of `kind` of `victim` fail with `error`, such as `EPERM`.
+    pub(crate) fn refuse(victim: &Victim, kind: &str, error: &str) -> anyhow::Result<Self> {
+        let inject = format!("inject={kind}:error={error}");
+        Self::strace(victim, &inject, Path::new("/dev/null"))
+    }
+
+    /// Writes down calls of `kinds` for [`calls_of_one_thread`].
+    pub(crate) fn record(victim: &Victim, kinds: &[&str], to: &Path) -> anyhow::Result<Self> {
+        Self::strace(victim, &format!("trace={}", kinds.join(",")), to)
+    }
+
+    fn strace(victim: &Victim, expression: &str, to: &Path) -> anyhow::Result<Self> {
         let process = Path::new("/proc").join(victim.pid.to_string());
         let strace = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null"])
-            .arg("-e")
-            .arg(format!("inject={kind}:signal=KILL:when={n}"))
-            .args(["-p", &victim.pid.to_string()])
+            .args(["-f", "-qq", "-e", "signal=none", "-o"])
+            .arg(to)
+            .args(["-e", expression, "-p", &victim.pid.to_string()])
             .stdin(Stdio::null())
             .spawn()
             .context("starting strace")?;
         let injection = Self { strace };
         wait_for(
             "strace to hold every thread",
-            Duration::from_secs(10),
+            Duration::from_secs(60),
             || Ok(is_traced(&process)?.then_some(())),
         )?;
         Ok(injection)
@@ -91,6 +112,30 @@ impl Drop for Injection {
     fn drop(&mut self) {
         self.end().ok();
     }
+}
+
+/// How many calls of each kind one thread made at most, of those that were written to `record`: as
+/// far as [`Injection::attach`] counts.
+pub(crate) fn calls_of_one_thread(record: &Path) -> anyhow::Result<BTreeMap<String, u32>> {
+    let mut by_thread: BTreeMap<(String, String), u32> = BTreeMap::new();
+    for line in fs::read_to_string(record)?.lines() {
+        let mut words = line.split_whitespace();
+        let (thread, call) = (
+            words.next(),
+            words.next().and_then(|word| word.split_once('(')),
+        );
+        if let (Some(thread), Some((kind, _))) = (thread, call) {
+            *by_thread
+                .entry((thread.to_owned(), kind.to_owned()))
+                .or_default() += 1;
+        }
+    }
+    let mut most = BTreeMap::new();
+    for ((_, kind), calls) in by_thread {
+        let known = most.entry(kind).or_insert(0);
+        *known = calls.max(*known);
+    }
+    Ok(most)
 }
 
 fn is_traced(process: &Path) -> anyhow::Result<bool> {

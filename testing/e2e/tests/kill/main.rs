@@ -1,5 +1,5 @@
 //! Agent and plugin are killed at each of their effects, then the runtime goes on as runtimes do:
-//! nothing of the pod may be left, and nothing may be given twice.
+//! nothing of the pod may be left, and nothing may be given twice. So is the local VPC's server.
 //!
 //! strace kills the process when one of its threads is about to make its n-th call of a kind, for
 //! n = 1, 2, .. until the command completes. Both commands run once for every kind that has an
@@ -14,6 +14,7 @@
 
 mod inject;
 mod runtime;
+mod server;
 mod state;
 
 use std::{net::Ipv4Addr, time::Duration};

@@ -121,7 +121,7 @@ fn summary(status: &Value) -> Value {
     })
 }
 
-fn strip(value: &mut Value) {
+pub(crate) fn strip(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| !PASSING.contains(&name.as_str()));
