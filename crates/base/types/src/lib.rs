@@ -15,6 +15,7 @@ mod kubernetes_pod;
 mod lease;
 mod mac;
 mod pool;
+mod refusal;
 mod time;
 
 pub use account::{AccountId, AccountIdError};
@@ -34,6 +35,7 @@ pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};
 pub use pool::{PoolGroups, PoolKey, SubnetClassId};
+pub use refusal::Refusal;
 pub use time::Timestamp;
 
 // Addresses are `std::net` types and prefixes are `ipnet` types; both are re-used, not wrapped.

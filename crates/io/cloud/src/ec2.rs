@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use self::{
     budget::{Bucket, Budgets},
     counters::{ActionCounters, CallCounters},
-    error::{Ec2Error, Ec2Failure, Refusal},
+    error::{Ec2Error, Ec2Failure},
     model::{
         Assigned, Attachment, AttachmentStatus, CardLimits, GroupQuery, InstanceTypeLimits,
         InterfaceQuery, InterfaceStatus, Ipv4Grant, NetworkInterface, NewInterface, Plug, RulePeer,
@@ -25,6 +25,7 @@ pub use self::{
 use self::{counters::Counters, transport::Transport};
 pub(crate) use self::{error::root_cause, transport::has_root_certificates};
 use crate::credentials::{CredentialSource, Credentials};
+pub use underlay_types::Refusal;
 
 /// How to reach EC2.
 #[derive(Debug, Clone)]

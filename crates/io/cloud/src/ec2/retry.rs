@@ -6,11 +6,10 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use underlay_types::Class;
+use underlay_types::{Class, Refusal};
 
 use super::{
     Ec2, Ec2Error, Ec2Failure,
-    error::Refusal,
     request::{Replay, Request},
 };
 use crate::xml::{Element, XmlError};
