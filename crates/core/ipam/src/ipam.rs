@@ -9,7 +9,7 @@ mod pods;
 mod release;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
@@ -37,6 +37,10 @@ pub struct Ipam {
     pub(crate) backoffs: BTreeMap<PoolKey, Backoff>,
     /// Until when each pool asks for single addresses, as its subnet had no prefix left.
     pub(crate) fragmented: BTreeMap<PoolKey, Timestamp>,
+    /// What each pool asks for at most, in places, as its subnet had not enough for more.
+    pub(crate) scarce: BTreeMap<PoolKey, u16>,
+    /// Addresses that EC2 has taken back, and until when it may still show them.
+    pub(crate) given_back: BTreeMap<Ipv4Addr, Timestamp>,
     /// Since when each pool has more free addresses than it should.
     pub(crate) surplus_since: BTreeMap<PoolKey, Timestamp>,
     /// EC2 asked for fewer calls of any kind.
@@ -77,6 +81,8 @@ impl Ipam {
             draining: false,
             backoffs: BTreeMap::new(),
             fragmented: BTreeMap::new(),
+            scarce: BTreeMap::new(),
+            given_back: BTreeMap::new(),
             surplus_since: BTreeMap::new(),
             throttle: Backoff::default(),
             observed: false,
@@ -134,8 +140,10 @@ impl Ipam {
         });
         let surplus = self.surplus_since.values();
         let surplus = surplus.map(|since| *since + self.config.idle_release);
+        let given_back = self.given_back.values().copied();
         waiters
             .chain(backoffs)
+            .chain(given_back)
             .chain(surplus)
             .chain(enis)
             .chain([self.throttle.until()])

@@ -187,6 +187,7 @@ proptest! {
     fn the_difference_reaches_what_is_wanted_and_is_described(
         wanted in proptest::collection::vec((0..8_u8, 0..5_u8), 0..8),
         found in proptest::collection::vec((0..8_u8, 0..5_u8), 0..8),
+        cut in any::<prop::sample::Index>(),
     ) {
         let state = |pods: Vec<(u8, u8)>| {
             let mut state = NodeState::default();
@@ -200,8 +201,15 @@ proptest! {
         let mut model = Model { objects: found.clone(), ..Model::default() };
         let plan = diff::plan(&wanted, &found);
         prop_assert_eq!(plan.0.len(), diff::describe(&wanted, &found).len());
+        // Who is killed on the way arrives by what is still different then.
+        let mut killed = model.clone();
+        plan.0.iter().take(cut.index(plan.0.len() + 1)).for_each(|op| killed.apply(op));
+        killed.run(&diff::plan(&wanted, &killed.objects));
+        prop_assert_eq!(&killed.objects, &wanted);
         model.run(&plan);
         prop_assert_eq!(&model.objects, &wanted);
         prop_assert_eq!(diff::plan(&wanted, &model.objects), Plan::default());
+        model.run(&plan);
+        prop_assert_eq!(&model.objects, &wanted, "a second time changes nothing");
     }
 }

@@ -56,6 +56,8 @@ impl Slot {
 pub(crate) struct Addresses {
     slots: BTreeMap<Ipv4Addr, Slot>,
     prefixes: BTreeSet<Ipv4Net>,
+    /// Single addresses that EC2 gives this ENI while pods of another one still have them.
+    elsewhere: BTreeSet<Ipv4Addr>,
     free: usize,
     leased: usize,
     cooling: usize,
@@ -88,7 +90,8 @@ impl Addresses {
         let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
             !slot.is_missing() && self.prefix_of(**address).is_none()
         };
-        self.prefixes.len() + self.slots.iter().filter(single).count()
+        let single = self.slots.iter().filter(single).count();
+        self.prefixes.len() + self.elsewhere.len() + single
     }
 
     pub(crate) fn get(&self, address: Ipv4Addr) -> Option<&Slot> {
@@ -112,6 +115,11 @@ impl Addresses {
     /// Forgets the prefixes that `keep` refuses. Says nothing of their addresses.
     pub(crate) fn retain_prefixes(&mut self, keep: impl FnMut(&Ipv4Net) -> bool) {
         self.prefixes.retain(keep);
+    }
+
+    /// Notes which of the addresses that EC2 gives this ENI are held by another one.
+    pub(crate) fn set_elsewhere(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        self.elsewhere = addresses.into_iter().collect();
     }
 
     pub(crate) fn set(&mut self, address: Ipv4Addr, slot: Slot) {
@@ -138,6 +146,7 @@ impl Addresses {
     /// EC2 has none of them any more: what pods and cooldowns hold is missing, the rest forgotten.
     pub(crate) fn lose(&mut self) {
         self.prefixes.clear();
+        self.elsewhere.clear();
         self.update(|_, slot| {
             if let Slot::Leased { missing, .. } | Slot::Cooling { missing, .. } = slot {
                 *missing = true;

@@ -48,7 +48,7 @@ impl Ipam {
         let warm = self.warm_target(pool);
         let supply = self.supply(pool);
         let trigger = waiters + warm.div_ceil(2).max(self.below_minimum(pool));
-        let most = self.headroom();
+        let most = self.headroom().min(self.share(pool));
         let lack = (supply < trigger).then(|| Lack {
             all: (waiters + self.free_target(pool))
                 .saturating_sub(supply)
@@ -56,6 +56,13 @@ impl Ipam {
             waited_for: waiters.saturating_sub(supply).min(most),
         });
         lack.filter(|lack| lack.all > 0)
+    }
+
+    /// Addresses that the pool's subnet may have left, as far as EC2's refusals tell.
+    fn share(&self, pool: &PoolKey) -> usize {
+        let unit = usize::from(self.delegation(pool).per_place());
+        let scarce = self.scarce.get(pool);
+        scarce.map_or(usize::MAX, |places| usize::from(*places) * unit)
     }
 
     /// Free addresses that a pool should hold.
@@ -104,7 +111,9 @@ impl Ipam {
         let delegation = self.delegation(pool);
         let unit = usize::from(delegation.per_place());
         let wanted = addresses.div_ceil(unit).min(self.headroom() / unit);
+        let most = self.scarce.get(pool).copied().unwrap_or(u16::MAX);
         let count = u16::try_from(wanted.min(places)).unwrap_or(u16::MAX);
+        let count = count.min(most);
         (count > 0).then(|| Grant::new(delegation, count))
     }
 

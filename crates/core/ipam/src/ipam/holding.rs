@@ -20,6 +20,7 @@ impl Ipam {
         out: &mut Vec<Action>,
     ) {
         for address in all_addresses(addresses, prefixes) {
+            self.given_back.remove(&address);
             self.lose_elsewhere(id, address, out);
         }
         for (_, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
@@ -29,7 +30,8 @@ impl Ipam {
         self.add_observed(id, addresses, prefixes);
     }
 
-    /// Adds the addresses that an ENI has, but for those that another one holds.
+    /// Adds the addresses that an ENI has, but for those that another one holds, and those that EC2
+    /// may only still show.
     pub(super) fn add_observed(
         &mut self,
         id: &EniId,
@@ -37,17 +39,37 @@ impl Ipam {
         prefixes: &[Ipv4Net],
     ) {
         let now = self.now;
+        let there = |address: &Ipv4Addr| {
+            self.given_back
+                .get(address)
+                .is_none_or(|until| *until <= now)
+        };
         if let Some(eni) = self.enis.get_mut(id) {
-            eni.slots.add_prefixes(prefixes.iter().copied());
+            let there = prefixes.iter().filter(|prefix| there(&prefix.network()));
+            eni.slots.add_prefixes(there.copied());
         }
         for address in all_addresses(addresses, prefixes) {
             let held = self
-                .enis
-                .values()
-                .any(|eni| eni.slots.get(address).is_some());
+                .given_back
+                .get(&address)
+                .is_some_and(|until| *until > now)
+                || self
+                    .enis
+                    .values()
+                    .any(|eni| eni.slots.get(address).is_some());
             if let Some(eni) = self.enis.get_mut(id).filter(|_| !held) {
                 eni.slots.set(address, Slot::Free { since: now });
             }
+        }
+    }
+
+    /// Places of an ENI are taken also by addresses that pods of another one still have.
+    pub(super) fn note_held_elsewhere(&mut self, id: &EniId, addresses: &[Ipv4Addr]) {
+        if let Some(eni) = self.enis.get_mut(id) {
+            let elsewhere = addresses.iter().copied();
+            let elsewhere = elsewhere.filter(|address| eni.slots.get(*address).is_none());
+            let elsewhere: Vec<_> = elsewhere.collect();
+            eni.slots.set_elsewhere(elsewhere);
         }
     }
 

@@ -64,6 +64,8 @@ impl Ipam {
     ) {
         let seen: BTreeSet<EniId> = observed.iter().map(|eni| eni.id.clone()).collect();
         self.observed = true;
+        let now = self.now;
+        self.given_back.retain(|_, until| *until > now);
         self.foreign.clear();
         let primary = observed.iter().find(|eni| eni.owner == EniOwner::Primary);
         if let Some(primary) = primary {
@@ -89,8 +91,11 @@ impl Ipam {
         }
         self.miss(asked, &seen, out);
         // Last: what moved between ENIs has left the old one by now.
-        for eni in judged {
+        for eni in &judged {
             self.add_observed(&eni.id, &eni.addresses, &eni.prefixes);
+        }
+        for eni in judged {
+            self.note_held_elsewhere(&eni.id, &eni.addresses);
         }
     }
 
@@ -144,6 +149,7 @@ impl Ipam {
         let there: BTreeSet<_> = all_addresses(&seen.addresses, &seen.prefixes).collect();
         eni.slots
             .retain_prefixes(|prefix| seen.prefixes.contains(prefix));
+        let now = self.now;
         eni.slots.update(|address, slot| {
             let gone = !there.contains(&address);
             match slot {
@@ -158,7 +164,9 @@ impl Ipam {
                     *missing = gone;
                 }
                 Slot::Cooling { missing, .. } => *missing = gone,
-                Slot::Free { .. } | Slot::Releasing => {}
+                // Giving it back has failed.
+                Slot::Releasing => *slot = Slot::Free { since: now },
+                Slot::Free { .. } => {}
             }
         });
         eni.slots.retain(|address, slot| {

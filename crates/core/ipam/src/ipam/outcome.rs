@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use ipnet::Ipv4Net;
 use underlay_types::{Class, EniId, PoolKey};
 
-use super::{Ipam, eni_of};
+use super::{Ipam, eni_of, holding::all_addresses};
 use crate::{
     Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, OpId,
     eni::{Eni, Slot, Stage},
@@ -14,6 +14,9 @@ use crate::{
 /// How long single addresses are asked for after EC2 had no prefix: pods come and go, and so do
 /// the holes they leave.
 const FRAGMENTED_FOR: Duration = Duration::from_mins(2);
+
+/// How long a Describe may show what an ENI has no more.
+const SHOWN_LATE: Duration = Duration::from_mins(2);
 
 impl Ipam {
     pub(super) fn ec2_ended(&mut self, op: OpId, outcome: Ec2Outcome, out: &mut Vec<Action>) {
@@ -82,6 +85,7 @@ impl Ipam {
     fn growth_succeeded(&mut self, pool: &PoolKey) {
         self.throttle.succeeded();
         self.backoffs.remove(pool);
+        self.scarce.remove(pool);
     }
 
     fn done(&mut self, call: Ec2Op, out: &mut Vec<Action>) {
@@ -105,11 +109,17 @@ impl Ipam {
                 self.enis.remove(&id);
             }
             Ec2Op::UnassignAddresses { addresses, .. } => {
+                let until = self.now + SHOWN_LATE;
+                self.given_back
+                    .extend(addresses.iter().map(|address| (*address, until)));
                 eni.slots.retain(|address, slot| {
                     !(*slot == Slot::Releasing && addresses.contains(&address))
                 });
             }
             Ec2Op::UnassignPrefixes { prefixes, .. } => {
+                let until = self.now + SHOWN_LATE;
+                self.given_back
+                    .extend(all_addresses(&[], &prefixes).map(|address| (address, until)));
                 eni.slots.retain(|address, slot| {
                     let within = prefixes.iter().any(|prefix| prefix.contains(&address));
                     !(*slot == Slot::Releasing && within)
@@ -154,12 +164,9 @@ impl Ipam {
                     eni.backoff.failed(now, failure.clone());
                 }
                 Ec2Op::UnassignAddresses { .. } | Ec2Op::UnassignPrefixes { .. } => {
-                    eni.slots.update(|_, slot| {
-                        if *slot == Slot::Releasing {
-                            *slot = Slot::Free { since: now };
-                        }
-                    });
+                    // It may have worked all the same: an observation tells what is still there.
                     eni.backoff.failed(now, failure.clone());
+                    out.push(Action::Observe);
                 }
                 Ec2Op::CreateEni { .. }
                 | Ec2Op::DetachEni { .. }
@@ -171,25 +178,28 @@ impl Ipam {
         Self::report_failure(call.to_string(), failure, out);
     }
 
-    /// A subnet without a whole prefix may have single addresses: those are asked for meanwhile.
+    /// EC2 gives all that is asked for or nothing: a subnet that has not enough may have less, and
+    /// one without a whole prefix may have single addresses. Those are asked for at once.
     fn growth_failed(&mut self, pool: PoolKey, call: &Ec2Op, failure: &Ec2Failure) {
-        let for_prefixes = matches!(
-            call,
-            Ec2Op::Assign {
-                grant: Grant::Prefixes(_),
-                ..
-            } | Ec2Op::CreateEni {
-                grant: Grant::Prefixes(_),
-                ..
-            }
-        );
-        if for_prefixes && is_fragmentation(failure) {
+        let asked = match call {
+            Ec2Op::Assign { grant, .. } | Ec2Op::CreateEni { grant, .. } => Some(*grant),
+            _ => None,
+        };
+        let lacking = asked.filter(|_| is_shortage(failure));
+        if let Some(places @ 2..) = lacking.map(Grant::places) {
+            self.scarce.insert(pool, places / 2);
+        } else if matches!(lacking, Some(Grant::Prefixes(_))) && is_fragmentation(failure) {
             self.fragmented.insert(pool, self.now + FRAGMENTED_FOR);
         } else {
             let backoff = self.backoffs.entry(pool).or_default();
             backoff.failed(self.now, failure.clone());
         }
     }
+}
+
+/// How EC2 says that the subnet has not as much as was asked for.
+fn is_shortage(failure: &Ec2Failure) -> bool {
+    failure.code == "InsufficientFreeAddressesInSubnet" || is_fragmentation(failure)
 }
 
 /// How EC2 says that no aligned block of addresses is free: assigning and creating differ.

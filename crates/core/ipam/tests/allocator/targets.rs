@@ -51,6 +51,83 @@ fn used_addresses_count_towards_the_minimum() {
     assert!(node.calls.is_empty(), "{:?}", node.calls);
 }
 
+/// EC2 gives all that is asked for or nothing.
+#[test]
+fn a_subnet_with_less_than_the_target_gives_what_it_has() {
+    for delegation in [Delegation::Addresses, Delegation::Prefixes] {
+        let mut node = Node::start_with(
+            2,
+            Config {
+                warm_default: 3,
+                delegation,
+                ..config()
+            },
+        );
+        settle(&mut node);
+        assert_eq!(node.ipam.numbers(&pool(0)).free, 2, "{:?}", node.calls);
+        node.add(key(1), pool(0), WAIT);
+        assert!(node.leases.contains_key(&key(1)), "{:?}", node.refusals);
+    }
+}
+
+#[test]
+fn a_spent_subnet_is_asked_with_growing_pauses() {
+    let mut node = Node::start(0);
+    settle(&mut node);
+    node.calls.clear();
+    node.quiesce();
+    assert!(node.calls.len() < 60, "{:?}", node.calls);
+}
+
+/// A node that is about to give a prefix back.
+fn giving_back() -> Node {
+    let mut node = node(Config {
+        warm_default: 1,
+        delegation: Delegation::Prefixes,
+        ..config()
+    });
+    for container in 0..17 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    for container in 0..17 {
+        node.del(key(container));
+        node.device_gone(key(container));
+    }
+    node.pass(Duration::from_secs(60));
+    node.pass(Duration::from_secs(700));
+    assert!(!node.ops.is_empty(), "{:?}", node.calls);
+    node
+}
+
+/// The node's own checks see to it that pods get what is there in EC2.
+fn fill(node: &mut Node) {
+    for container in 0..40 {
+        node.add(key(container), pool(0), WAIT);
+    }
+    settle(node);
+    assert!(node.leases.len() > 16, "{:?}", node.refusals);
+}
+
+#[test]
+fn what_may_have_been_given_back_goes_to_no_pod_before_a_look() {
+    let mut node = giving_back();
+    node.run_op(0, Some(underlay_types::Class::Retry), true);
+    fill(&mut node);
+}
+
+#[test]
+fn what_was_given_back_goes_to_no_pod_because_an_old_answer_shows_it() {
+    let mut node = giving_back();
+    let old = node.cloud.observe();
+    node.run_op(0, None, false);
+    node.pass(Duration::from_secs(1));
+    let asked = node.now;
+    node.pass(Duration::from_secs(1));
+    node.feed(underlay_ipam::Input::Observed { asked, enis: old });
+    fill(&mut node);
+}
+
 #[test]
 fn nothing_grows_beyond_the_maximum_and_the_pod_is_told() {
     let mut node = node(Config {
