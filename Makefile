@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
+.PHONY: help setup build demo demo-down test simulate terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -33,8 +33,16 @@ demo: build ## The main job: a VPC, three nodes, 30 pods, security groups. KEEP=
 demo-down: ## Removes a demo that KEEP=1 left running.
 	@$(BIN)/underlay-e2e demo-down
 
-test: build ## Every test: unit, property, snapshot, namespaces, eBPF, containerd end to end.
+test: build simulate ## Every test: unit, property, snapshot, simulation, namespaces, eBPF, containerd end to end.
 	cargo test --workspace --locked
+
+# How many, and from which seed on.
+SCHEDULES ?= 100000
+FROM      ?= 1
+
+simulate: ## Lives of a node in simulated time, with faults and crashes. SCHEDULES=100000 FROM=1
+	cargo build --release --locked -p underlay-sim
+	@$(BIN)/underlay-sim --schedules $(SCHEDULES) --from $(FROM) --threads $$(nproc)
 
 terraform: build ## Terraform against the local VPC; builds it and its AWS provider from source first, once.
 	@scripts/terraform

@@ -1,0 +1,209 @@
+//! What must hold after each step, checked against books of our own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use underlay_ipam::{AllocError, Ec2Op, Lease, Reason, RequestId};
+use underlay_types::{EniId, Timestamp};
+
+use super::World;
+
+/// Our own books.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// Whether faults still strike.
+    pub(crate) faulty: bool,
+    /// Open requests, and until when each must be answered.
+    open: BTreeMap<RequestId, Timestamp>,
+    /// When each address was last on a pod, of those that are not now.
+    pub(crate) rested: BTreeMap<Ipv4Addr, Timestamp>,
+    /// ENIs that somebody else changed, and when.
+    pub(crate) disturbed: BTreeMap<EniId, Timestamp>,
+    /// ENIs of others in the subnet.
+    pub(crate) others: Vec<EniId>,
+    /// Codes that EC2 has refused this run of the agent with.
+    pub(crate) refused_with: BTreeSet<String>,
+    /// Requests to EC2 other than looks.
+    pub(crate) changes_sent: u64,
+}
+
+impl Books {
+    pub(crate) fn asked(&mut self, request: RequestId, deadline: Timestamp) {
+        self.open.insert(request, deadline);
+    }
+
+    pub(crate) fn agent_died(&mut self) {
+        self.open.clear();
+        self.refused_with.clear();
+    }
+}
+
+impl World {
+    pub(super) fn after_each_step(&mut self) {
+        let now = self.now;
+        let late = self
+            .books
+            .open
+            .iter()
+            .find(|(_, deadline)| **deadline < now);
+        if let Some((request, deadline)) = late.map(|(request, at)| (*request, *at))
+            && deadline.max(self.frozen_until) < now
+        {
+            self.violate(|_| format!("{request:?} is not answered by its deadline"));
+        }
+        let Some(agent) = &self.agent else { return };
+        let due = agent.ipam.next_deadline();
+        if due.is_some_and(|due| due < now && self.frozen_until < now) {
+            self.violate(|_| format!("the allocator's deadline {due:?} is over at {now:?}"));
+        }
+        let Some(agent) = &self.agent else { return };
+        let differs = agent.state.leases.values().find(|record| {
+            let lease = agent.ipam.lease(&record.key);
+            lease.is_none_or(|lease| {
+                Some(lease.addresses) != record.addresses() || lease.eni != record.eni
+            })
+        });
+        if let Some(record) = differs.cloned() {
+            self.violate(|world| {
+                let lease = world
+                    .agent
+                    .as_ref()
+                    .and_then(|each| each.ipam.lease(&record.key));
+                format!("{record:?} is recorded, the allocator has {lease:?}")
+            });
+        }
+    }
+
+    /// A lease is of the pool that was asked for, there in EC2, and nobody's else.
+    pub(crate) fn check_lease(&mut self, pod: usize, request: RequestId, lease: &Lease) {
+        self.books.open.remove(&request);
+        let wish = self.wish(pod);
+        let asked = (&lease.key, &lease.pool) == (&wish.key, &wish.pool);
+        self.require(asked, |_| format!("{lease:?} for {wish:?}"));
+        let Some(address) = lease.addresses.v4() else {
+            return self.violate(|_| format!("{lease:?} without an IPv4 address"));
+        };
+        let held = self.kernel.holds(address);
+        self.require(!held || self.kernel.has_device(&lease.key), |_| {
+            format!("{lease:?} while a device with the address exists")
+        });
+        let rested = self.books.rested.get(&address);
+        let rested = rested.map(|at| self.now.saturating_since(*at));
+        let cooldown = self.setting.config.cooldown;
+        if let Some(rested) = rested.filter(|_| !held) {
+            self.require(rested >= cooldown, |_| {
+                format!("{lease:?} after {rested:?} of {cooldown:?}")
+            });
+        }
+        self.books.rested.remove(&address);
+        if !self.books.disturbed.contains_key(&lease.eni) {
+            let eni = self.cloud.model.eni(&lease.eni);
+            let there = eni.is_some_and(|eni| {
+                eni.addresses.contains(address) && eni.addresses.primary != address
+            });
+            self.require(there, |world| {
+                let eni = world.cloud.model.eni(&lease.eni).map(|eni| &eni.addresses);
+                format!("{lease:?}, but EC2 has {eni:?}")
+            });
+            let attached = self.cloud.has_device(&lease.eni);
+            self.require(attached, |_| {
+                format!("{lease:?} of an ENI that is not attached")
+            });
+        }
+    }
+
+    /// A refusal says what is so.
+    pub(crate) fn check_refusal(&mut self, pod: usize, request: RequestId, error: &AllocError) {
+        let deadline = self.books.open.remove(&request);
+        let wish = self.wish(pod);
+        self.require(error.pool == wish.pool, |_| format!("{error} for {wish:?}"));
+        self.require(error.numbers.free == 0, |_| format!("refused: {error}"));
+        let held = self.held();
+        let true_reason = match &error.reason {
+            Reason::OtherPool(_) | Reason::AlreadyWaiting => false,
+            Reason::Deadline { .. } => deadline.is_some_and(|deadline| deadline <= self.now),
+            Reason::Draining => self.draining,
+            // What is asked for counts as held.
+            Reason::Maximum {
+                held: told,
+                maximum,
+            } => {
+                let unit = underlay_ipam::ADDRESSES_PER_PREFIX;
+                Some(*maximum) == self.setting.config.maximum
+                    && *told >= held
+                    && told + usize::from(unit) > usize::from(*maximum)
+            }
+            Reason::Refused(failure) => {
+                failure.code == "Journal"
+                    || failure.code == "EniUnready"
+                    || self.books.refused_with.contains(&failure.code)
+            }
+            Reason::NoSlot { attached, max } => {
+                let limits = &self.setting.config.limits;
+                *max == limits.max_enis()
+                    && attached >= max
+                    && (!self.setting.calm || self.slots_taken() >= *max)
+            }
+        };
+        self.require(true_reason, |_| format!("not true: {error} (held {held})"));
+        let limits = &self.setting.config.limits;
+        let has_room = error.numbers.enis < limits.max_enis() && self.setting.sets == 0;
+        if self.setting.calm && !self.draining && self.setting.config.maximum.is_none() {
+            self.require(!has_room, |_| format!("on a calm day: {error}"));
+        }
+    }
+
+    /// ENIs attached, or on their way.
+    fn slots_taken(&self) -> usize {
+        let coming = self.tasks.values().filter(|task| task.brings_an_eni());
+        self.cloud.model.enis_of(&self.cloud.instance).len() + coming.count()
+    }
+
+    fn held(&self) -> usize {
+        let report = self.agent.as_ref().map(|agent| agent.ipam.report());
+        report.map_or(0, |report| report.enis.iter().map(|eni| eni.total).sum())
+    }
+
+    /// No call takes anything from a pod, or asks for more than the node may hold.
+    pub(crate) fn check_call(&mut self, call: &Ec2Op) {
+        let taken: Vec<String> = match call {
+            Ec2Op::DeleteEni { eni } | Ec2Op::DetachEni { eni } => self.pods_with(eni, |_| true),
+            Ec2Op::UnassignAddresses { eni, addresses } => {
+                self.pods_with(eni, |address| addresses.contains(&address))
+            }
+            Ec2Op::UnassignPrefixes { eni, prefixes } => self.pods_with(eni, |address| {
+                prefixes.iter().any(|prefix| prefix.contains(&address))
+            }),
+            Ec2Op::Assign { grant, .. } | Ec2Op::CreateEni { grant, .. } => {
+                let asked = usize::from(grant.addresses());
+                if let Some(maximum) = self.setting.config.maximum {
+                    let held = self.held();
+                    self.require(held + asked <= maximum.into(), |_| {
+                        format!("{call} with {held} of {maximum}")
+                    });
+                }
+                return;
+            }
+            Ec2Op::AttachEni { .. } | Ec2Op::SetDeleteOnTermination { .. } => return,
+        };
+        self.require(taken.is_empty(), |_| format!("{call} under {taken:?}"));
+    }
+
+    /// Pods that use these addresses of an ENI. What moved to it from another, whose pods still
+    /// have it, is not theirs here.
+    fn pods_with(&self, eni: &EniId, these: impl Fn(Ipv4Addr) -> bool) -> Vec<String> {
+        let wired = self.kernel.wired();
+        let using = wired.filter(|(_, device)| device.eni == *eni && these(device.address));
+        using.map(|(key, _)| key.to_string()).collect()
+    }
+
+    /// The node goes on using an ENI with pods.
+    pub(crate) fn check_drop(&mut self, eni: &EniId) {
+        let used = self.pods_with(eni, |_| true);
+        self.require(used.is_empty(), |_| {
+            format!("{eni} is dropped under {used:?}")
+        });
+    }
+}

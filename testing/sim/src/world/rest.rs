@@ -1,0 +1,220 @@
+//! After the busy time: faults end, everything settles, and what is left must be what should be.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use underlay_ipam::{ADDRESSES_PER_PREFIX, Delegation, Report};
+use underlay_types::EniId;
+use underlay_vpc_model::Eni;
+
+use super::{Event, World};
+use crate::agent::AUDIT_MAX;
+
+/// Single free addresses beyond the target that are not worth a call.
+const TOLERATED: usize = 2;
+
+impl World {
+    /// Lets everything end, checks what is left, and that nothing moves any more.
+    pub(super) fn come_to_rest(&mut self) {
+        self.end_outside();
+        self.run_for(Self::SETTLES);
+        let release = self.setting.config.idle_release + self.setting.config.cooldown;
+        self.run_for(release * 3 + AUDIT_MAX * 4);
+        let before = self.books.changes_sent;
+        let time = release + AUDIT_MAX * 2;
+        self.run_for(time);
+        let sent = self.books.changes_sent - before;
+        // Where the subnet is spent, each pool asks once in a while, for each ENI with a place, whether it still is.
+        let patience = if self.is_scarce() {
+            (time.as_secs() / 50 + 8) * u64::from(self.setting.instance_type.max_enis)
+        } else {
+            0
+        };
+        self.require(sent <= patience, |_| format!("{sent} calls at rest"));
+        self.check_rest();
+        self.check_liveness();
+    }
+
+    /// Whether the subnet has less left than a pool may want.
+    fn is_scarce(&self) -> bool {
+        let free = self.cloud.model.available_addresses(&self.cloud.subnet);
+        let config = &self.setting.config;
+        let wanted = config
+            .warm_default
+            .max(config.minimum)
+            .max(ADDRESSES_PER_PREFIX * 2);
+        free <= u32::from(wanted)
+    }
+
+    fn report(&mut self) -> Option<Report> {
+        if self.agent.is_none() {
+            self.violate(|_| "no agent came back".to_owned());
+        }
+        self.agent.as_ref().map(|agent| agent.ipam.report())
+    }
+
+    /// Everything in EC2 is known, and there is not more of it than there should be.
+    fn check_rest(&mut self) {
+        let Some(report) = self.report().filter(|_| !self.is_violated()) else {
+            return;
+        };
+        let leased = report.leases.len();
+        let up = self.kernel.wired().count();
+        self.require(leased == up, |_| {
+            format!("{leased} leases, {up} pods: {report:?}")
+        });
+        self.require(report.waiting.is_empty(), |_| {
+            format!("somebody waits: {report:?}")
+        });
+        let known: BTreeMap<EniId, usize> = report
+            .enis
+            .iter()
+            .map(|eni| (eni.eni.clone(), eni.total))
+            .collect();
+        let there: BTreeMap<EniId, usize> = self
+            .cloud
+            .ours()
+            .map(|eni| (eni.id.clone(), addresses_of(eni)))
+            .collect();
+        let held_elsewhere = report.leases.iter().any(|lease| lease.missing);
+        self.require(held_elsewhere || known == there, |_| {
+            format!("the allocator knows {known:?}, in EC2 are {there:?}")
+        });
+        for eni in &report.enis {
+            self.require(eni.free + eni.leased + eni.cooling == eni.total, |_| {
+                format!("{eni:?}")
+            });
+            self.require(eni.cooling == 0, |_| format!("still cooling: {eni:?}"));
+        }
+        // One that somebody else detached stays for its pods.
+        let has_pods = |eni: &EniId| self.kernel.wired().any(|(_, device)| device.eni == *eni);
+        let loose: Vec<EniId> = self
+            .cloud
+            .ours()
+            .filter(|eni| !eni.is_attached() && !has_pods(&eni.id))
+            .map(|eni| eni.id.clone())
+            .collect();
+        self.require(loose.is_empty(), |_| {
+            format!("not attached, and not deleted: {loose:?}; {report:?}")
+        });
+        self.check_waste(&report);
+    }
+
+    /// At most 2 addresses, or one prefix, more than configured.
+    fn check_waste(&mut self, report: &Report) {
+        let config = self.setting.config.clone();
+        for pool in &report.pools {
+            let default = pool.pool == self.cloud.pool(0);
+            let target = if default {
+                let minimum = usize::from(config.minimum);
+                minimum
+                    .saturating_sub(pool.numbers.leased)
+                    .max(config.warm_default.into())
+            } else if pool.numbers.leased > 0 {
+                usize::from(config.warm_explicit)
+            } else {
+                0
+            };
+            let surplus = pool.numbers.free.saturating_sub(target);
+            let prefix = usize::from(ADDRESSES_PER_PREFIX);
+            let spare = self.spare_prefixes(&pool.pool.to_string(), report);
+            let wasted = match config.delegation {
+                Delegation::Addresses if spare == 0 => surplus > TOLERATED && !self.has_prefixes(),
+                Delegation::Addresses | Delegation::Prefixes => surplus >= prefix && spare > 0,
+            };
+            self.require(!wasted, |_| {
+                format!("{surplus} more than {target}: {report:?}")
+            });
+        }
+    }
+
+    /// Prefixes of a pool's ENIs that no pod has an address of.
+    fn spare_prefixes(&self, pool: &str, report: &Report) -> usize {
+        let of_pool = |eni: &&Eni| {
+            let known = report.enis.iter().find(|known| known.eni == eni.id);
+            known.is_some_and(|known| known.pool == pool && !known.suspended)
+        };
+        let prefixes = self.cloud.ours().filter(of_pool);
+        let prefixes = prefixes.flat_map(|eni| &eni.addresses.prefixes);
+        let unused = prefixes.filter(|prefix| {
+            let mut wired = self.kernel.wired();
+            !wired.any(|(_, device)| prefix.contains(&device.address))
+        });
+        unused.count()
+    }
+
+    fn has_prefixes(&self) -> bool {
+        self.cloud
+            .ours()
+            .any(|eni| !eni.addresses.prefixes.is_empty())
+    }
+
+    /// With nothing in the way, a pod gets its address.
+    fn check_liveness(&mut self) {
+        let Some(report) = self.report().filter(|_| !self.is_violated()) else {
+            return;
+        };
+        let limits = &self.setting.config.limits;
+        let suspended = report
+            .enis
+            .iter()
+            .any(|eni| eni.suspended || eni.place.is_none());
+        let full = self.cloud.model.enis_of(&self.cloud.instance).len() >= limits.max_enis();
+        let crowded = self.cloud.model.available_addresses(&self.cloud.subnet) < 20;
+        if suspended || full || crowded || self.setting.config.maximum.is_some() {
+            return;
+        }
+        let before = self.tally.of("ADDs with an address");
+        let pool = self.cloud.pool(0);
+        let pod = self.put_pod(pool, 0);
+        self.after(Duration::ZERO, Event::PodAdd(pod));
+        let wait = self.setting.add_wait;
+        self.run_for(wait + Duration::from_secs(1));
+        let served = self.tally.of("ADDs with an address") > before;
+        // Attaching may take longer than a short wait.
+        self.require(served || wait < Duration::from_secs(40), |_| {
+            "a pod got no address although nothing was in its way".to_owned()
+        });
+        self.tally.add("ADDs after all faults");
+    }
+
+    /// A drain gives everything back.
+    pub(super) fn drain(&mut self) {
+        if self.is_violated() {
+            return;
+        }
+        self.draining = true;
+        self.delete_all_pods();
+        self.feed(underlay_ipam::Input::Drain);
+        self.run_for(self.setting.config.cooldown * 2 + AUDIT_MAX * 5);
+        let drained = self
+            .agent
+            .as_ref()
+            .is_some_and(|agent| agent.ipam.is_drained());
+        self.require(drained, |world| {
+            let report = world.agent.as_ref().map(|agent| agent.ipam.report());
+            format!("not drained: {report:?}")
+        });
+        let primary = self.cloud.primary.clone();
+        let left: Vec<String> = self
+            .cloud
+            .ours()
+            .filter(|eni| eni.id != primary || addresses_of(eni) > 0)
+            .map(|eni| format!("{} {:?}", eni.id, eni.addresses))
+            .collect();
+        self.require(left.is_empty(), |_| format!("left after a drain: {left:?}"));
+        let others = self.cloud.model.enis_in(&self.cloud.subnet);
+        let others = others.filter(|eni| eni.id != primary);
+        let others: usize = others.map(|eni| 1 + addresses_of(eni)).sum();
+        let free = self.cloud.model.available_addresses(&self.cloud.subnet);
+        let all = usize::try_from(free).unwrap_or(0) + others;
+        let first = usize::try_from(self.cloud.free_at_first).unwrap_or(0);
+        self.require(left.is_empty() && all == first, |_| {
+            format!("{free} addresses are free and {others} taken by others, of {first}")
+        });
+    }
+}
+
+fn addresses_of(eni: &Eni) -> usize {
+    let within = eni.addresses.prefixes.len() * usize::from(ADDRESSES_PER_PREFIX);
+    eni.addresses.secondary.len() + within
+}
