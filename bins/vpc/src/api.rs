@@ -28,6 +28,7 @@ mod instance_types;
 mod instances;
 mod instant;
 mod internet_gateways;
+mod keys;
 mod launch;
 mod metadata_options;
 mod nat_gateways;

@@ -15,8 +15,8 @@ use underlay_types::{
 };
 use underlay_vpc_model::{
     AddressOrder, Admission, Assigned, Budgets, CallFacts, Ec2Error, Eni, EniRequest, Fate,
-    InstanceAttributes, LaunchInterface, LaunchInterfaceSource, LaunchRequest, MetadataOptions,
-    Model, ModelConfig, Preset, Tags, Treatment, V4Request,
+    InstanceAttributes, LaunchInterface, LaunchInterfaceSource, LaunchRequest, Listed as _,
+    MetadataOptions, Model, ModelConfig, Preset, Tags, Treatment, V4Request,
 };
 
 use crate::setting::Setting;
@@ -236,7 +236,7 @@ impl Cloud {
             }
             Request::DescribeTagged => {
                 let ours = |eni: &&Eni| shape::is_ours(eni, &self.instance);
-                let seen = self.model.described_enis().filter(ours).collect();
+                let seen = Eni::after(&self.model, None).filter(ours).collect();
                 return Ok(Reply::Seen(self.read(seen)));
             }
             Request::SetDeleteOnTermination { eni, attachment } => {

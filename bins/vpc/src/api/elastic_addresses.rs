@@ -221,7 +221,7 @@ pub(super) fn describe_attribute(params: &mut Params) -> Result<Call, Ec2Error> 
         }
         let all = model.elastic_addresses();
         let all = all.filter(|each| ids.is_empty() || ids.contains(&each.id));
-        let (part, next) = page.cut(all.collect(), |each| each.id.to_string());
+        let (part, next) = page.pick(all, |each| each.id.to_string());
         let mut xml = Xml::default();
         xml.items("addressSet", part, |xml, each| {
             xml.leaf("publicIp", each.address);

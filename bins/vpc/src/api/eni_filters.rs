@@ -1,10 +1,10 @@
 //! What filters of DescribeNetworkInterfaces see.
 
-use underlay_vpc_model::{Attachment, AttachmentHolder, Eni, Model, PublicAddress};
+use underlay_vpc_model::{Attachment, AttachmentHolder, Eni, EniKey, Model, PublicAddress};
 
 use super::{
     elastic_addresses::public_dns_name, enis::private_dns_name, filter::FilterTable,
-    instant::iso8601,
+    instant::iso8601, keys::Keys,
 };
 
 /// The filters, by name.
@@ -134,6 +134,35 @@ pub(super) fn values_of(model: &Model, eni: &Eni, filter: &str) -> Vec<String> {
     let field = FILTERS.fields.iter().find(|(name, _)| *name == filter);
     field.map_or_else(Vec::new, |(_, values)| values(model, eni))
 }
+
+/// Those that an index answers.
+pub(super) static KEYS: Keys<Eni> = Keys {
+    fields: &[
+        ("addresses.private-ip-address", |text| {
+            text.parse().ok().map(EniKey::Address)
+        }),
+        ("attachment.attachment-id", |text| {
+            text.parse().ok().map(EniKey::Attachment)
+        }),
+        ("attachment.instance-id", |text| {
+            text.parse().ok().map(EniKey::Instance)
+        }),
+        ("group-id", |text| text.parse().ok().map(EniKey::Group)),
+        ("ipv6-addresses.ipv6-address", |text| {
+            text.parse().ok().map(EniKey::Address)
+        }),
+        ("mac-address", |text| text.parse().ok().map(EniKey::Mac)),
+        ("network-interface-id", |text| {
+            text.parse().ok().map(EniKey::Id)
+        }),
+        ("private-ip-address", |text| {
+            text.parse().ok().map(EniKey::Address)
+        }),
+        ("subnet-id", |text| text.parse().ok().map(EniKey::Subnet)),
+        ("vpc-id", |text| text.parse().ok().map(EniKey::Vpc)),
+    ],
+    tag: Some(EniKey::Tag),
+};
 
 fn associations(
     model: &Model,

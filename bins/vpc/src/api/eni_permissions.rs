@@ -9,6 +9,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     xml::Xml,
 };
@@ -37,14 +38,13 @@ static FILTERS: FilterTable<EniPermission> = FilterTable {
 };
 
 /// DescribeNetworkInterfacePermissions.
-pub(super) static DESCRIBE: Describe<EniPermission, EniPermissionId> = Describe {
+pub(super) static DESCRIBE: Describe<EniPermission> = Describe {
     action: "DescribeNetworkInterfacePermissions",
     ids: "NetworkInterfacePermissionId",
     set: "networkInterfacePermissions",
     filters: &FILTERS,
-    all: |model| Box::new(model.eni_permissions()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_eni_permission(id).map(drop),
-    id: |permission| &permission.id,
     write,
 };
 

@@ -9,7 +9,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     elastic_addresses::write_association,
-    eni_filters::FILTERS,
+    eni_filters::{FILTERS, KEYS},
     eni_request::{take_eni_request, take_tracking},
     instant::iso8601,
     params::Params,
@@ -17,14 +17,13 @@ use super::{
     xml::Xml,
 };
 
-static DESCRIBE: Describe<Eni, EniId> = Describe {
+static DESCRIBE: Describe<Eni> = Describe {
     action: "DescribeNetworkInterfaces",
     ids: "NetworkInterfaceId",
     set: "networkInterfaceSet",
     filters: &FILTERS,
-    all: |model| model.described_enis(),
+    keys: &KEYS,
     require: |model, id| model.require_described_eni(id).map(drop),
-    id: |eni| &eni.id,
     write,
 };
 

@@ -57,6 +57,14 @@ impl Filters {
         Ok(Self(filters))
     }
 
+    /// The filters without wildcards: names and values.
+    pub(super) fn exact(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.0.iter().filter_map(|(name, patterns)| {
+            let values: Option<_> = patterns.iter().map(Pattern::exact).collect();
+            Some((name.as_str(), values?))
+        })
+    }
+
     /// Whether an object passes all of them.
     pub(super) fn pass<T>(&self, model: &Model, table: &FilterTable<T>, object: &T) -> bool {
         self.0.iter().all(|(name, patterns)| {
@@ -95,6 +103,15 @@ impl Pattern {
             });
         }
         Self(globs)
+    }
+
+    /// The only text that it matches, if there is only one.
+    fn exact(&self) -> Option<String> {
+        let chars = self.0.iter().map(|glob| match glob {
+            Glob::Exactly(c) => Some(*c),
+            Glob::Any | Glob::One => None,
+        });
+        chars.collect()
     }
 
     fn matches(&self, text: &str) -> bool {
@@ -149,8 +166,11 @@ mod tests {
             ("abc", "ABC", false),
             ("**x", "x", true),
         ] {
-            let matches = Pattern::new(pattern).matches(text);
-            assert_eq!(matches, expected, "{pattern} {text}");
+            let pattern = Pattern::new(pattern);
+            assert_eq!(pattern.matches(text), expected, "{pattern:?} {text}");
+            if let Some(only) = pattern.exact() {
+                assert_eq!(only == text, expected, "{pattern:?} {text}");
+            }
         }
     }
 

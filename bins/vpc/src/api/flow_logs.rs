@@ -12,6 +12,7 @@ use super::{
     flow_log_destination::{take_destination, type_of},
     ids::parse_id,
     instant::iso8601,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -41,14 +42,13 @@ static FILTERS: FilterTable<FlowLog> = FilterTable {
 };
 
 /// DescribeFlowLogs, but for the filter's name: EC2 reads `Filter.N` here as everywhere.
-pub(super) static DESCRIBE: Describe<FlowLog, FlowLogId> = Describe {
+pub(super) static DESCRIBE: Describe<FlowLog> = Describe {
     action: "DescribeFlowLogs",
     ids: "FlowLogId",
     set: "flowLogSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.flow_logs()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_flow_log(id).map(drop),
-    id: |log| &log.id,
     write,
 };
 

@@ -1,7 +1,7 @@
 //! Security groups across VPCs: where they may be used, and by whom they are named.
 
 use underlay_types::{SecurityGroupId, VpcId};
-use underlay_vpc_model::{Ec2Error, Model, Rule, RuleDirection, SecurityGroup};
+use underlay_vpc_model::{Ec2Error, Listed as _, Model, Rule, RuleDirection, SecurityGroup};
 
 use super::{
     call::Call, filter::Filters, group_filters::FOR_VPC_FILTERS, page::Page, params::Params,
@@ -13,13 +13,14 @@ pub(super) fn for_vpc(params: &mut Params) -> Result<Call, Ec2Error> {
     let vpc: VpcId = params.id("VpcId")?;
     let filters = Filters::take(params, &FOR_VPC_FILTERS)?;
     let page = Page::take(params, "GetSecurityGroupsForVpc", 1_000)?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
         model.require_vpc(&vpc)?;
         let wanted = |group: &&SecurityGroup| {
             group.vpc == vpc && filters.pass(model, &FOR_VPC_FILTERS, group)
         };
-        let all = model.groups().filter(wanted).collect();
-        let (groups, next) = page.cut(all, |group| group.id.to_string());
+        let all = SecurityGroup::after(model, after.as_ref()).filter(wanted);
+        let (groups, next) = page.pick(all, |group| group.id.to_string());
         let mut xml = Xml::default();
         xml.items("securityGroupForVpcSet", groups, |xml, group| {
             xml.leaf("description", &group.description);
@@ -68,13 +69,14 @@ pub(super) fn references(params: &mut Params) -> Result<Call, Ec2Error> {
 pub(super) fn stale(params: &mut Params) -> Result<Call, Ec2Error> {
     let vpc: VpcId = params.id("VpcId")?;
     let page = Page::take_within(params, "DescribeStaleSecurityGroups", 1..=255)?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
         model.require_vpc(&vpc)?;
         let stale = |group: &&SecurityGroup| {
             group.vpc == vpc && group.rules.iter().any(|rule| model.is_stale(group, rule))
         };
-        let all = model.groups().filter(stale).collect();
-        let (groups, next) = page.cut(all, |group: &&SecurityGroup| group.id.to_string());
+        let all = SecurityGroup::after(model, after.as_ref()).filter(stale);
+        let (groups, next) = page.pick(all, |group: &&SecurityGroup| group.id.to_string());
         let mut xml = Xml::default();
         xml.items("staleSecurityGroupSet", groups, |xml, group| {
             xml.leaf("description", &group.description);

@@ -2,7 +2,7 @@
 
 use underlay_types::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use underlay_vpc_model::{
-    Ec2Error, ErrorCode, Model, Rule, RuleDirection, RulePeer, RuleSpec, SecurityGroup,
+    Ec2Error, ErrorCode, Model, Rule, RuleDirection, RuleKey, RulePeer, RuleSpec, SecurityGroup,
 };
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     describe::Describe,
     filter::{FilterTable, Filters},
     group_filters::FILTERS,
+    keys::Keys,
     page::Page,
     params::Params,
     rules::{self, WireTraffic},
@@ -18,14 +19,13 @@ use super::{
 };
 
 /// DescribeSecurityGroups, but for `GroupName.N`.
-static DESCRIBE: Describe<SecurityGroup, SecurityGroupId> = Describe {
+static DESCRIBE: Describe<SecurityGroup> = Describe {
     action: "DescribeSecurityGroups",
     ids: "GroupId",
     set: "securityGroupInfo",
     filters: &FILTERS,
-    all: |model| Box::new(model.groups()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_group(id).map(drop),
-    id: |group| &group.id,
     write,
 };
 
@@ -194,17 +194,28 @@ fn write_revoked(xml: &mut Xml, group: &SecurityGroupId, rule: &Rule) {
     xml.optional("description", rule.description.as_ref());
 }
 
-/// A rule with its group, as filters see it.
-type Owned = (SecurityGroup, Rule);
-
-static RULE_FILTERS: FilterTable<Owned> = FilterTable {
+static RULE_FILTERS: FilterTable<Rule> = FilterTable {
     fields: &[
-        ("group-id", |_, (group, _)| vec![group.id.to_string()]),
-        ("security-group-rule-id", |_, (_, rule)| {
+        ("group-id", |model, rule| {
+            let held = model.rule(&rule.id).into_iter();
+            held.map(|(group, _)| group.id.to_string()).collect()
+        }),
+        ("security-group-rule-id", |_, rule| {
             vec![rule.id.to_string()]
         }),
     ],
-    tags: Some(|(_, rule)| &rule.tags),
+    tags: Some(|rule| &rule.tags),
+};
+
+/// Those of [`RULE_FILTERS`] that an index answers.
+static RULE_KEYS: Keys<Rule> = Keys {
+    fields: &[
+        ("group-id", |text| text.parse().ok().map(RuleKey::Group)),
+        ("security-group-rule-id", |text| {
+            text.parse().ok().map(RuleKey::Id)
+        }),
+    ],
+    tag: None,
 };
 
 /// DescribeSecurityGroupRules.
@@ -212,33 +223,21 @@ pub(super) fn describe_rules(params: &mut Params) -> Result<Call, Ec2Error> {
     let ids: Vec<SecurityGroupRuleId> = params.ids("SecurityGroupRuleId")?;
     let filters = Filters::take(params, &RULE_FILTERS)?;
     let page = Page::take(params, "DescribeSecurityGroupRules", 1_000)?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
-        let mut all: Vec<Owned> = Vec::new();
-        for group in model.groups() {
-            // A group's rules are not looked at one by one with a copy of all of them each.
-            let bare = SecurityGroup {
-                rules: Vec::new(),
-                ..group.clone()
-            };
-            all.extend(group.rules.iter().map(|rule| (bare.clone(), rule.clone())));
-        }
-        if let Some(id) = ids
-            .iter()
-            .find(|id| !all.iter().any(|(_, rule)| &rule.id == *id))
-        {
+        if let Some(id) = ids.iter().find(|id| model.rule(id).is_none()) {
             let text = format!("The security group rule ID '{id}' does not exist");
             return Err(Ec2Error::new(
                 ErrorCode::InvalidSecurityGroupRuleIdNotFound,
                 text,
             ));
         }
-        all.retain(|each| {
-            (ids.is_empty() || ids.contains(&each.1.id)) && filters.pass(model, &RULE_FILTERS, each)
-        });
-        all.sort_by(|left, right| left.1.id.cmp(&right.1.id));
-        let (found, next) = page.cut(all, |(_, rule)| rule.id.to_string());
+        let all = RULE_KEYS.listing(model, &ids, &filters, after.as_ref());
+        let wanted = all.filter(|rule| filters.pass(model, &RULE_FILTERS, rule));
+        let (found, next) = page.pick(wanted, |rule| rule.id.to_string());
         let mut xml = Xml::default();
-        xml.items("securityGroupRuleSet", &found, |xml, (group, rule)| {
+        let owned = found.iter().filter_map(|rule| model.rule(&rule.id));
+        xml.items("securityGroupRuleSet", owned, |xml, (group, rule)| {
             rules::write_rule(xml, model, group, rule);
         });
         xml.optional("nextToken", next);

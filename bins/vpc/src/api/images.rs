@@ -1,11 +1,10 @@
 //! Images: every one of them is Amazon's.
 
-use underlay_types::ImageId;
 use underlay_vpc_model::{Ec2Error, Image, Model, Tags};
 
 use super::{
-    call::Call, describe::Describe, filter::FilterTable, instances::ROOT_DEVICE, params::Params,
-    xml::Xml,
+    call::Call, describe::Describe, filter::FilterTable, instances::ROOT_DEVICE, keys::Keys,
+    params::Params, xml::Xml,
 };
 
 /// The account of Amazon's images.
@@ -54,26 +53,15 @@ fn location(image: &Image) -> String {
     format!("amazon/{}", image.name)
 }
 
-/// The images of Amazon: all there are.
-static OF_AMAZON: Describe<Image, ImageId> = images_of(|model| Box::new(model.images()));
-
-/// The images of everybody else.
-static OF_OTHERS: Describe<Image, ImageId> = images_of(|_| Box::new(std::iter::empty()));
-
-const fn images_of(
-    all: fn(&Model) -> Box<dyn Iterator<Item = &Image> + '_>,
-) -> Describe<Image, ImageId> {
-    Describe {
-        action: "DescribeImages",
-        ids: "ImageId",
-        set: "imagesSet",
-        filters: &FILTERS,
-        all,
-        require: |model, id| model.require_image(id).map(drop),
-        id: |image| &image.id,
-        write,
-    }
-}
+static DESCRIBE: Describe<Image> = Describe {
+    action: "DescribeImages",
+    ids: "ImageId",
+    set: "imagesSet",
+    filters: &FILTERS,
+    keys: &Keys::NONE,
+    require: |model, id| model.require_image(id).map(drop),
+    write,
+};
 
 /// DescribeImages.
 pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
@@ -83,11 +71,17 @@ pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
     params.flag("IncludeDeprecated")?;
     params.flag("IncludeDisabled")?;
     let amazon = |owner: &String| owner == "amazon" || owner == OWNER;
+    let all = DESCRIBE.call(params)?;
     if owners.is_empty() || owners.iter().any(amazon) {
-        OF_AMAZON.call(params)
-    } else {
-        OF_OTHERS.call(params)
+        return Ok(all);
     }
+    // Nobody else has any, but an id that is unknown is refused all the same.
+    Ok(Call::new(move |model, context| {
+        all.run(model, context)?;
+        let mut xml = Xml::default();
+        xml.items("imagesSet", std::iter::empty::<()>(), |_, ()| {});
+        Ok(xml)
+    }))
 }
 
 fn write(xml: &mut Xml, _: &Model, image: &Image) {

@@ -3,7 +3,7 @@
 //! Filters of what no instance here has (Outposts, hosts, spot requests, Windows) find nothing, as
 //! on EC2 where there is none of it.
 
-use underlay_vpc_model::{Eni, Instance, InstanceState, Model};
+use underlay_vpc_model::{Eni, Instance, InstanceKey, InstanceState, Model};
 
 use super::{
     eni_filters,
@@ -11,6 +11,7 @@ use super::{
     filter::FilterTable,
     instances::{PLATFORM, ROOT_DEVICE, USAGE_OPERATION, architecture, profile},
     instant::iso8601,
+    keys::Keys,
     metadata_options::{switch, tokens},
 };
 
@@ -364,6 +365,30 @@ pub(super) static STATUS_FILTERS: FilterTable<Instance> = FilterTable {
         }),
     ],
     tags: None,
+};
+
+/// Those that an index answers.
+pub(super) static KEYS: Keys<Instance> = Keys {
+    fields: &[
+        ("instance-id", |text| text.parse().ok().map(InstanceKey::Id)),
+        ("network-interface.addresses.private-ip-address", |text| {
+            text.parse().ok().map(InstanceKey::Address)
+        }),
+        ("network-interface.network-interface-id", |text| {
+            text.parse().ok().map(InstanceKey::Eni)
+        }),
+        ("private-ip-address", |text| {
+            text.parse().ok().map(InstanceKey::Address)
+        }),
+        ("reservation-id", |text| {
+            text.parse().ok().map(InstanceKey::Launch)
+        }),
+        ("subnet-id", |text| {
+            text.parse().ok().map(InstanceKey::Subnet)
+        }),
+        ("vpc-id", |text| text.parse().ok().map(InstanceKey::Vpc)),
+    ],
+    tag: Some(InstanceKey::Tag),
 };
 
 /// What both checks of an instance say.

@@ -78,8 +78,8 @@ pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
             (names.is_empty() || names.iter().any(|name| name == kind.name))
                 && filters.pass(model, &FILTERS, kind)
         };
-        let all = InstanceType::all().filter(wanted).collect();
-        let (kinds, next) = page.cut(all, |kind| kind.name.to_owned());
+        let all = InstanceType::all().filter(wanted);
+        let (kinds, next) = page.pick(all, |kind| kind.name.to_owned());
         let mut xml = Xml::default();
         xml.items("instanceTypeSet", kinds, write);
         xml.optional("nextToken", next);

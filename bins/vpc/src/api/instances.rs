@@ -1,5 +1,7 @@
 //! Actions on instances.
 
+use std::collections::HashMap;
+
 use underlay_types::{InstanceId, ReservationId};
 use underlay_vpc_model::{
     Ec2Error, ErrorCode, Instance, InstanceState, InstanceType, Model, instance_profile_id,
@@ -9,8 +11,8 @@ use super::{
     call::Call,
     elastic_addresses::public_dns_name,
     enis::{private_dns_name, write_attachment, write_groups, write_interface},
-    filter::Filters,
-    instance_filters::{FILTERS, STATUS_FILTERS, status},
+    filter::{FilterTable, Filters},
+    instance_filters::{FILTERS, KEYS, STATUS_FILTERS, status},
     instant::iso8601,
     launch::take_launch,
     metadata_options::write_options,
@@ -137,10 +139,7 @@ pub(super) fn run(params: &mut Params) -> Result<Call, Ec2Error> {
         })?;
         let mut xml = Xml::default();
         for reservation in made.iter().filter_map(|text| text.parse().ok()) {
-            let mut launched: Vec<_> = model
-                .instances()
-                .filter(|each| each.reservation == reservation)
-                .collect();
+            let mut launched: Vec<_> = model.instances_of(&reservation).collect();
             launched.sort_by_key(|each| each.launch_index);
             write_reservation(&mut xml, model, &reservation, &launched);
         }
@@ -151,22 +150,36 @@ pub(super) fn run(params: &mut Params) -> Result<Call, Ec2Error> {
 /// Which instances a call is about, and which page of them.
 struct Wanted {
     ids: Vec<InstanceId>,
+    filters: Filters,
+    table: &'static FilterTable<Instance>,
     page: Page,
-}
-
-fn take_wanted(params: &mut Params, action: &'static str) -> Result<Wanted, Ec2Error> {
-    // Nothing here is managed by somebody else.
-    params.flag("IncludeManagedResources")?;
-    let ids: Vec<InstanceId> = params.ids("InstanceId")?;
-    let page = Page::take(params, action, 1_000)?;
-    if !ids.is_empty() && page.is_wanted() {
-        let text = "The parameter instancesSet cannot be used with the parameter maxResults";
-        return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
-    }
-    Ok(Wanted { ids, page })
+    after: Option<InstanceId>,
 }
 
 impl Wanted {
+    fn take(
+        params: &mut Params,
+        action: &'static str,
+        table: &'static FilterTable<Instance>,
+    ) -> Result<Self, Ec2Error> {
+        // Nothing here is managed by somebody else.
+        params.flag("IncludeManagedResources")?;
+        let filters = Filters::take(params, table)?;
+        let ids: Vec<InstanceId> = params.ids("InstanceId")?;
+        let page = Page::take(params, action, 1_000)?;
+        if !ids.is_empty() && page.is_wanted() {
+            let text = "The parameter instancesSet cannot be used with the parameter maxResults";
+            return Err(Ec2Error::new(ErrorCode::InvalidParameterCombination, text));
+        }
+        Ok(Self {
+            ids,
+            filters,
+            table,
+            after: page.after()?,
+            page,
+        })
+    }
+
     /// The instances that pass, and the next page's token.
     fn select<'a>(
         &self,
@@ -176,33 +189,22 @@ impl Wanted {
         for id in &self.ids {
             model.require_described_instance(id)?;
         }
-        let named = |each: &&Instance| self.ids.is_empty() || self.ids.contains(&each.id);
-        let all = model
-            .described_instances()
-            .filter(|each| !model.is_unknown_yet(each.id.as_str()))
-            .filter(named)
-            .filter(|each| pass(each))
-            .collect();
-        Ok(self.page.cut(all, |each| each.id.to_string()))
+        let all = KEYS.listing(model, &self.ids, &self.filters, self.after.as_ref());
+        let wanted = all.filter(|each| {
+            !model.is_unknown_yet(each.id.as_str())
+                && pass(each)
+                && self.filters.pass(model, self.table, each)
+        });
+        Ok(self.page.pick(wanted, |each| each.id.to_string()))
     }
 }
 
 /// DescribeInstances. A page is cut by instances; a launch may be spread over pages.
 pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
-    let filters = Filters::take(params, &FILTERS)?;
-    let wanted = take_wanted(params, "DescribeInstances")?;
+    let wanted = Wanted::take(params, "DescribeInstances", &FILTERS)?;
     Ok(Call::new(move |model, _| {
-        let (found, next) = wanted.select(model, |each| filters.pass(model, &FILTERS, each))?;
-        let mut launches: Vec<(&ReservationId, Vec<&Instance>)> = Vec::new();
-        for instance in found {
-            match launches
-                .iter_mut()
-                .find(|(id, _)| *id == &instance.reservation)
-            {
-                Some((_, instances)) => instances.push(instance),
-                None => launches.push((&instance.reservation, vec![instance])),
-            }
-        }
+        let (found, next) = wanted.select(model, |_| true)?;
+        let launches = by_launch(found);
         let mut xml = Xml::default();
         xml.items("reservationSet", launches, |xml, (id, instances)| {
             write_reservation(xml, model, id, &instances);
@@ -212,16 +214,28 @@ pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
     }))
 }
 
+/// Instances by launch: launches in the order of their first instance.
+fn by_launch(found: Vec<&Instance>) -> Vec<(&ReservationId, Vec<&Instance>)> {
+    let mut launches: Vec<(&ReservationId, Vec<&Instance>)> = Vec::new();
+    let mut places = HashMap::new();
+    for instance in found {
+        let launch = &instance.reservation;
+        let place = *places.entry(launch).or_insert(launches.len());
+        match launches.get_mut(place) {
+            Some((_, instances)) => instances.push(instance),
+            None => launches.push((launch, vec![instance])),
+        }
+    }
+    launches
+}
+
 /// DescribeInstanceStatus: running instances, or all.
 pub(super) fn describe_status(params: &mut Params) -> Result<Call, Ec2Error> {
-    let filters = Filters::take(params, &STATUS_FILTERS)?;
     let everything = params.flag("IncludeAllInstances")?.unwrap_or(false);
-    let wanted = take_wanted(params, "DescribeInstanceStatus")?;
+    let wanted = Wanted::take(params, "DescribeInstanceStatus", &STATUS_FILTERS)?;
     Ok(Call::new(move |model, _| {
-        let (found, next) = wanted.select(model, |each| {
-            (everything || each.state == InstanceState::Running)
-                && filters.pass(model, &STATUS_FILTERS, each)
-        })?;
+        let runs = |each: &Instance| everything || each.state == InstanceState::Running;
+        let (found, next) = wanted.select(model, runs)?;
         let mut xml = Xml::default();
         xml.items("instanceStatusSet", found, |xml, instance| {
             xml.leaf("instanceId", &instance.id);

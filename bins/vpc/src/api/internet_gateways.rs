@@ -7,6 +7,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -37,29 +38,24 @@ static EGRESS_ONLY_FILTERS: FilterTable<EgressOnlyInternetGateway> = FilterTable
 };
 
 /// DescribeInternetGateways.
-pub(super) static DESCRIBE: Describe<InternetGateway, InternetGatewayId> = Describe {
+pub(super) static DESCRIBE: Describe<InternetGateway> = Describe {
     action: "DescribeInternetGateways",
     ids: "InternetGatewayId",
     set: "internetGatewaySet",
     filters: &FILTERS,
-    all: |model| Box::new(model.internet_gateways()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_internet_gateway(id).map(drop),
-    id: |gateway| &gateway.id,
     write,
 };
 
 /// DescribeEgressOnlyInternetGateways.
-pub(super) static DESCRIBE_EGRESS_ONLY: Describe<
-    EgressOnlyInternetGateway,
-    EgressOnlyInternetGatewayId,
-> = Describe {
+pub(super) static DESCRIBE_EGRESS_ONLY: Describe<EgressOnlyInternetGateway> = Describe {
     action: "DescribeEgressOnlyInternetGateways",
     ids: "EgressOnlyInternetGatewayId",
     set: "egressOnlyInternetGatewaySet",
     filters: &EGRESS_ONLY_FILTERS,
-    all: |model| Box::new(model.egress_only_gateways()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_egress_only_gateway(id).map(drop),
-    id: |gateway| &gateway.id,
     write: write_egress_only,
 };
 

@@ -13,6 +13,7 @@ use super::{
     describe::Describe,
     filter::FilterTable,
     instant::iso8601,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -31,14 +32,13 @@ static FILTERS: FilterTable<NatGateway> = FilterTable {
 };
 
 /// DescribeNatGateways.
-pub(super) static DESCRIBE: Describe<NatGateway, NatGatewayId> = Describe {
+pub(super) static DESCRIBE: Describe<NatGateway> = Describe {
     action: "DescribeNatGateways",
     ids: "NatGatewayId",
     set: "natGatewaySet",
     filters: &FILTERS,
-    all: |model| Box::new(model.nat_gateways()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_nat_gateway(id).map(drop),
-    id: |gateway| &gateway.id,
     write,
 };
 

@@ -11,6 +11,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -84,14 +85,13 @@ static FILTERS: FilterTable<NetworkAcl> = FilterTable {
 };
 
 /// DescribeNetworkAcls.
-pub(super) static DESCRIBE: Describe<NetworkAcl, NetworkAclId> = Describe {
+pub(super) static DESCRIBE: Describe<NetworkAcl> = Describe {
     action: "DescribeNetworkAcls",
     ids: "NetworkAclId",
     set: "networkAclSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.network_acls()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_network_acl(id).map(drop),
-    id: |acl| &acl.id,
     write,
 };
 

@@ -1,6 +1,6 @@
 //! Pages of a Describe: at most so many, and a token for the next.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use underlay_vpc_model::{Ec2Error, ErrorCode};
@@ -41,12 +41,7 @@ impl Page {
         let max = max.map(|value| check_max(value, &sizes)).transpose()?;
         let after = match params.text("NextToken").filter(|token| !token.is_empty()) {
             None => None,
-            Some(token) => Some(open_token(action, &token).ok_or_else(|| {
-                Ec2Error::new(
-                    ErrorCode::InvalidNextToken,
-                    "Unable to parse pagination token",
-                )
-            })?),
+            Some(token) => Some(open_token(action, &token).ok_or_else(foreign_token)?),
         };
         Ok(Self { action, max, after })
     }
@@ -64,27 +59,24 @@ impl Page {
         }
     }
 
-    /// Whether what has this key comes after the pages before.
-    pub(super) fn is_later(&self, key: impl FnOnce() -> String) -> bool {
-        self.after.as_ref().is_none_or(|after| &key() > after)
+    /// What the page before ended with.
+    ///
+    /// # Errors
+    /// `InvalidNextToken` when that is no `K`.
+    pub(super) fn after<K: FromStr>(&self) -> Result<Option<K>, Ec2Error> {
+        let last = self.after.as_deref().map(str::parse);
+        last.transpose().map_err(|_no_key| foreign_token())
     }
 
-    /// The part of `all` (ordered by key) that belongs to this page, and the next page's token.
-    pub(super) fn cut<T>(
-        &self,
-        all: Vec<T>,
-        key: impl Fn(&T) -> String,
-    ) -> (Vec<T>, Option<String>) {
-        self.pick(all.into_iter(), key)
-    }
-
-    /// As [`Self::cut`]; no more of `all` is looked at, or held, than the page takes.
+    /// The part of `all` (ordered by key) that belongs to this page, and the next page's token. No
+    /// more of `all` is looked at, or held, than the page takes.
     pub(super) fn pick<T>(
         &self,
         all: impl Iterator<Item = T>,
         key: impl Fn(&T) -> String,
     ) -> (Vec<T>, Option<String>) {
-        let later = all.filter(|each| self.is_later(|| key(each)));
+        let is_later = |each: &T| self.after.as_ref().is_none_or(|after| &key(each) > after);
+        let later = all.filter(is_later);
         let most = self.max.map_or(usize::MAX, |max| max.saturating_add(1));
         let mut rest: Vec<T> = later.take(most).collect();
         let Some(max) = self.max.filter(|max| rest.len() > *max) else {
@@ -106,6 +98,13 @@ fn check_max(value: i64, sizes: &RangeInclusive<usize>) -> Result<usize, Ec2Erro
         "Value ( {value} ) for parameter maxResults is invalid. Expecting a value {complaint}."
     );
     Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text))
+}
+
+fn foreign_token() -> Ec2Error {
+    Ec2Error::new(
+        ErrorCode::InvalidNextToken,
+        "Unable to parse pagination token",
+    )
 }
 
 fn make_token(action: &str, last: &str) -> String {
@@ -137,7 +136,9 @@ mod tests {
         let (mut seen, mut token) = (Vec::new(), String::new());
         loop {
             let form = format!("MaxResults=5&NextToken={token}");
-            let (part, next) = page(&form).unwrap().cut(all.clone(), u32::to_string);
+            let (part, next) = page(&form)
+                .unwrap()
+                .pick(all.iter().copied(), u32::to_string);
             assert!(part.len() <= 5);
             seen.extend(part);
             match next {

@@ -10,6 +10,7 @@ use super::{
     describe::Describe,
     filter::FilterTable,
     instant::iso8601,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -52,14 +53,13 @@ static FILTERS: FilterTable<VpcPeeringConnection> = FilterTable {
 };
 
 /// DescribeVpcPeeringConnections.
-pub(super) static DESCRIBE: Describe<VpcPeeringConnection, VpcPeeringConnectionId> = Describe {
+pub(super) static DESCRIBE: Describe<VpcPeeringConnection> = Describe {
     action: "DescribeVpcPeeringConnections",
     ids: "VpcPeeringConnectionId",
     set: "vpcPeeringConnectionSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.peerings()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_peering(id).map(drop),
-    id: |peering| &peering.id,
     write,
 };
 

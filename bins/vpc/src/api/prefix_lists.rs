@@ -10,6 +10,7 @@ use underlay_vpc_model::{
 use super::{
     call::Call,
     filter::{FilterTable, Filters},
+    keys::Keys,
     page::Page,
     params::Params,
     tags::{take_specifications, write_tags},
@@ -157,17 +158,16 @@ fn describe_some(
     let ids: Vec<PrefixListId> = params.ids("PrefixListId")?;
     let filters = Filters::take(params, table)?;
     let page = Page::take_within(params, action, 1..=if of_services { 1_000 } else { 100 })?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
         for id in &ids {
             model.require_prefix_list(id)?;
         }
         let wanted = |list: &&PrefixList| {
-            (ids.is_empty() || ids.contains(&list.id))
-                && (!of_services || list.owner == PrefixListOwner::Aws)
-                && filters.pass(model, table, list)
+            (!of_services || list.owner == PrefixListOwner::Aws) && filters.pass(model, table, list)
         };
-        let all = model.prefix_lists().filter(wanted).collect();
-        let (lists, next) = page.cut(all, |list| list.id.to_string());
+        let all = Keys::NONE.listing(model, &ids, &filters, after.as_ref());
+        let (lists, next) = page.pick(all.filter(wanted), |list| list.id.to_string());
         let mut xml = Xml::default();
         xml.items("prefixListSet", lists, |xml, list| write(xml, model, list));
         xml.optional("nextToken", next);
@@ -180,11 +180,13 @@ pub(super) fn entries(params: &mut Params) -> Result<Call, Ec2Error> {
     let id: PrefixListId = params.id("PrefixListId")?;
     let version: Option<u64> = params.parsed("TargetVersion")?;
     let page = Page::take_within(params, "GetManagedPrefixListEntries", 1..=100)?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
         let entries = model.prefix_list_entries(&id, version)?;
         // Pages are cut by their place: a block has no text that sorts as it does.
-        let all = entries.iter().enumerate().collect();
-        let (entries, next) = page.cut(all, |(place, _)| format!("{place:06}"));
+        let first = after.map_or(0, |place: usize| place.saturating_add(1));
+        let later = entries.iter().enumerate().skip(first);
+        let (entries, next) = page.pick(later, |(place, _)| format!("{place:06}"));
         let mut xml = Xml::default();
         xml.items("entrySet", entries, |xml, (_, entry)| {
             xml.leaf("cidr", entry.cidr);
@@ -204,7 +206,7 @@ pub(super) fn associations(params: &mut Params) -> Result<Call, Ec2Error> {
         model.require_prefix_list(&id)?;
         let mut all = model.prefix_list_references(&id);
         all.sort_unstable();
-        let (resources, next) = page.cut(all, Clone::clone);
+        let (resources, next) = page.pick(all.into_iter(), Clone::clone);
         let mut xml = Xml::default();
         xml.items("prefixListAssociationSet", resources, |xml, resource| {
             xml.leaf("resourceId", resource);

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 use underlay_types::{SubnetCidrReservationId, SubnetId};
-use underlay_vpc_model::{CidrReservation, Ec2Error, Model, ReservationKind, ReservationRequest};
+use underlay_vpc_model::{
+    CidrReservation, Ec2Error, Listed as _, Model, ReservationKind, ReservationRequest,
+};
 
 use super::{
     call::Call,
@@ -79,12 +81,13 @@ pub(super) fn get(params: &mut Params) -> Result<Call, Ec2Error> {
     let subnet: SubnetId = params.id("SubnetId")?;
     let filters = Filters::take(params, &FILTERS)?;
     let page = Page::take(params, "GetSubnetCidrReservations", 1_000)?;
+    let after = page.after()?;
     Ok(Call::new(move |model, _| {
         model.require_subnet(&subnet)?;
         let wanted =
             |each: &&CidrReservation| each.subnet == subnet && filters.pass(model, &FILTERS, each);
-        let all = model.reservations().filter(wanted).collect();
-        let (found, next) = page.cut(all, |each| each.id.to_string());
+        let all = CidrReservation::after(model, after.as_ref()).filter(wanted);
+        let (found, next) = page.pick(all, |each| each.id.to_string());
         let is_v4 = |each: &&CidrReservation| matches!(each.cidr, IpNet::V4(_));
         let (v4, v6): (Vec<_>, Vec<_>) = found.into_iter().partition(is_v4);
         let mut xml = Xml::default();

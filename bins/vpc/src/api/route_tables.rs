@@ -10,6 +10,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     xml::Xml,
@@ -121,14 +122,13 @@ static FILTERS: FilterTable<RouteTable> = FilterTable {
 };
 
 /// DescribeRouteTables.
-pub(super) static DESCRIBE: Describe<RouteTable, RouteTableId> = Describe {
+pub(super) static DESCRIBE: Describe<RouteTable> = Describe {
     action: "DescribeRouteTables",
     ids: "RouteTableId",
     set: "routeTableSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.route_tables()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_route_table(id).map(drop),
-    id: |table| &table.id,
     write,
 };
 

@@ -8,6 +8,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     subnet_cidrs::write_association,
     tags::{take_specifications, write_tags},
@@ -89,14 +90,13 @@ static FILTERS: FilterTable<Subnet> = FilterTable {
 };
 
 /// DescribeSubnets.
-pub(super) static DESCRIBE: Describe<Subnet, SubnetId> = Describe {
+pub(super) static DESCRIBE: Describe<Subnet> = Describe {
     action: "DescribeSubnets",
     ids: "SubnetId",
     set: "subnetSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.subnets()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_subnet(id).map(drop),
-    id: |subnet| &subnet.id,
     write,
 };
 

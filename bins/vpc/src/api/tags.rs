@@ -1,5 +1,7 @@
 //! Tags: at creation, on what is there, and described.
 
+use std::collections::BTreeSet;
+
 use underlay_vpc_model::{Ec2Error, ErrorCode, TagEntry, Tags, check_tags};
 
 use super::{
@@ -127,12 +129,20 @@ static FILTERS: FilterTable<Entry> = FilterTable {
 pub(super) fn describe(params: &mut Params) -> Result<Call, Ec2Error> {
     let filters = Filters::take(params, &FILTERS)?;
     let page = Page::take(params, "DescribeTags", 1_000)?;
+    let after: Option<String> = page.after()?;
     Ok(Call::new(move |model, _| {
-        let mut entries: Vec<Entry> = model.all_tags().into_iter().map(Entry::from).collect();
-        entries.retain(|entry| filters.pass(model, &FILTERS, entry));
+        let named = filters.exact().find(|(name, _)| *name == "resource-id");
+        let named: Option<BTreeSet<_>> = named.map(|(_, ids)| ids.into_iter().collect());
+        let after = after.as_ref().and_then(|after| after.split_once(' '));
+        let all: Box<dyn Iterator<Item = TagEntry<'_>>> = match &named {
+            Some(ids) => Box::new(ids.iter().flat_map(|id| model.tags_on(id))),
+            None => Box::new(model.tags_after(after)),
+        };
+        let wanted = all
+            .map(Entry::from)
+            .filter(|entry| filters.pass(model, &FILTERS, entry));
         let key = |entry: &Entry| format!("{} {}", entry.resource, entry.key);
-        entries.sort_by_key(key);
-        let (entries, next) = page.cut(entries, key);
+        let (entries, next) = page.pick(wanted, key);
         let mut xml = Xml::default();
         xml.items("tagSet", entries, |xml, entry| {
             xml.leaf("key", entry.key);

@@ -7,6 +7,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     tags::write_tags,
     xml::Xml,
@@ -22,14 +23,13 @@ static FILTERS: FilterTable<TrunkAssociation> = FilterTable {
 };
 
 /// DescribeTrunkInterfaceAssociations.
-pub(super) static DESCRIBE: Describe<TrunkAssociation, TrunkAssociationId> = Describe {
+pub(super) static DESCRIBE: Describe<TrunkAssociation> = Describe {
     action: "DescribeTrunkInterfaceAssociations",
     ids: "AssociationId",
     set: "interfaceAssociationSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.trunk_associations()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_trunk_association(id).map(drop),
-    id: |association| &association.id,
     write: |xml, _, association| write(xml, association),
 };
 

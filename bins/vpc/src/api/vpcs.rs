@@ -8,6 +8,7 @@ use super::{
     call::{Call, done},
     describe::Describe,
     filter::FilterTable,
+    keys::Keys,
     params::Params,
     tags::{take_specifications, write_tags},
     vpc_cidrs::{refuse_pools, take_border_group, write_v4, write_v6},
@@ -70,14 +71,13 @@ static FILTERS: FilterTable<Vpc> = FilterTable {
 };
 
 /// DescribeVpcs.
-pub(super) static DESCRIBE: Describe<Vpc, VpcId> = Describe {
+pub(super) static DESCRIBE: Describe<Vpc> = Describe {
     action: "DescribeVpcs",
     ids: "VpcId",
     set: "vpcSet",
     filters: &FILTERS,
-    all: |model| Box::new(model.vpcs()),
+    keys: &Keys::NONE,
     require: |model, id| model.require_vpc(id).map(drop),
-    id: |vpc| &vpc.id,
     write,
 };
 

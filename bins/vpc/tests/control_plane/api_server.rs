@@ -1,6 +1,7 @@
 //! A control plane of its own for a test, ended when the test is over.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -40,6 +41,20 @@ impl ApiServer {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// The most memory, in KiB, that has been resident since [`Self::forget_peak`].
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|text| text.trim().strip_suffix(" kB"));
+        peak.unwrap().parse().unwrap()
+    }
+
+    /// Has [`Self::peak_memory`] begin at what is resident now, and returns that.
+    pub(crate) fn forget_peak(&self) -> u64 {
+        fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5").unwrap();
+        self.peak_memory()
     }
 
     /// Ends it as a person would, and returns its exit code.

@@ -15,7 +15,7 @@ pub(crate) const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKID
 fn send(server: &ApiServer, bytes: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
+        .set_read_timeout(Some(Duration::from_secs(120)))
         .unwrap();
     // The server may answer, and close, before it has read all: what counts is the answer.
     drop(stream.write_all(bytes));

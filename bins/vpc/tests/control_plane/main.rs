@@ -11,6 +11,7 @@ mod api_server;
 mod bad_input;
 mod boto3;
 mod driven;
+mod memory;
 mod parquet;
 mod scale;
 mod survival;

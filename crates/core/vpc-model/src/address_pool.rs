@@ -110,10 +110,8 @@ impl AddressPool {
 
     /// Takes a free address that is not kept.
     pub(crate) fn take_any(&mut self, order: AddressOrder, rng: &mut Rng) -> Option<Ipv4Addr> {
-        let (first, count) = (0, size_of(self.cidr));
-        let found = next_free(first, count, 1, order, rng, |offset| {
-            none_set(&self.taken, offset, 1) && none_set(&self.kept, offset, 1)
-        })?;
+        let all = (0, size_of(self.cidr));
+        let found = next_free(all, 1, order, rng, |word| self.unavailable(word))?;
         self.set(found, 1, true);
         Some(self.address(found))
     }
@@ -127,10 +125,8 @@ impl AddressPool {
         let found = if self.keeps_prefixes() {
             self.next_kept_prefix(order, rng)?
         } else {
-            next_free(0, size_of(self.cidr), PREFIX_SIZE, order, rng, |offset| {
-                none_set(&self.taken, offset, PREFIX_SIZE)
-                    && none_set(&self.kept, offset, PREFIX_SIZE)
-            })?
+            let all = (0, size_of(self.cidr));
+            next_free(all, PREFIX_SIZE, order, rng, |word| self.unavailable(word))?
         };
         self.set(found, PREFIX_SIZE, true);
         Ipv4Net::new(self.address(found), PREFIX_LEN).ok()
@@ -144,10 +140,16 @@ impl AddressPool {
         }
         parts.into_iter().find_map(|part| {
             let first = self.offset(part.network())?;
-            next_free(first, size_of(part), PREFIX_SIZE, order, rng, |offset| {
-                none_set(&self.taken, offset, PREFIX_SIZE)
+            let part = (first, first + size_of(part));
+            next_free(part, PREFIX_SIZE, order, rng, |word| {
+                word_of(&self.taken, word)
             })
         })
+    }
+
+    /// Which of a word's addresses are taken, or kept for one use.
+    fn unavailable(&self, word: u32) -> u64 {
+        word_of(&self.taken, word) | word_of(&self.kept, word)
     }
 
     fn set(&mut self, first: u32, size: u32, taken: bool) {
@@ -191,31 +193,58 @@ impl AddressPool {
     }
 }
 
-/// The first block of `size` aligned addresses that `is_free`, among `count` addresses from
-/// `first` on, looked for cyclically from some block on.
+/// The first block of `size` (1 or 16) aligned addresses without one in `used` (by word), between
+/// two offsets, looked for cyclically from some block on. A word of 64 addresses is one step.
 fn next_free(
-    first: u32,
-    count: u32,
+    (first, end): (u32, u32),
     size: u32,
     order: AddressOrder,
     rng: &mut Rng,
-    is_free: impl Fn(u32) -> bool,
+    used: impl Fn(u32) -> u64,
 ) -> Option<u32> {
-    let blocks = count / size;
     let start = match order {
-        AddressOrder::Random => rng.below(blocks),
-        AddressOrder::Sequential => 0,
+        AddressOrder::Random => first + rng.below((end - first) / size) * size,
+        AddressOrder::Sequential => first,
     };
-    let offsets = (start..blocks).chain(0..start);
-    offsets
-        .map(|block| first + block * size)
-        .find(|offset| is_free(*offset))
+    let lowest = |from: u32, to: u32| {
+        (from / 64..to.div_ceil(64)).find_map(|word| {
+            let bits = free_blocks(used(word), size) & within(word, from, to);
+            (bits != 0).then(|| word * 64 + bits.trailing_zeros())
+        })
+    };
+    lowest(start, end).or_else(|| lowest(first, start))
+}
+
+/// The first bit of each block of 1 or 16 bits of which none is set.
+const fn free_blocks(used: u64, size: u32) -> u64 {
+    if size == 1 {
+        return !used;
+    }
+    let mut any = used;
+    any |= any >> 8;
+    any |= any >> 4;
+    any |= any >> 2;
+    any |= any >> 1;
+    !any & 0x0001_0001_0001_0001
+}
+
+/// The bits of a word that lie between two offsets.
+fn within(word: u32, from: u32, to: u32) -> u64 {
+    let below = |offset: u32| match offset.saturating_sub(word * 64) {
+        bits @ 0..64 => (1_u64 << bits) - 1,
+        _ => u64::MAX,
+    };
+    below(to) & !below(from)
+}
+
+fn word_of(bits: &[u64], word: u32) -> u64 {
+    bits.get(usize_of(word)).copied().unwrap_or(0)
 }
 
 /// Whether none of `size` bits from `first` on is set: a word at a time where they lie in one.
 /// There are none where no word is.
 fn none_set(bits: &[u64], first: u32, size: u32) -> bool {
-    let word = |offset: u32| bits.get(usize_of(offset / 64)).copied().unwrap_or(0);
+    let word = |offset: u32| word_of(bits, offset / 64);
     if size < 64 && first % 64 + size <= 64 {
         return word(first) >> (first % 64) & ((1 << size) - 1) == 0;
     }
@@ -294,6 +323,26 @@ mod tests {
         taken.sort_unstable();
         let expected: Vec<_> = (4..255).map(|last| Ipv4Addr::new(10, 0, 0, last)).collect();
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn the_lowest_free_block_is_found_wherever_it_lies() {
+        for size in [1, PREFIX_SIZE] {
+            for free in (0..1024 / size).map(|block| block * size) {
+                let used = |word: u32| match free / 64 == word {
+                    true => !(((1 << size) - 1) << (free % 64)),
+                    false => u64::MAX,
+                };
+                let found = |first, end| {
+                    let mut rng = Rng::new(free.into());
+                    [AddressOrder::Sequential, AddressOrder::Random]
+                        .map(|order| next_free((first, end), size, order, &mut rng, used))
+                };
+                assert_eq!(found(0, 1024), [Some(free); 2]);
+                assert_eq!(found(free, free + size), [Some(free); 2]);
+                assert_eq!(found(free + size, 1024 + size), [None; 2]);
+            }
+        }
     }
 
     #[test]

@@ -51,10 +51,11 @@ pub use imds::{
 };
 pub use instance_type::{Hypervisor, InstanceType};
 pub use model::{
-    Assigned, AssignedV6, AssociationTarget, EniRequest, FlowLogRequest, LaunchInterface,
-    LaunchInterfaceSource, LaunchRequest, MetadataOptionsChange, Model, NatGatewayRequest,
-    PrefixListChange, PrefixListRequest, ReservationRequest, RuleSpec, SubnetAttribute,
-    SubnetRequest, TagEntry, V4Request, V6Request, VpcAttribute, check_tags,
+    Assigned, AssignedV6, AssociationTarget, Candidates, EniKey, EniRequest, FlowLogRequest,
+    InstanceKey, LaunchInterface, LaunchInterfaceSource, LaunchRequest, Listed, Listing,
+    MetadataOptionsChange, Model, NatGatewayRequest, PrefixListChange, PrefixListRequest,
+    ReservationRequest, RuleKey, RuleSpec, SubnetAttribute, SubnetRequest, TagEntry, V4Request,
+    V6Request, VpcAttribute, check_tags,
 };
 pub use objects::{
     AclAction, AclDirection, AclTraffic, AddressFamily, Attachment, AttachmentHolder,

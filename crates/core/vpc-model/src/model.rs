@@ -15,14 +15,17 @@ mod groups;
 mod history;
 mod idempotency;
 mod instance_attributes;
+mod instance_table;
 mod internet_gateways;
 mod launch;
 mod lifecycle;
+mod listed;
 mod lookup;
 mod metadata_options;
 mod nat_gateways;
 mod network_acl_entries;
 mod network_acls;
+mod network_tables;
 mod peerings;
 mod power;
 mod prefix_lists;
@@ -35,6 +38,7 @@ mod service_enis;
 mod shown;
 mod subnet_cidrs;
 mod subnets;
+mod table;
 mod tagging;
 mod terminate;
 mod tracking;
@@ -55,8 +59,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use underlay_types::{
     AllocationId, EgressOnlyInternetGatewayId, EniId, EniPermissionId, FlowLogId, ImageId,
-    InstanceId, InternetGatewayId, Mac, NatGatewayId, NetworkAclId, PrefixListId, RouteTableId,
-    SecurityGroupId, SubnetCidrReservationId, SubnetId, Timestamp, TrunkAssociationId, VpcId,
+    InstanceId, InternetGatewayId, Mac, NatGatewayId, PrefixListId, ReservationId, RouteTableId,
+    SecurityGroupId, SecurityGroupRuleId, SubnetCidrReservationId, SubnetId, Timestamp, VpcId,
     VpcPeeringConnectionId,
 };
 
@@ -67,6 +71,7 @@ pub use self::{
     flow_logs::FlowLogRequest,
     groups::RuleSpec,
     launch::{LaunchInterface, LaunchInterfaceSource, LaunchRequest},
+    listed::{Candidates, EniKey, InstanceKey, Listed, Listing, RuleKey},
     metadata_options::MetadataOptionsChange,
     nat_gateways::NatGatewayRequest,
     prefix_lists::{PrefixListChange, PrefixListRequest},
@@ -77,14 +82,19 @@ pub use self::{
     vpcs::VpcAttribute,
 };
 use self::{
-    eni_table::EniTable, idempotency::Remembered, lifecycle::Timer, public_addresses::PublicUse,
+    eni_table::EniTable,
+    idempotency::Remembered,
+    instance_table::InstanceTable,
+    lifecycle::Timer,
+    network_tables::{Groups, NetworkAcls, RouteTables, TrunkAssociations},
+    public_addresses::PublicUse,
     shown::Past,
 };
 use crate::{
     Change, CidrReservation, EgressOnlyInternetGateway, ElasticAddress, Eni, EniPermission,
     FaultSet, FlowLog, FlowLogResource, HazardScope, Image, Instance, InternetGateway, ModelConfig,
-    NatGateway, NetworkAcl, PrefixList, RouteTable, SecurityGroup, Subnet, TrunkAssociation, Vpc,
-    VpcPeeringConnection, address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
+    NatGateway, PrefixList, RouteTable, Rule, SecurityGroup, Subnet, Vpc, VpcPeeringConnection,
+    address_pool::AddressPool, aws_prefix_lists, image_list, rng::Rng,
 };
 
 /// Of the seed, so that draws of chance differ from those of ids.
@@ -108,9 +118,9 @@ pub struct Model {
     subnets: BTreeMap<SubnetId, Subnet>,
     pools: BTreeMap<SubnetId, AddressPool>,
     reservations: BTreeMap<SubnetCidrReservationId, CidrReservation>,
-    groups: BTreeMap<SecurityGroupId, SecurityGroup>,
-    route_tables: BTreeMap<RouteTableId, RouteTable>,
-    network_acls: BTreeMap<NetworkAclId, NetworkAcl>,
+    groups: Groups,
+    route_tables: RouteTables,
+    network_acls: NetworkAcls,
     internet_gateways: BTreeMap<InternetGatewayId, InternetGateway>,
     egress_only_gateways: BTreeMap<EgressOnlyInternetGatewayId, EgressOnlyInternetGateway>,
     nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
@@ -122,12 +132,12 @@ pub struct Model {
     #[serde(with = "crate::pairs")]
     public_of: BTreeMap<(EniId, Ipv4Addr), Ipv4Addr>,
     enis: EniTable,
-    instances: BTreeMap<InstanceId, Instance>,
+    instances: InstanceTable,
     /// Interfaces that have an attachment to the instance, in whatever status.
     attached: BTreeMap<InstanceId, BTreeSet<EniId>>,
     images: BTreeMap<ImageId, Image>,
     prefix_lists: BTreeMap<PrefixListId, PrefixList>,
-    trunk_associations: BTreeMap<TrunkAssociationId, TrunkAssociation>,
+    trunk_associations: TrunkAssociations,
     eni_permissions: BTreeMap<EniPermissionId, EniPermission>,
     flow_logs: BTreeMap<FlowLogId, FlowLog>,
     /// What ends by itself, by when; the number keeps those of one moment in order.
@@ -161,9 +171,9 @@ impl Model {
             subnets: BTreeMap::new(),
             pools: BTreeMap::new(),
             reservations: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            route_tables: BTreeMap::new(),
-            network_acls: BTreeMap::new(),
+            groups: Groups::default(),
+            route_tables: RouteTables::default(),
+            network_acls: NetworkAcls::default(),
             internet_gateways: BTreeMap::new(),
             egress_only_gateways: BTreeMap::new(),
             nat_gateways: BTreeMap::new(),
@@ -172,9 +182,9 @@ impl Model {
             public_addresses: BTreeMap::new(),
             public_of: BTreeMap::new(),
             enis: EniTable::default(),
-            instances: BTreeMap::new(),
+            instances: InstanceTable::default(),
             attached: BTreeMap::new(),
-            trunk_associations: BTreeMap::new(),
+            trunk_associations: TrunkAssociations::default(),
             eni_permissions: BTreeMap::new(),
             images: image_list::images()
                 .into_iter()
@@ -244,6 +254,14 @@ impl Model {
         self.groups.get(id)
     }
 
+    /// A rule, and the group that it belongs to.
+    #[must_use]
+    pub fn rule(&self, id: &SecurityGroupRuleId) -> Option<(&SecurityGroup, &Rule)> {
+        let group = self.groups.get(self.groups.index().rules().get(id)?)?;
+        let rule = group.rules.iter().find(|rule| &rule.id == id)?;
+        Some((group, rule))
+    }
+
     /// The interfaces that carry a group, by id: what a rule that names the group matches.
     pub fn members_of<'a>(&'a self, group: &'a SecurityGroupId) -> impl Iterator<Item = &'a Eni> {
         self.enis.of_group(group)
@@ -263,16 +281,12 @@ impl Model {
     /// The route table that a subnet uses: the associated one, else its VPC's main one.
     #[must_use]
     pub fn route_table_of(&self, subnet: &SubnetId) -> Option<&RouteTable> {
-        let associated = self.route_tables.values().find(|table| {
-            table
-                .associations
-                .iter()
-                .any(|each| each.subnet.as_ref() == Some(subnet))
-        });
-        associated.or_else(|| {
+        let associated = self.route_tables.index().of_subnet(subnet);
+        let id = associated.or_else(|| {
             let vpc = self.vpcs.get(&self.subnets.get(subnet)?.vpc)?;
-            self.route_tables.get(&vpc.main_route_table)
-        })
+            Some(&vpc.main_route_table)
+        })?;
+        self.route_tables.get(id)
     }
 
     /// The interfaces, by id.
@@ -307,6 +321,15 @@ impl Model {
     #[must_use]
     pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
         self.instances.get(id)
+    }
+
+    /// The instances of a launch, by id.
+    pub fn instances_of<'a>(
+        &'a self,
+        launch: &'a ReservationId,
+    ) -> impl Iterator<Item = &'a Instance> {
+        self.instances
+            .all_of(self.instances.index().in_launch(launch))
     }
 
     /// The interfaces with an attachment to an instance, by network card and device index.

@@ -213,7 +213,8 @@ impl Model {
         check_slots_of_type(kind, slots, prefixes)
     }
 
-    /// Whether the type of an instance, if there is one, allows an interface of so many IPv6 slots.
+    /// Whether the type of an instance allows an interface of so many IPv6 slots; without an
+    /// instance, whether any type does: no more would ever be of use, and a subnet has no end.
     pub(crate) fn check_v6_slots_of(
         &self,
         instance: Option<&InstanceId>,
@@ -222,7 +223,10 @@ impl Model {
     ) -> Result<(), Ec2Error> {
         match instance.and_then(|instance| self.type_of(instance)) {
             Some(kind) => check_v6_slots_of_type(kind, slots, prefixes),
-            None => Ok(()),
+            None => {
+                let most = InstanceType::all().map(|kind| kind.ipv6_per_eni).max();
+                check_slot_count(slots, most.unwrap_or(0))
+            }
         }
     }
 
@@ -240,14 +244,7 @@ pub(crate) fn check_slots_of_type(
         let text = format!("Prefixes are not supported for instance type {}", kind.name);
         return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
     }
-    if u32::try_from(slots).is_ok_and(|slots| slots <= kind.ipv4_per_eni) {
-        return Ok(());
-    }
-    let text = "Number of private addresses will exceed limit.";
-    Err(Ec2Error::new(
-        ErrorCode::PrivateIpAddressLimitExceeded,
-        text,
-    ))
+    check_slot_count(slots, kind.ipv4_per_eni)
 }
 
 /// Whether a type allows an interface of so many IPv6 slots.
@@ -268,10 +265,14 @@ pub(crate) fn check_v6_slots_of_type(
         let text = format!("{what} are not supported for instance type {}", kind.name);
         return Err(Ec2Error::new(ErrorCode::UnsupportedOperation, text));
     }
-    if u32::try_from(slots).is_ok_and(|slots| slots <= kind.ipv6_per_eni) {
+    // The documentation has no code of its own for too many IPv6 addresses.
+    check_slot_count(slots, kind.ipv6_per_eni)
+}
+
+fn check_slot_count(slots: usize, limit: u32) -> Result<(), Ec2Error> {
+    if u32::try_from(slots).is_ok_and(|slots| slots <= limit) {
         return Ok(());
     }
-    // The documentation has no code of its own for too many IPv6 addresses.
     let text = "Number of private addresses will exceed limit.";
     Err(Ec2Error::new(
         ErrorCode::PrivateIpAddressLimitExceeded,

@@ -117,16 +117,8 @@ impl Model {
     /// `InvalidAttachmentID.NotFound`; `OperationNotPermitted` for the primary interface or an
     /// attachment to something that is not an instance.
     pub fn detach(&mut self, attachment: &AttachmentId, now: Timestamp) -> Result<(), Ec2Error> {
-        let holds = |eni: &&Eni| {
-            eni.attachment
-                .as_ref()
-                .is_some_and(|each| &each.id == attachment)
-        };
-        let eni = self
-            .enis
-            .values()
-            .find(holds)
-            .ok_or_else(|| no_attachment(attachment))?;
+        let eni = self.enis.by_attachment(attachment);
+        let eni = eni.ok_or_else(|| no_attachment(attachment))?;
         let Some(held) = &eni.attachment else {
             return Err(no_attachment(attachment));
         };

@@ -30,10 +30,10 @@ impl Model {
         let ids: Vec<SecurityGroupId> = groups.map(|group| group.id.clone()).collect();
         for id in ids {
             let rule = self.all_egress_to(TO_ALL_V6);
-            if let Some(group) = self.groups.get_mut(&id) {
+            if let Some(mut group) = self.groups.get_mut(&id) {
                 group.rules.push(rule);
-                self.changes.push(Change::GroupChanged(id));
             }
+            self.changes.push(Change::GroupChanged(id));
         }
     }
 

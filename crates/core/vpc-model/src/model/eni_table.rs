@@ -3,87 +3,48 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    ops::{Deref, DerefMut},
 };
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use underlay_types::{EniId, Mac, SecurityGroupId, SubnetId, VpcId};
+use underlay_types::{AttachmentId, EniId, Mac, SecurityGroupId, SubnetId, VpcId};
 
+use super::table::{Index, Sets, Table, TagIndex, insert_member, remove_member};
 use crate::{Attachment, Eni, Tags};
 
-/// The interfaces by id, and indexes that follow every change. Reading is that of the map.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct EniTable {
-    enis: BTreeMap<EniId, Eni>,
-    index: Index,
-}
+/// The interfaces by id.
+pub(crate) type EniTable = Table<EniId, Eni, EniIndex>;
 
+/// What else interfaces are found by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Index {
+pub(crate) struct EniIndex {
+    attachments: BTreeMap<AttachmentId, EniId>,
     /// Addresses and prefixes of each VPC.
     blocks: BTreeMap<VpcId, BTreeMap<IpNet, EniId>>,
-    groups: BTreeMap<SecurityGroupId, BTreeSet<EniId>>,
+    groups: Sets<SecurityGroupId, EniId>,
     macs: BTreeMap<Mac, EniId>,
-    subnets: BTreeMap<SubnetId, BTreeSet<EniId>>,
+    subnets: Sets<SubnetId, EniId>,
+    tags: TagIndex<EniId>,
+    vpcs: Sets<VpcId, EniId>,
 }
 
-/// What the indexes hold of an interface.
-struct Entry {
-    vpc: VpcId,
+/// What the index holds of an interface.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Entry {
+    attachment: Option<AttachmentId>,
     blocks: Vec<IpNet>,
     groups: Vec<SecurityGroupId>,
     mac: Mac,
     subnet: SubnetId,
-}
-
-/// An interface being changed; the indexes follow when this is dropped.
-pub(crate) struct EniMut<'a> {
-    eni: &'a mut Eni,
-    before: Entry,
-    index: &'a mut Index,
+    tags: Tags,
+    vpc: VpcId,
 }
 
 // === impl EniTable ===
 
 impl EniTable {
-    /// Adds an interface, or replaces the one with its id.
-    pub(crate) fn insert(&mut self, id: EniId, eni: Eni) {
-        self.remove(&id);
-        self.index.add(&id, Entry::of(&eni));
-        self.enis.insert(id, eni);
-    }
-
-    /// Takes an interface out.
-    pub(crate) fn remove(&mut self, id: &EniId) -> Option<Eni> {
-        let eni = self.enis.remove(id)?;
-        self.index.remove(id, &Entry::of(&eni));
-        Some(eni)
-    }
-
-    /// An interface, to change it.
-    pub(crate) fn get_mut(&mut self, id: &EniId) -> Option<EniMut<'_>> {
-        let eni = self.enis.get_mut(id)?;
-        Some(EniMut {
-            before: Entry::of(eni),
-            eni,
-            index: &mut self.index,
-        })
-    }
-
-    /// An interface's attachment, to change it.
-    pub(crate) fn attachment_mut(&mut self, id: &EniId) -> Option<&mut Attachment> {
-        self.enis.get_mut(id)?.attachment.as_mut()
-    }
-
-    /// An interface's tags, to change them.
-    pub(crate) fn tags_mut(&mut self, id: &EniId) -> Option<&mut Tags> {
-        self.enis.get_mut(id).map(|eni| &mut eni.tags)
-    }
-
     /// The interface of a VPC that has an address, itself or within a prefix.
     pub(crate) fn by_address(&self, vpc: &VpcId, address: IpAddr) -> Option<&Eni> {
-        let blocks = self.index.blocks.get(vpc)?;
+        let blocks = self.index().blocks.get(vpc)?;
         let lengths = match address {
             IpAddr::V4(_) => [32, 28],
             IpAddr::V6(_) => [128, 80],
@@ -92,12 +53,12 @@ impl EniTable {
             let block = IpNet::new(address, length).ok()?;
             blocks.get(&block.trunc())
         })?;
-        self.enis.get(id)
+        self.get(id)
     }
 
     /// An address or prefix of an interface of the VPC that overlaps `block`, if there is one.
     pub(crate) fn overlapping(&self, vpc: &VpcId, block: IpNet) -> Option<IpNet> {
-        let blocks = self.index.blocks.get(vpc)?;
+        let blocks = self.index().blocks.get(vpc)?;
         let (widest, prefix) = match block {
             IpNet::V4(_) => (32, 28),
             IpNet::V6(_) => (128, 80),
@@ -113,65 +74,88 @@ impl EniTable {
 
     /// The interface with an Ethernet address.
     pub(crate) fn by_mac(&self, mac: Mac) -> Option<&Eni> {
-        self.enis.get(self.index.macs.get(&mac)?)
+        self.get(self.index().macs.get(&mac)?)
     }
 
     /// The interfaces that carry a group, by id.
     pub(crate) fn of_group(&self, group: &SecurityGroupId) -> impl Iterator<Item = &Eni> {
-        self.of(self.index.groups.get(group))
+        self.all_of(self.index().groups.get(group))
+    }
+
+    /// An interface's attachment, to change it. Its id stays.
+    pub(crate) fn attachment_mut(&mut self, id: &EniId) -> Option<&mut Attachment> {
+        self.unindexed_mut(id)?.attachment.as_mut()
+    }
+
+    /// The interface with an attachment.
+    pub(crate) fn by_attachment(&self, attachment: &AttachmentId) -> Option<&Eni> {
+        self.get(self.index().attachments.get(attachment)?)
     }
 
     /// The interfaces of a subnet, by id.
     pub(crate) fn of_subnet(&self, subnet: &SubnetId) -> impl Iterator<Item = &Eni> {
-        self.of(self.index.subnets.get(subnet))
-    }
-
-    fn of<'a>(&'a self, ids: Option<&'a BTreeSet<EniId>>) -> impl Iterator<Item = &'a Eni> {
-        let ids = ids.into_iter().flatten();
-        ids.filter_map(|id| self.enis.get(id))
+        self.all_of(self.index().subnets.get(subnet))
     }
 }
 
-impl Deref for EniTable {
-    type Target = BTreeMap<EniId, Eni>;
+// === impl EniIndex ===
 
-    fn deref(&self) -> &Self::Target {
-        &self.enis
+impl EniIndex {
+    /// The ids of interfaces that carry a group.
+    pub(crate) fn in_group(&self, group: &SecurityGroupId) -> Option<&BTreeSet<EniId>> {
+        self.groups.get(group)
+    }
+
+    /// The ids of a subnet's interfaces.
+    pub(crate) fn in_subnet(&self, subnet: &SubnetId) -> Option<&BTreeSet<EniId>> {
+        self.subnets.get(subnet)
+    }
+
+    /// The ids of a VPC's interfaces.
+    pub(crate) fn in_vpc(&self, vpc: &VpcId) -> Option<&BTreeSet<EniId>> {
+        self.vpcs.get(vpc)
+    }
+
+    /// The ids of interfaces with a tag.
+    pub(crate) fn tagged(&self, key: &str, value: &str) -> Option<&BTreeSet<EniId>> {
+        self.tags.of(key, value)
     }
 }
 
-impl Serialize for EniTable {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.enis.serialize(serializer)
-    }
-}
+impl Index<EniId, Eni> for EniIndex {
+    type Entry = Entry;
 
-impl<'de> Deserialize<'de> for EniTable {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let enis = BTreeMap::<EniId, Eni>::deserialize(deserializer)?;
-        let mut index = Index::default();
-        for (id, eni) in &enis {
-            index.add(id, Entry::of(eni));
+    fn entry_of(eni: &Eni) -> Entry {
+        Entry {
+            attachment: eni.attachment.as_ref().map(|held| held.id.clone()),
+            blocks: eni.addresses.blocks().collect(),
+            groups: eni.groups.clone(),
+            mac: eni.mac,
+            subnet: eni.subnet.clone(),
+            tags: eni.tags.clone(),
+            vpc: eni.vpc.clone(),
         }
-        Ok(Self { enis, index })
     }
-}
 
-// === impl Index ===
-
-impl Index {
     fn add(&mut self, id: &EniId, entry: Entry) {
-        let blocks = self.blocks.entry(entry.vpc).or_default();
+        if let Some(attachment) = entry.attachment {
+            self.attachments.insert(attachment, id.clone());
+        }
+        let blocks = self.blocks.entry(entry.vpc.clone()).or_default();
         blocks.extend(entry.blocks.into_iter().map(|block| (block, id.clone())));
         for group in entry.groups {
-            self.groups.entry(group).or_default().insert(id.clone());
+            insert_member(&mut self.groups, group, id);
         }
         self.macs.insert(entry.mac, id.clone());
-        let subnet = self.subnets.entry(entry.subnet).or_default();
-        subnet.insert(id.clone());
+        insert_member(&mut self.subnets, entry.subnet, id);
+        self.tags.add(id, entry.tags);
+        insert_member(&mut self.vpcs, entry.vpc, id);
     }
 
     fn remove(&mut self, id: &EniId, entry: &Entry) {
+        if let Some(attachment) = &entry.attachment {
+            self.attachments.remove(attachment);
+        }
         if let Some(blocks) = self.blocks.get_mut(&entry.vpc) {
             for block in &entry.blocks {
                 // It may have gone to another interface already.
@@ -188,61 +172,7 @@ impl Index {
         }
         self.macs.remove(&entry.mac);
         remove_member(&mut self.subnets, &entry.subnet, id);
-    }
-}
-
-fn remove_member<K: Ord>(sets: &mut BTreeMap<K, BTreeSet<EniId>>, key: &K, id: &EniId) {
-    if let Some(set) = sets.get_mut(key) {
-        set.remove(id);
-        if set.is_empty() {
-            sets.remove(key);
-        }
-    }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn of(eni: &Eni) -> Self {
-        Self {
-            vpc: eni.vpc.clone(),
-            blocks: eni.addresses.blocks().collect(),
-            groups: eni.groups.clone(),
-            mac: eni.mac,
-            subnet: eni.subnet.clone(),
-        }
-    }
-
-    /// Whether the indexes hold the same of `eni`.
-    fn is_of(&self, eni: &Eni) -> bool {
-        self.groups == eni.groups
-            && self.mac == eni.mac
-            && self.subnet == eni.subnet
-            && eni.addresses.blocks().eq(self.blocks.iter().copied())
-    }
-}
-
-// === impl EniMut ===
-
-impl Deref for EniMut<'_> {
-    type Target = Eni;
-
-    fn deref(&self) -> &Eni {
-        self.eni
-    }
-}
-
-impl DerefMut for EniMut<'_> {
-    fn deref_mut(&mut self) -> &mut Eni {
-        self.eni
-    }
-}
-
-impl Drop for EniMut<'_> {
-    fn drop(&mut self) {
-        if !self.before.is_of(self.eni) {
-            self.index.remove(&self.eni.id, &self.before);
-            self.index.add(&self.eni.id, Entry::of(self.eni));
-        }
+        self.tags.remove(id, &entry.tags);
+        remove_member(&mut self.vpcs, &entry.vpc, id);
     }
 }

@@ -74,6 +74,7 @@ impl Model {
     /// # Errors
     /// `InvalidSubnetID.NotFound`; those of groups (`InvalidGroup.NotFound`,
     /// `SecurityGroupsPerInterfaceLimitExceeded`) and of addresses as with [`Self::assign`];
+    /// `PrivateIpAddressLimitExceeded` for more IPv6 addresses than any instance type takes;
     /// `NetworkInterfaceLimitExceeded`.
     pub fn create_eni(&mut self, request: &EniRequest) -> Result<EniId, Ec2Error> {
         let mut plan = self.plan_addresses(&request.subnet)?;
@@ -129,9 +130,9 @@ impl Model {
             Some(assigned) => assigned,
             None => plan.take(&request.v4)?,
         };
-        let v6 = plan
-            .v6
-            .take(&self.v6_of(request, subnet), &self.enis, &mut plan.rng)?;
+        let wanted = self.v6_of(request, subnet);
+        self.check_v6_slots_of(None, wanted.slots(), wanted.has_prefixes())?;
+        let v6 = plan.v6.take(&wanted, &self.enis, &mut plan.rng)?;
         let primary_v6 = v6.addresses.first().copied().filter(|_| request.primary_v6);
         if request.primary_v6 && primary_v6.is_none() {
             return Err(no_v6_to_make_primary());

@@ -81,11 +81,7 @@ impl Model {
             );
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
-        if self
-            .groups
-            .values()
-            .any(|group| &group.vpc == vpc && group.name == name)
-        {
+        if self.groups.index().named(vpc, name).is_some() {
             let text = format!("The security group '{name}' already exists for VPC '{vpc}'");
             return Err(Ec2Error::new(ErrorCode::InvalidGroupDuplicate, text));
         }
@@ -170,20 +166,18 @@ impl Model {
         // After that: what is there already takes no more room.
         let kept = group.rules_of(direction).map(|rule| &rule.peer);
         self.check_rule_quota(kept.chain(specs.iter().map(|spec| &spec.peer)), None)?;
-        let mut ids = Vec::new();
-        for spec in specs {
-            let rule_id = SecurityGroupRuleId::from_serial(self.rng.next());
-            ids.push(rule_id.clone());
-            if let Some(group) = self.groups.get_mut(id) {
-                group.rules.push(Rule {
-                    id: rule_id,
-                    direction,
-                    traffic: spec.traffic,
-                    peer: spec.peer,
-                    description: spec.description,
-                    tags: tags.clone(),
-                });
-            }
+        let rules = specs.into_iter().map(|spec| Rule {
+            id: SecurityGroupRuleId::from_serial(self.rng.next()),
+            direction,
+            traffic: spec.traffic,
+            peer: spec.peer,
+            description: spec.description,
+            tags: tags.clone(),
+        });
+        let rules: Vec<_> = rules.collect();
+        let ids = rules.iter().map(|rule| rule.id.clone()).collect();
+        if let Some(mut group) = self.groups.get_mut(id) {
+            group.rules.extend(rules);
         }
         self.changes.push(Change::GroupChanged(id.clone()));
         Ok(ids)
@@ -288,7 +282,7 @@ impl Model {
     }
 
     fn remove_rules(&mut self, id: &SecurityGroupId, rules: &[SecurityGroupRuleId]) -> Vec<Rule> {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(mut group) = self.groups.get_mut(id) else {
             return Vec::new();
         };
         let (gone, kept) = std::mem::take(&mut group.rules)

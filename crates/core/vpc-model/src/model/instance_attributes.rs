@@ -37,7 +37,7 @@ impl Model {
             | InstanceAttribute::EbsOptimized(_)
             | InstanceAttribute::TerminateOnShutdown(_) => {}
         }
-        let Some(instance) = self.instances.get_mut(id) else {
+        let Some(mut instance) = self.instances.get_mut(id) else {
             return Ok(());
         };
         let attributes = &mut instance.attributes;

@@ -124,9 +124,8 @@ impl Model {
             );
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
-        let alive = |each: &&Instance| each.state != InstanceState::Terminated;
-        let running = self.instances.values().filter(alive).count();
-        let room = self.config.limits.instances.saturating_sub(running);
+        let there = self.instances.index().alive();
+        let room = self.config.limits.instances.saturating_sub(there);
         let most = max.min(u32::try_from(room).unwrap_or(u32::MAX));
         if most < min {
             let text = format!(
@@ -200,17 +199,20 @@ impl Model {
         };
         let mut planned = 0;
         for number in 0..most {
-            let before = plan.pools.clone();
-            match self.plan_instance(request, &mut plan.pools, planned) {
-                Ok(enis) => {
+            let before = (number >= request.min_count).then(|| plan.pools.clone());
+            match (
+                self.plan_instance(request, &mut plan.pools, planned),
+                before,
+            ) {
+                (Ok(enis), _) => {
                     planned += enis.len();
                     plan.instances.push(enis);
                 }
-                Err(_) if number >= request.min_count => {
+                (Err(_), Some(before)) => {
                     plan.pools = before;
                     break;
                 }
-                Err(error) => return Err(error),
+                (Err(error), None) => return Err(error),
             }
         }
         Ok(plan)

@@ -125,7 +125,7 @@ impl Model {
             Timer::Running(instance) => {
                 let was = self.instances.get(&instance).cloned();
                 self.note_instance(&instance, was);
-                if let Some(instance) = self.instances.get_mut(&instance)
+                if let Some(mut instance) = self.instances.get_mut(&instance)
                     && instance.state == InstanceState::Pending
                 {
                     instance.state = InstanceState::Running;

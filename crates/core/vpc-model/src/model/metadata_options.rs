@@ -48,7 +48,7 @@ impl Model {
         now.hop_limit = change.hop_limit.unwrap_or(now.hop_limit);
         now.enabled = change.enabled.unwrap_or(now.enabled);
         now.tags = change.tags.unwrap_or(now.tags);
-        if let Some(instance) = self.instances.get_mut(id) {
+        if let Some(mut instance) = self.instances.get_mut(id) {
             instance.metadata = now;
         }
         Ok(now)

@@ -126,7 +126,7 @@ impl Model {
         id: &NetworkAclId,
         change: impl FnOnce(&mut Vec<NetworkAclEntry>),
     ) {
-        if let Some(acl) = self.network_acls.get_mut(id) {
+        if let Some(mut acl) = self.network_acls.get_mut(id) {
             change(&mut acl.entries);
             acl.entries
                 .sort_by_key(|each| (each.direction, each.number));

@@ -20,8 +20,8 @@ impl Model {
     /// The network ACL of a subnet.
     #[must_use]
     pub fn network_acl_of(&self, subnet: &SubnetId) -> Option<&NetworkAcl> {
-        self.network_acls()
-            .find(|acl| acl.associations.iter().any(|each| &each.subnet == subnet))
+        let acl = self.network_acls.index().of_subnet(subnet)?;
+        self.network_acls.get(acl)
     }
 
     /// CreateNetworkAcl: one that denies everything and that no subnet has.
@@ -122,15 +122,11 @@ impl Model {
 
     /// Removes what a VPC that goes leaves: its default ACL.
     pub(crate) fn drop_network_acls_of(&mut self, vpc: &VpcId) {
-        let mut gone = Vec::new();
-        self.network_acls.retain(|id, acl| {
-            let stays = &acl.vpc != vpc;
-            if !stays {
-                gone.push(Change::NetworkAclChanged(id.clone()));
-            }
-            stays
-        });
-        self.changes.extend(gone);
+        let of_vpc = self.network_acls().filter(|acl| &acl.vpc == vpc);
+        for id in of_vpc.map(|acl| acl.id.clone()).collect::<Vec<_>>() {
+            self.network_acls.remove(&id);
+            self.changes.push(Change::NetworkAclChanged(id));
+        }
     }
 
     /// Gives a new subnet its VPC's default ACL.
@@ -144,18 +140,18 @@ impl Model {
 
     /// Takes a subnet's ACL from it.
     pub(crate) fn drop_network_acl_of(&mut self, subnet: &SubnetId) {
-        for acl in self.network_acls.values_mut() {
-            let before = acl.associations.len();
+        let Some(id) = self.network_acls.index().of_subnet(subnet).cloned() else {
+            return;
+        };
+        if let Some(mut acl) = self.network_acls.get_mut(&id) {
             acl.associations.retain(|each| &each.subnet != subnet);
-            if acl.associations.len() != before {
-                self.changes.push(Change::NetworkAclChanged(acl.id.clone()));
-            }
         }
+        self.changes.push(Change::NetworkAclChanged(id));
     }
 
     fn put_network_acl(&mut self, id: &NetworkAclId, subnet: SubnetId) -> NetworkAclAssociationId {
         let association = NetworkAclAssociationId::from_serial(self.rng.next());
-        if let Some(acl) = self.network_acls.get_mut(id) {
+        if let Some(mut acl) = self.network_acls.get_mut(id) {
             acl.associations.push(NetworkAclAssociation {
                 id: association.clone(),
                 subnet,

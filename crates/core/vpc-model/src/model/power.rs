@@ -142,13 +142,13 @@ impl Model {
     }
 
     fn set_state(&mut self, id: &InstanceId, state: InstanceState) {
-        if let Some(instance) = self.instances.get_mut(id) {
+        if let Some(mut instance) = self.instances.get_mut(id) {
             instance.state = state;
         }
     }
 
     fn set_power(&mut self, id: &InstanceId, on: bool) {
-        if let Some(instance) = self.instances.get_mut(id) {
+        if let Some(mut instance) = self.instances.get_mut(id) {
             instance.powered = on;
         }
     }

@@ -71,14 +71,7 @@ impl Model {
             let text = format!("Route table {id} and subnet {subnet} belong to different networks");
             return Err(Ec2Error::new(ErrorCode::InvalidParameterValue, text));
         }
-        let existing = self
-            .route_tables
-            .values()
-            .flat_map(|table| &table.associations);
-        if existing
-            .into_iter()
-            .any(|each| each.subnet.as_ref() == Some(subnet))
-        {
+        if self.route_tables.index().of_subnet(subnet).is_some() {
             let text = format!(
                 "the specified association for route table {id} conflicts with an existing association"
             );
@@ -172,8 +165,8 @@ impl Model {
         id: &RouteTableId,
         change: impl FnOnce(&mut RouteTable),
     ) {
-        if let Some(table) = self.route_tables.get_mut(id) {
-            change(table);
+        if let Some(mut table) = self.route_tables.get_mut(id) {
+            change(&mut table);
             self.changes.push(Change::RouteTableChanged(id.clone()));
         }
     }

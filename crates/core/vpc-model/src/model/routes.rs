@@ -138,6 +138,10 @@ impl Model {
 
     /// Tells of every table that leads to `target`: its routes live or die with it.
     pub(crate) fn note_routes_to(&mut self, target: &RouteTarget) {
+        if let RouteTarget::Eni(eni) = target {
+            let tables = self.route_tables.index().to_eni(eni).cloned();
+            return self.changes.extend(tables.map(Change::RouteTableChanged));
+        }
         for table in self.route_tables.values() {
             if table.routes.iter().any(|route| &route.target == target) {
                 self.changes

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, InstanceId, Timestamp};
 
-use super::{history::History, lifecycle::Timer};
+use super::{history::History, lifecycle::Timer, listed::entries_after};
 use crate::{
     Ec2Error, Eni, ErrorCode, Fault, FaultError, FaultRequest, FaultSet, Hazard, Instance, Model,
 };
@@ -48,28 +48,20 @@ pub(crate) enum EniEvent {
 // === What is seen ===
 
 impl Model {
-    /// The interfaces as DescribeNetworkInterfaces shows them, by id.
-    pub fn described_enis(&self) -> Box<dyn Iterator<Item = &Eni> + '_> {
-        if self.past.enis.is_empty() {
-            return Box::new(self.enis.values());
-        }
-        let mut seen: BTreeMap<&EniId, &Eni> = self.enis.iter().collect();
-        for (id, history) in &self.past.enis {
-            replace(&mut seen, id, history.seen(self.now));
-        }
-        Box::new(seen.into_values())
+    /// The ids after one of interfaces that are seen as they were a while ago.
+    pub(super) fn past_enis<'a>(
+        &'a self,
+        after: Option<&EniId>,
+    ) -> Box<dyn Iterator<Item = &'a EniId> + 'a> {
+        Box::new(entries_after(&self.past.enis, after).map(|(id, _)| id))
     }
 
-    /// The instances as DescribeInstances shows them, by id.
-    pub fn described_instances(&self) -> Box<dyn Iterator<Item = &Instance> + '_> {
-        if self.past.instances.is_empty() {
-            return Box::new(self.instances.values());
-        }
-        let mut seen: BTreeMap<&InstanceId, &Instance> = self.instances.iter().collect();
-        for (id, history) in &self.past.instances {
-            replace(&mut seen, id, history.seen(self.now));
-        }
-        Box::new(seen.into_values())
+    /// The ids after one of instances that are seen as they were a while ago.
+    pub(super) fn past_instances<'a>(
+        &'a self,
+        after: Option<&InstanceId>,
+    ) -> Box<dyn Iterator<Item = &'a InstanceId> + 'a> {
+        Box::new(entries_after(&self.past.instances, after).map(|(id, _)| id))
     }
 
     /// The ids of interfaces that anybody sees, now or still.
@@ -133,6 +125,12 @@ impl Model {
             place.map(|each| (each.network_card, each.device_index))
         });
         enis
+    }
+
+    /// Whether anything is seen as it was a while ago.
+    #[cfg(test)]
+    pub(super) fn sees_any_past(&self) -> bool {
+        !(self.past.enis.is_empty() && self.past.instances.is_empty())
     }
 
     /// Whether calls know an object by its id already.
@@ -369,20 +367,4 @@ fn see<'a, T>(
     history
         .and_then(|history| history.seen(now))
         .unwrap_or(present)
-}
-
-fn replace<'a, K: Ord, T>(
-    seen: &mut BTreeMap<&'a K, &'a T>,
-    id: &'a K,
-    was: Option<Option<&'a T>>,
-) {
-    match was {
-        None => {}
-        Some(None) => {
-            seen.remove(id);
-        }
-        Some(Some(object)) => {
-            seen.insert(id, object);
-        }
-    }
 }

@@ -66,8 +66,11 @@ impl Model {
         if subnet.assign_v6_on_creation {
             return in_use("its subnet has assign-ipv6-address-on-creation set to true.");
         }
-        let mut enis = self.enis.values().filter(|eni| eni.subnet == id);
-        if enis.any(|eni| eni.addresses.v6_slots() > 0) {
+        if self
+            .enis
+            .of_subnet(&id)
+            .any(|eni| eni.addresses.v6_slots() > 0)
+        {
             return in_use("network interfaces of its subnet have addresses of it.");
         }
         let part = |each: &CidrReservation| each.subnet == id && matches!(each.cidr, IpNet::V6(_));

@@ -133,15 +133,11 @@ impl Model {
             let text = format!("The subnet '{id}' has dependencies and cannot be deleted.");
             return Err(Ec2Error::new(ErrorCode::DependencyViolation, text));
         }
-        for table in self.route_tables.values_mut() {
-            let before = table.associations.len();
-            table
-                .associations
-                .retain(|each| each.subnet.as_ref() != Some(id));
-            if table.associations.len() != before {
-                self.changes
-                    .push(Change::RouteTableChanged(table.id.clone()));
-            }
+        if let Some(table) = self.route_tables.index().of_subnet(id).cloned() {
+            self.change_route_table(&table, |table| {
+                let associations = &mut table.associations;
+                associations.retain(|each| each.subnet.as_ref() != Some(id));
+            });
         }
         self.drop_network_acl_of(id);
         self.reservations.retain(|_, each| &each.subnet != id);

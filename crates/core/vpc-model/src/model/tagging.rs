@@ -1,6 +1,6 @@
 //! Tags of anything that has an id.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, ops::Bound, str::FromStr};
 
 use super::prefix_lists::check_not_of_aws;
 use crate::{Ec2Error, ErrorCode, Model, Tags};
@@ -18,36 +18,46 @@ struct Kind {
     missing: ErrorCode,
     /// The tags of an id.
     of: for<'a> fn(&'a Model, &str) -> Option<&'a Tags>,
-    /// The tags of an id, to be changed.
-    of_mut: for<'a> fn(&'a mut Model, &str) -> Option<&'a mut Tags>,
-    /// Every id with its tags.
-    all: for<'a> fn(&'a Model) -> Vec<(&'a str, &'a Tags)>,
+    /// Changes the tags of an id.
+    change: fn(&mut Model, &str, Change<'_>) -> Option<()>,
+    /// The ids from this one on, with their tags; all without one.
+    from: for<'a> fn(&'a Model, Option<&str>) -> Tagged<'a>,
 }
+
+/// What is to happen to a resource's tags.
+type Change<'a> = &'a dyn Fn(&mut Tags);
+
+/// Ids and their tags, by id.
+type Tagged<'a> = Box<dyn Iterator<Item = (&'a str, &'a Tags)> + 'a>;
 
 /// A kind whose objects stand in a map of the model by id.
 macro_rules! kind {
     ($prefix:literal, $name:literal, $missing:ident, $map:ident) => {
-        kind!($prefix, $name, $missing, $map, |model, id| {
-            Some(&mut model.$map.get_mut(&id.parse().ok()?)?.tags)
-        })
-    };
-    ($prefix:literal, $name:literal, $missing:ident, $map:ident, $of_mut:expr) => {
         Kind {
             prefix: $prefix,
             name: $name,
             missing: ErrorCode::$missing,
             of: |model, id| Some(&model.$map.get(&id.parse().ok()?)?.tags),
-            of_mut: $of_mut,
-            all: |model| {
-                let each = model.$map.values();
-                each.map(|each| (each.id.as_str(), &each.tags)).collect()
+            change: |model, id, change| {
+                change(&mut model.$map.get_mut(&id.parse().ok()?)?.tags);
+                Some(())
+            },
+            from: |model, id| {
+                let each = from(&model.$map, id);
+                Box::new(each.map(|(id, each)| (id.as_str(), &each.tags)))
             },
         }
     };
 }
 
-/// By name. No prefix begins another.
+/// By prefix, and so by id. No prefix begins another.
 static KINDS: [Kind; 16] = [
+    kind!(
+        "acl-",
+        "network-acl",
+        InvalidNetworkAclIdNotFound,
+        network_acls
+    ),
     kind!(
         "eigw-",
         "egress-only-internet-gateway",
@@ -60,6 +70,13 @@ static KINDS: [Kind; 16] = [
         InvalidAllocationIdNotFound,
         elastic_addresses
     ),
+    kind!(
+        "eni-",
+        "network-interface",
+        InvalidNetworkInterfaceIdNotFound,
+        enis
+    ),
+    kind!("fl-", "vpc-flow-log", InvalidFlowLogIdNotFound, flow_logs),
     kind!("i-", "instance", InvalidInstanceIdNotFound, instances),
     kind!(
         "igw-",
@@ -69,17 +86,10 @@ static KINDS: [Kind; 16] = [
     ),
     kind!("nat-", "natgateway", NatGatewayNotFound, nat_gateways),
     kind!(
-        "acl-",
-        "network-acl",
-        InvalidNetworkAclIdNotFound,
-        network_acls
-    ),
-    kind!(
-        "eni-",
-        "network-interface",
-        InvalidNetworkInterfaceIdNotFound,
-        enis,
-        |model, id| model.enis.tags_mut(&id.parse().ok()?)
+        "pcx-",
+        "vpc-peering-connection",
+        InvalidVpcPeeringConnectionIdNotFound,
+        peerings
     ),
     kind!(
         "pl-",
@@ -93,43 +103,45 @@ static KINDS: [Kind; 16] = [
         InvalidRouteTableIdNotFound,
         route_tables
     ),
-    kind!("sg-", "security-group", InvalidGroupNotFound, groups),
-    Kind {
-        prefix: "sgr-",
-        name: "security-group-rule",
-        missing: ErrorCode::InvalidSecurityGroupRuleIdNotFound,
-        of: |model, id| {
-            let mut rules = model.groups.values().flat_map(|group| &group.rules);
-            let rule = rules.find(|rule| rule.id.as_str() == id);
-            rule.map(|rule| &rule.tags)
-        },
-        of_mut: |model, id| {
-            let groups = model.groups.values_mut();
-            let mut rules = groups.flat_map(|group| &mut group.rules);
-            let rule = rules.find(|rule| rule.id.as_str() == id);
-            rule.map(|rule| &mut rule.tags)
-        },
-        all: |model| {
-            let rules = model.groups.values().flat_map(|group| &group.rules);
-            rules.map(|rule| (rule.id.as_str(), &rule.tags)).collect()
-        },
-    },
-    kind!("subnet-", "subnet", InvalidSubnetIdNotFound, subnets),
     kind!(
         "scr-",
         "subnet-cidr-reservation",
         InvalidSubnetCidrReservationIdNotFound,
         reservations
     ),
+    kind!("sg-", "security-group", InvalidGroupNotFound, groups),
+    Kind {
+        prefix: "sgr-",
+        name: "security-group-rule",
+        missing: ErrorCode::InvalidSecurityGroupRuleIdNotFound,
+        of: |model, id| Some(&model.rule(&id.parse().ok()?)?.1.tags),
+        change: |model, id, change| {
+            let group = model.groups.index().rules().get(&id.parse().ok()?)?;
+            let group = group.clone();
+            let mut group = model.groups.get_mut(&group)?;
+            let mut rules = group.rules.iter_mut();
+            change(&mut rules.find(|rule| rule.id.as_str() == id)?.tags);
+            Some(())
+        },
+        from: |model, id| {
+            let ids = from(model.groups.index().rules(), id);
+            let rules = ids.filter_map(|(id, _)| Some((id.as_str(), &model.rule(id)?.1.tags)));
+            Box::new(rules)
+        },
+    },
+    kind!("subnet-", "subnet", InvalidSubnetIdNotFound, subnets),
     kind!("vpc-", "vpc", InvalidVpcIdNotFound, vpcs),
-    kind!("fl-", "vpc-flow-log", InvalidFlowLogIdNotFound, flow_logs),
-    kind!(
-        "pcx-",
-        "vpc-peering-connection",
-        InvalidVpcPeeringConnectionIdNotFound,
-        peerings
-    ),
 ];
+
+/// The part of a map from an id on; all of it without one.
+fn from<'a, K: Ord + FromStr, V>(
+    map: &'a BTreeMap<K, V>,
+    id: Option<&str>,
+) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+    let id: Option<K> = id.and_then(|id| id.parse().ok());
+    let first = id.map_or(Bound::Unbounded, Bound::Included);
+    map.range((first, Bound::Unbounded))
+}
 
 /// One tag of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,9 +197,7 @@ impl Model {
             check_tags(&merged)?;
         }
         for id in resources {
-            if let Some(held) = self.tags_mut(id) {
-                held.extend(tags.clone());
-            }
+            self.change_tags(id, &|held| held.extend(tags.clone()));
         }
         Ok(())
     }
@@ -206,34 +216,41 @@ impl Model {
             self.tags_of(id)?;
         }
         for id in resources {
-            let Some(held) = self.tags_mut(id) else {
-                continue;
-            };
-            held.retain(|key, value| {
-                let named = |(name, only): &(String, Option<String>)| {
-                    name == key && only.as_ref().is_none_or(|only| only == value)
-                };
-                !(tags.is_empty() || tags.iter().any(named))
+            self.change_tags(id, &|held| {
+                held.retain(|key, value| {
+                    let named = |(name, only): &(String, Option<String>)| {
+                        name == key && only.as_ref().is_none_or(|only| only == value)
+                    };
+                    !(tags.is_empty() || tags.iter().any(named))
+                });
             });
         }
         Ok(())
     }
 
-    /// Every tag of every resource, by kind, id and key.
-    #[must_use]
-    pub fn all_tags(&self) -> Vec<TagEntry<'_>> {
-        let mut all = Vec::new();
-        for kind in &KINDS {
-            for (resource, tags) in (kind.all)(self) {
-                all.extend(tags.iter().map(|(key, value)| TagEntry {
-                    resource,
-                    kind: kind.name,
-                    key,
-                    value,
-                }));
-            }
-        }
-        all
+    /// Every tag of every resource, by id and key: those after a tag, which need not be there.
+    pub fn tags_after<'a>(
+        &'a self,
+        after: Option<(&'a str, &'a str)>,
+    ) -> impl Iterator<Item = TagEntry<'a>> {
+        let first = after.map(|(resource, _)| resource);
+        let kinds = KINDS.iter().filter(move |kind| {
+            first.is_none_or(|first| kind.prefix > first || first.starts_with(kind.prefix))
+        });
+        let resources = kinds.flat_map(move |kind| {
+            let first = first.filter(|first| first.starts_with(kind.prefix));
+            let each = (kind.from)(self, first);
+            each.map(move |(resource, tags)| (kind, resource, tags))
+        });
+        let all = resources.flat_map(|(kind, resource, tags)| kind.entries(resource, tags));
+        all.filter(move |entry| after.is_none_or(|after| (entry.resource, entry.key) > after))
+    }
+
+    /// The tags of a resource, by key; none of one that is not there.
+    pub fn tags_on<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = TagEntry<'a>> {
+        let held = kind_of(resource).and_then(|kind| Some((kind, (kind.of)(self, resource)?)));
+        held.into_iter()
+            .flat_map(move |(kind, tags)| kind.entries(resource, tags))
     }
 
     fn tags_of(&self, id: &str) -> Result<&Tags, Ec2Error> {
@@ -252,8 +269,24 @@ impl Model {
         })
     }
 
-    fn tags_mut(&mut self, id: &str) -> Option<&mut Tags> {
-        (kind_of(id)?.of_mut)(self, id)
+    fn change_tags(&mut self, id: &str, change: Change<'_>) {
+        let changed = kind_of(id).and_then(|kind| (kind.change)(self, id, change));
+        debug_assert!(changed.is_some(), "{id} was looked at before");
+    }
+}
+
+impl Kind {
+    fn entries<'a>(
+        &'static self,
+        resource: &'a str,
+        tags: &'a Tags,
+    ) -> impl Iterator<Item = TagEntry<'a>> + use<'a> {
+        tags.iter().map(move |(key, value)| TagEntry {
+            resource,
+            kind: self.name,
+            key,
+            value,
+        })
     }
 }
 

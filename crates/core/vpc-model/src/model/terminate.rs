@@ -24,7 +24,7 @@ impl Model {
             Ok(())
         })?;
         for (id, _) in &before {
-            let Some(instance) = self.instances.get_mut(id) else {
+            let Some(mut instance) = self.instances.get_mut(id) else {
                 continue;
             };
             if matches!(
@@ -36,6 +36,7 @@ impl Model {
             ) {
                 let was = instance.clone();
                 instance.state = InstanceState::ShuttingDown;
+                drop(instance);
                 self.note_instance(id, Some(was));
                 let delay = self.draw_delay(self.config.timings.terminate);
                 self.schedule(now, delay, Timer::Terminated(id.clone()));
@@ -70,7 +71,7 @@ impl Model {
         self.attached.remove(id);
         let was = self.instances.get(id).cloned();
         self.note_instance(id, was);
-        if let Some(instance) = self.instances.get_mut(id) {
+        if let Some(mut instance) = self.instances.get_mut(id) {
             instance.state = InstanceState::Terminated;
             // Nobody can read it any more, and it may be large.
             instance.user_data = None;

@@ -263,6 +263,7 @@ fn a_reassigned_address_leaves_its_former_interface() {
             .is_empty()
     );
     check_invariants(&model);
+    listed::tests::check_listings(&model);
 }
 
 #[test]

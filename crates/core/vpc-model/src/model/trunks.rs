@@ -127,8 +127,8 @@ impl Model {
         &'a self,
         trunk: &'a EniId,
     ) -> impl Iterator<Item = &'a TrunkAssociation> {
-        let all = self.trunk_associations.values();
-        all.filter(move |each| &each.trunk == trunk)
+        let ids = self.trunk_associations.index().of_trunk(trunk);
+        self.trunk_associations.all_of(ids)
     }
 
     /// Whether an interface takes packets now: it is attached to something that

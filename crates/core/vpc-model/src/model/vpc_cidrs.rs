@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use underlay_types::{Timestamp, VpcCidrAssociationId, VpcId};
+use underlay_types::{RouteTableId, Timestamp, VpcCidrAssociationId, VpcId};
 
 use super::{lifecycle::Timer, vpcs::check_block};
 use crate::{
@@ -181,33 +181,31 @@ impl Model {
 
     /// Puts a `local` route after those that every table of the VPC has.
     fn add_local_routes(&mut self, vpc: &VpcId, place: usize, block: IpNet) {
-        for table in self
-            .route_tables
-            .values_mut()
-            .filter(|each| &each.vpc == vpc)
-        {
+        for id in self.route_tables_of(vpc) {
             let route = Route {
                 destination: block.into(),
                 target: RouteTarget::Local,
             };
-            table.routes.insert(place.min(table.routes.len()), route);
-            self.changes
-                .push(Change::RouteTableChanged(table.id.clone()));
+            self.change_route_table(&id, |table| {
+                table.routes.insert(place.min(table.routes.len()), route);
+            });
         }
     }
 
     fn remove_local_routes(&mut self, vpc: &VpcId, destination: &RouteDestination) {
-        for table in self
-            .route_tables
-            .values_mut()
-            .filter(|each| &each.vpc == vpc)
-        {
-            table
-                .routes
-                .retain(|route| &route.destination != destination);
-            self.changes
-                .push(Change::RouteTableChanged(table.id.clone()));
+        for id in self.route_tables_of(vpc) {
+            self.change_route_table(&id, |table| {
+                table
+                    .routes
+                    .retain(|route| &route.destination != destination);
+            });
         }
+    }
+
+    fn route_tables_of(&self, vpc: &VpcId) -> Vec<RouteTableId> {
+        let tables = self.route_tables.values();
+        let of_vpc = tables.filter(|table| &table.vpc == vpc);
+        of_vpc.map(|table| table.id.clone()).collect()
     }
 
     fn begin_vpc_cidr_state(

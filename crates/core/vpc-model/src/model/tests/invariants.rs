@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use proptest::prelude::*;
 
 use super::{NOW, launch, model, net, *};
+use crate::model::listed::tests::check_listings;
 
 /// What holds after whatever calls.
 pub(super) fn check_invariants(model: &Model) {
@@ -328,5 +329,6 @@ proptest! {
             check_invariants(&model);
         }
         check_written_and_read(&model);
+        check_listings(&model);
     }
 }

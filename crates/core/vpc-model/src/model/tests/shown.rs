@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{AttachmentStatus, Delay, FaultRequest, Hazard, InstanceView};
+use crate::{AttachmentStatus, Delay, Eni, FaultRequest, Hazard, InstanceView};
 
 /// A VPC in which nothing is late but by the fault that is on, for ten seconds.
 struct World {
@@ -89,7 +89,7 @@ impl World {
     /// How many addresses Describe shows of an interface; `None` when it shows none such.
     fn described(&self, eni: &EniId) -> Option<usize> {
         let shown = self.model.described_eni(eni)?;
-        let listed = self.model.described_enis().any(|each| &each.id == eni);
+        let listed = Eni::after(&self.model, None).any(|each| &each.id == eni);
         assert!(listed, "shown alone, but not in the list");
         Some(shown.addresses.slots())
     }
