@@ -29,8 +29,13 @@ use crate::api::HeldKey;
 pub(crate) use replay::sum_of;
 pub use replay::{Replayed, replay};
 
-/// Bytes of records, beyond those of what everything was, that make the file worth writing anew.
+/// Weight of records, beyond that of what everything was, that makes the file worth writing anew.
 const HISTORY_MAX: u64 = 8 << 20;
+
+/// What a record weighs besides its bytes: as many bytes of what everything was are read in the
+/// time in which a call is run again, more or less. So a restart runs 1,024 records at most, or as
+/// many as take about as long as reading everything.
+const RECORD_WEIGHT: u64 = 8 << 10;
 
 /// What everything was.
 #[derive(Debug, Serialize, Deserialize)]
@@ -180,7 +185,7 @@ impl Journal {
     /// Whether it is mostly history, so that it should be written anew.
     #[must_use]
     pub const fn is_long(&self) -> bool {
-        let history = self.length - self.start;
+        let history = self.length - self.start + self.records * RECORD_WEIGHT;
         history > HISTORY_MAX && history > self.start
     }
 

@@ -229,3 +229,27 @@ fn what_the_clock_shows_and_the_keys_of_roles_are_kept() {
         given
     );
 }
+
+#[test]
+fn a_restart_never_runs_more_than_some_records_however_many_calls_there_were() {
+    let kept = Kept::new(Preset::Instant);
+    let vpc = kept.made("Action=CreateVpc&CidrBlock=10.0.0.0/16", "vpcId");
+    // What a kill in the middle of writing anew leaves.
+    let beside = kept.journal().with_extension("new");
+    fs::write(&beside, "half a journal").unwrap();
+    let mut anew = 0;
+    let mut before = 0;
+    for number in 0..2_500 {
+        let tag = format!("Action=CreateTags&ResourceId.1={vpc}&Tag.1.Key=n&Tag.1.Value={number}");
+        kept.made(&tag, "return");
+        let length = fs::metadata(kept.journal()).unwrap().len();
+        anew += usize::from(length < before);
+        before = length;
+    }
+    let replayed = replay(&kept.journal()).unwrap();
+    assert!(replayed.records <= 1_024, "{} records", replayed.records);
+    assert_eq!(kept.replayed(), kept.model());
+    // As often as that takes, and not at each call.
+    assert_eq!(anew, 2);
+    assert!(!beside.exists());
+}
