@@ -7,7 +7,9 @@ mod fabric;
 mod row;
 mod screen;
 mod statistics;
+mod vpc_attach;
 mod vpc_calls;
+mod vpc_describe;
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -45,6 +47,8 @@ struct Sizes {
     rounds: usize,
     /// Rounds of API calls.
     call_rounds: usize,
+    /// ENIs attached for `vpc.attach`.
+    attachments: usize,
 }
 
 /// A part of the benchmarks and the rows that it yields.
@@ -66,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
     let mut failed = 0_usize;
     for part in Part::selected(arguments.only.as_deref()) {
-        match part.measure(sizes, screen).await {
+        match part.rows(sizes, screen).await {
             Ok(measured) => rows.extend(measured),
             Err(error) => {
                 failed += 1;
@@ -110,6 +114,7 @@ impl Sizes {
         enis: 1000,
         rounds: 40,
         call_rounds: 5,
+        attachments: 140,
     };
     const QUICK: Self = Self {
         pods: 10,
@@ -118,6 +123,7 @@ impl Sizes {
         enis: 1000,
         rounds: 3,
         call_rounds: 1,
+        attachments: 8,
     };
 }
 
@@ -138,11 +144,57 @@ impl Part {
         }
     }
 
+    /// The rows of the part: those that it is to yield, no more and no fewer.
+    async fn rows(self, sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<Row>> {
+        let mut rows = self.measure(sizes, screen).await?;
+        rows.sort_by_key(|row| row.id);
+        let ids = row::IDS.into_iter();
+        let agreed = ids.filter(|id| id.split('.').next() == Some(self.name()));
+        if rows.iter().map(|row| row.id).eq(agreed) {
+            return Ok(rows);
+        }
+        let measured: Vec<_> = rows.iter().map(|row| row.id).collect();
+        anyhow::bail!("the rows are not those that were agreed: {measured:?}")
+    }
+
     async fn measure(self, sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<Row>> {
         match self {
-            Self::Vpc => vpc_calls::measure(sizes, screen).await,
+            Self::Vpc => {
+                let mut rows = vpc_calls::measure(sizes, screen).await?;
+                rows.extend(vpc_attach::measure(sizes, screen).await?);
+                rows.extend(vpc_describe::measure(sizes, screen).await?);
+                Ok(rows)
+            }
             Self::Fabric => fabric::measure(sizes, screen).await,
             Self::Cni => cni::measure(sizes, screen).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_specification_lists_the_rows_that_are_measured() {
+        let text = include_str!("../../../SPECIFICATION.md");
+        let (_, speed) = text.split_once("## Speed").unwrap();
+        let rows = speed.lines().filter(|line| line.starts_with('|'));
+        let listed = rows.filter_map(|line| line.split('|').nth(2));
+        // What stands between backticks.
+        let listed: BTreeSet<_> = listed
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .collect();
+        assert_eq!(listed, BTreeSet::from(row::IDS));
+        assert!(row::IDS.is_sorted());
+        let parts = [Part::Vpc, Part::Fabric, Part::Cni].map(Part::name);
+        let part_of = |id: &&str| {
+            id.split('.')
+                .next()
+                .is_some_and(|part| parts.contains(&part))
+        };
+        assert!(row::IDS.iter().all(part_of));
     }
 }

@@ -24,6 +24,14 @@ impl ControlPlane {
     /// # Errors
     /// When the program is missing, ends, or does not listen in time.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Self::start`], with further arguments of the server's.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(more: &[&str]) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let serial = STARTED.fetch_add(1, Ordering::Relaxed);
         let log = std::env::temp_dir().join(format!(
@@ -32,6 +40,7 @@ impl ControlPlane {
         ));
         let mut command = Command::new(Binaries::find()?.program("underlay-vpc")?);
         command.args(["serve", "--control-plane", "--api", "127.0.0.1:0"]);
+        command.args(more);
         let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
         let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(10), || {
             let text = fs::read_to_string(&log).unwrap_or_default();

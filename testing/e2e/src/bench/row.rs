@@ -4,6 +4,20 @@ use serde::Serialize;
 
 use super::statistics::quantile;
 
+/// The ids of all rows, in order.
+pub(super) const IDS: [&str; 10] = [
+    "cni.add",
+    "cni.add.1000",
+    "cni.del",
+    "fabric.ns",
+    "fabric.ns.1000",
+    "fabric.ns.rules",
+    "fabric.rtt",
+    "vpc.attach",
+    "vpc.calls",
+    "vpc.describe.75000",
+];
+
 /// Which way is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
