@@ -71,6 +71,7 @@ impl Place {
             tags: BTreeMap::from([("owner".to_owned(), "test".to_owned())]),
             client_token: token.to_owned(),
             ipv4: Ipv4Grant::Addresses(secondary_addresses),
+            ipv6_prefixes: 0,
         }
     }
 

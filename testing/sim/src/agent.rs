@@ -324,9 +324,6 @@ const fn place_of(eni: &ObservedEni) -> Option<Place> {
 
 /// For the trace.
 fn brief(enis: &[ObservedEni]) -> String {
-    let one = |eni: &ObservedEni| {
-        let (addresses, prefixes) = (&eni.addresses, &eni.prefixes);
-        format!("{} {:?} {addresses:?} {prefixes:?}", eni.id, eni.attachment)
-    };
+    let one = |eni: &ObservedEni| format!("{} {:?} {:?}", eni.id, eni.attachment, eni.holding);
     enis.iter().map(one).collect::<Vec<_>>().join("; ")
 }

@@ -364,6 +364,7 @@ impl Request {
                 let grant = match grant {
                     Grant::Addresses(_) => Grant::Addresses(half),
                     Grant::Prefixes(_) => Grant::Prefixes(half),
+                    Grant::Ipv6Prefix => return None,
                 };
                 let eni = eni.clone();
                 Some(Self::Assign { eni, grant })
@@ -432,6 +433,8 @@ const fn wanted(grant: Grant) -> V4Request {
     match grant {
         Grant::Addresses(count) => V4Request::Count(count as u32),
         Grant::Prefixes(count) => V4Request::PrefixCount(count as u32),
+        // Nodes here have IPv4 alone.
+        Grant::Ipv6Prefix => V4Request::Count(0),
     }
 }
 

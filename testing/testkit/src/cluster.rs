@@ -66,6 +66,8 @@ pub struct ClusterNode {
     pub instance: InstanceId,
     /// Its primary address.
     pub address: std::net::Ipv4Addr,
+    /// Its own IPv6 address, where its subnet has IPv6.
+    pub ipv6: Option<std::net::Ipv6Addr>,
     /// How its agent was started.
     pub agent: AgentSettings,
 }
@@ -97,14 +99,30 @@ impl Networks {
     /// # Errors
     /// When the API refuses.
     pub async fn create(ec2: &Ec2) -> anyhow::Result<Self> {
+        Self::create_with(ec2, false).await
+    }
+
+    /// As [`Self::create`]; `ipv6` gives VPC and subnets IPv6 blocks, and nodes an address.
+    async fn create_with(ec2: &Ec2, ipv6: bool) -> anyhow::Result<Self> {
         let block = |text: &str| text.parse::<Ipv4Net>().context("a block");
-        let vpc = ec2.create_vpc(block("10.0.0.0/16")?).await?;
-        let subnets = [
-            ec2.create_subnet(&vpc, block("10.0.1.0/24")?, "us-east-1a")
-                .await?,
-            ec2.create_subnet(&vpc, block("10.0.2.0/24")?, "us-east-1b")
-                .await?,
-        ];
+        let own = block("10.0.0.0/16")?;
+        let zones = [("10.0.1.0/24", "us-east-1a"), ("10.0.2.0/24", "us-east-1b")];
+        let mut subnets = Vec::new();
+        let vpc = if ipv6 {
+            let (vpc, all) = ec2.create_vpc_with_ipv6(own).await?;
+            for ((own, zone), ipv6) in zones.into_iter().zip(all.subnets(64)?) {
+                let own = block(own)?;
+                subnets.push(ec2.create_subnet_with_ipv6(&vpc, own, ipv6, zone).await?);
+            }
+            vpc
+        } else {
+            let vpc = ec2.create_vpc(own).await?;
+            for (own, zone) in zones {
+                subnets.push(ec2.create_subnet(&vpc, block(own)?, zone).await?);
+            }
+            vpc
+        };
+        let subnets: [SubnetId; 2] = subnets.try_into().ok().context("two subnets")?;
         let endpoint_group = ec2.create_group(&vpc, "endpoint", false).await?;
         let anybody = Source::Block(block("10.0.0.0/16")?);
         let rule = IngressRule {
@@ -133,9 +151,21 @@ impl Cluster {
     /// # Errors
     /// When anything does not come up; with what was tried and the end of the log.
     pub async fn start(name: &str, nodes: &[NodeSpec]) -> anyhow::Result<Self> {
+        Self::start_with(name, nodes, false).await
+    }
+
+    /// As [`Self::start`], in subnets with IPv6.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with_ipv6(name: &str, nodes: &[NodeSpec]) -> anyhow::Result<Self> {
+        Self::start_with(name, nodes, true).await
+    }
+
+    async fn start_with(name: &str, nodes: &[NodeSpec], ipv6: bool) -> anyhow::Result<Self> {
         preflight()?;
         let vpc = LocalVpc::start(&LocalVpcOptions::unique(name))?;
-        let networks = Networks::create(vpc.ec2()).await?;
+        let networks = Networks::create_with(vpc.ec2(), ipv6).await?;
         let image = PauseImage::build(vpc.run_dir().path())?;
         let mut cluster = Self {
             nodes: Vec::new(),
@@ -195,6 +225,7 @@ impl Cluster {
             node,
             instance,
             address: primary.primary,
+            ipv6: primary.ipv6.first().copied(),
             agent,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -64,8 +64,11 @@ pub struct Pod {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its address as the runtime reports it; of a pod on the node's network, unspecified.
+    /// Its IPv4 address as the runtime reports it; unspecified of a pod without, and of one on the
+    /// node's network.
     pub address: Ipv4Addr,
+    /// All its addresses as the runtime reports them.
+    pub addresses: Vec<IpAddr>,
     /// The CNI result as the runtime kept it.
     pub cni_result: serde_json::Value,
     /// Its network namespace.
@@ -73,6 +76,18 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Its IPv6 address.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn ipv6(&self) -> anyhow::Result<Ipv6Addr> {
+        let v6 = self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(*address),
+        });
+        v6.with_context(|| format!("the pod {} has no IPv6 address", self.name))
+    }
+
     /// Its network namespace.
     ///
     /// # Errors
@@ -195,19 +210,26 @@ impl Cri {
             .get("info")
             .context("a sandbox without verbose information")?;
         let info: serde_json::Value = serde_json::from_str(info).context("reading its info")?;
-        let address = match status.network.as_ref().map(|network| network.ip.as_str()) {
-            None | Some("") => Ipv4Addr::UNSPECIFIED,
-            Some(ip) => ip
-                .parse()
-                .with_context(|| format!("reading the pod's address {ip:?}"))?,
-        };
+        let network = status.network.unwrap_or_default();
+        let others = network.additional_ips.iter().map(|other| other.ip.as_str());
+        let addresses = [network.ip.as_str()].into_iter().chain(others);
+        let addresses = addresses.filter(|ip| !ip.is_empty()).map(|ip| {
+            ip.parse()
+                .with_context(|| format!("reading the pod's address {ip:?}"))
+        });
+        let addresses: Vec<IpAddr> = addresses.collect::<Result<_, _>>()?;
+        let v4 = addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        });
         Ok(Pod {
             id: id.to_owned(),
             name: status
                 .metadata
                 .map(|metadata| metadata.name)
                 .unwrap_or_default(),
-            address,
+            address: v4.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            addresses,
             cni_result: info["cniResult"].clone(),
             netns: self.netns_of(&info)?,
         })

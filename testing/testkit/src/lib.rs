@@ -28,7 +28,7 @@ mod runtime_metrics;
 mod vpc;
 mod wait;
 
-pub use addresses::addresses_inside;
+pub use addresses::{addresses_inside, all_addresses_inside};
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterNode, NETWORK_DEADLINE, Networks, NodeSpec};
 pub use control_plane::ControlPlane;

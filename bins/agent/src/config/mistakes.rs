@@ -97,6 +97,12 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Those of `keys` that the table has and nobody has read.
+    pub(super) fn present(&self, keys: &[&'static str]) -> Vec<&'static str> {
+        let present = |key: &&&str| self.table.contains_key(**key);
+        keys.iter().filter(present).copied().collect()
+    }
+
     /// Takes `key` away unread.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         self.table.remove(key)

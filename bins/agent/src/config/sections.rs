@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use toml::{Table, Value};
 use underlay_cni_spec::CniVersion;
 use underlay_netplan::snat::SourcePortsError;
-use underlay_types::SecurityGroupId;
+use underlay_types::{Families, Family, SecurityGroupId};
 
 use super::{
     ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError,
@@ -17,8 +17,12 @@ use super::{
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
-/// The smallest MTU that IPv4 allows and the largest that EC2 carries.
-const MTU: (u32, u32) = (576, 9001);
+/// The smallest MTU that IPv4 allows.
+const MTU_MIN_IPV4: u32 = 576;
+/// The smallest that IPv6 allows (RFC 8200 section 5).
+const MTU_MIN_IPV6: u32 = 1280;
+/// The largest that EC2 carries.
+const MTU_MAX: u32 = 9001;
 
 pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
     let table: Table =
@@ -26,10 +30,12 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
     let mut mistakes = Vec::new();
     let mut root = Section::root(table, &mut mistakes);
     version(&mut root);
+    let addresses = addresses(root.section("addresses"));
+    let families = addresses.targets.families;
     let config = Config {
-        addresses: addresses(root.section("addresses")),
+        addresses,
         security_groups: security_groups(root.section("security_groups")),
-        pods: pods(root.section("pods")),
+        pods: pods(root.section("pods"), families),
         snat: snat(root.section("snat")),
         metrics: metrics(root.section("metrics")),
         conflist: conflist(root.section("conflist")),
@@ -128,10 +134,15 @@ fn allowed_tag(value: Value) -> Result<Option<AllowedTag>, String> {
     }
 }
 
-fn pods(mut section: Section<'_>) -> PodConfig {
+fn pods(mut section: Section<'_>, families: Families) -> PodConfig {
     let mut config = PodConfig::default();
+    let least = if families.has(Family::V6) {
+        MTU_MIN_IPV6
+    } else {
+        MTU_MIN_IPV4
+    };
     section.read("mtu", &mut config.mtu, |v| {
-        number(&v, MTU.0, MTU.1).map(Some)
+        number(&v, least, MTU_MAX).map(Some)
     });
     section.read("metadata", &mut config.metadata, access);
     section.finish(&["mtu", "metadata"]);

@@ -1,8 +1,10 @@
 //! How many addresses a node holds, as people say it: in addresses, prefixes and ENIs at once.
 
+use toml::Value;
 use underlay_ipam::{ADDRESSES_PER_PREFIX, Delegation, InstanceLimits};
+use underlay_types::Families;
 
-use super::mistakes::{Section, number};
+use super::mistakes::{Section, list_of, number};
 
 /// More than any node carries.
 const MOST: u32 = 20_000;
@@ -21,7 +23,9 @@ pub struct Amount {
 /// What the default pool holds, and the node at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Targets {
-    /// `delegation`: what EC2 is asked for.
+    /// `families`: the families that each pod gets an address of.
+    pub families: Families,
+    /// `delegation`: what EC2 is asked for, of IPv4.
     pub delegation: Delegation,
     /// `warm_target`, `warm_prefixes`, `warm_enis`: free ahead of need.
     pub warm: Amount,
@@ -38,6 +42,7 @@ pub struct Targets {
 impl Default for Targets {
     fn default() -> Self {
         Self {
+            families: Families::V4,
             delegation: Delegation::Addresses,
             warm: Amount {
                 addresses: 8,
@@ -72,7 +77,17 @@ impl Targets {
         };
         let per_eni = u32::from(limits.places_per_eni()) * u32::from(delegation.per_place());
         let count = |amount: Amount| saturated(amount.in_addresses(per_eni));
+        if self.families == Families::V6 {
+            // One prefix ahead serves any number of pods.
+            return underlay_ipam::Config {
+                families: self.families,
+                warm_default: 1,
+                warm_explicit: 1,
+                ..underlay_ipam::Config::for_limits(limits)
+            };
+        }
         underlay_ipam::Config {
+            families: self.families,
             delegation,
             warm_default: count(self.warm),
             minimum: count(self.minimum),
@@ -89,8 +104,9 @@ impl Targets {
         self.maximum_addresses.into_iter().chain(prefixes).min()
     }
 
-    pub(super) const KEYS: [&str; 10] = [
+    pub(super) const KEYS: [&str; 11] = [
         "delegation",
+        "families",
         "max_enis",
         "maximum_prefixes",
         "maximum_target",
@@ -105,6 +121,8 @@ impl Targets {
     /// Reads the keys of one section, and notes what contradicts each other.
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let mut targets = Self::default();
+        let counting = section.present(&COUNT_IPV4);
+        section.read("families", &mut targets.families, families);
         section.read("delegation", &mut targets.delegation, |value| {
             match value.as_str() {
                 Some("addresses") => Ok(Delegation::Addresses),
@@ -132,6 +150,11 @@ impl Targets {
         read_limit(section, "maximum_prefixes", &mut targets.maximum_prefixes);
         read_limit(section, "max_enis", &mut targets.max_enis);
         targets.note_contradictions(section);
+        if targets.families == Families::V6 {
+            for key in counting {
+                section.mistake(key, "counts IPv4 addresses, which pods get none of");
+            }
+        }
         targets
     }
 
@@ -166,6 +189,32 @@ impl Targets {
                 }
             }
         }
+    }
+}
+
+/// Keys about IPv4 addresses.
+const COUNT_IPV4: [&str; 9] = [
+    "delegation",
+    "maximum_prefixes",
+    "maximum_target",
+    "minimum_enis",
+    "minimum_prefixes",
+    "minimum_target",
+    "warm_enis",
+    "warm_prefixes",
+    "warm_target",
+];
+
+fn families(value: Value) -> Result<Families, String> {
+    let shape = "must be [\"v4\"], [\"v6\"] or [\"v4\", \"v6\"]";
+    let names: Vec<String> = list_of(value).map_err(|_other_shape| shape.to_owned())?;
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    match *names {
+        ["v4"] => Ok(Families::V4),
+        ["v6"] => Ok(Families::V6),
+        ["v4", "v6"] => Ok(Families::Dual),
+        _ => Err(shape.to_owned()),
     }
 }
 

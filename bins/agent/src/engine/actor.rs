@@ -250,10 +250,7 @@ impl Actor {
 
     fn called(&mut self, op: OpId, token: Option<String>, result: Result<Answer, Ec2Failure>) {
         let outcome = match result {
-            Ok(Answer::Assigned(assigned)) => Ec2Outcome::Assigned {
-                addresses: assigned.addresses,
-                prefixes: assigned.prefixes,
-            },
+            Ok(Answer::Assigned(given)) => Ec2Outcome::Assigned(given),
             Ok(Answer::Attached(attachment)) => {
                 if let Some(Ec2Op::AttachEni { eni, .. }) = self.ipam.call(op)
                     && let Some(facts) = self.enis.get_mut(eni)
@@ -302,8 +299,7 @@ impl Actor {
                 self.enis.insert(observed.id.clone(), facts);
                 Ec2Outcome::Created {
                     eni: observed.id,
-                    addresses: observed.addresses,
-                    prefixes: observed.prefixes,
+                    holding: observed.holding,
                 }
             }
             None => Ec2Outcome::Failed(Ec2Failure {

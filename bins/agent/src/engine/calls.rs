@@ -2,14 +2,14 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::time::{Instant, sleep};
 use underlay_cloud::{
     Ec2, Ec2Error,
-    ec2::{Assigned, Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, Ipv4Grant},
+    ec2::{Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, Ipv4Grant},
     ec2::{NetworkInterface, NewInterface, Plug},
 };
-use underlay_ipam::{Ec2Failure, Place};
+use underlay_ipam::{Ec2Failure, Holding, Place};
 use underlay_types::{AttachmentId, Class, EniId};
 
 use super::node::NodeFacts;
@@ -40,9 +40,16 @@ pub(super) enum Call {
         eni: EniId,
         attachment: Option<AttachmentId>,
     },
+    AssignIpv6Prefix {
+        eni: EniId,
+    },
     Unassign {
         eni: EniId,
         addresses: Vec<Ipv4Addr>,
+    },
+    UnassignIpv6Prefixes {
+        eni: EniId,
+        prefixes: Vec<Ipv6Net>,
     },
     UnassignPrefixes {
         eni: EniId,
@@ -53,7 +60,7 @@ pub(super) enum Call {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Assigned(Assigned),
+    Assigned(Holding),
     Attached(AttachmentId),
     Created(Box<NetworkInterface>),
     Done,
@@ -76,7 +83,17 @@ impl Caller {
         match call {
             Call::Assign { eni, grant } => {
                 let assigned = ec2.assign_private_ip_addresses(&eni, grant).await?;
-                return Ok(Answer::Assigned(assigned));
+                return Ok(Answer::Assigned(Holding {
+                    addresses: assigned.addresses,
+                    prefixes: assigned.prefixes,
+                    ..Holding::default()
+                }));
+            }
+            Call::AssignIpv6Prefix { eni } => {
+                return Ok(Answer::Assigned(Holding {
+                    ipv6_prefixes: ec2.assign_ipv6_prefixes(&eni, 1).await?,
+                    ..Holding::default()
+                }));
             }
             Call::Attach { eni, place } => {
                 let plug = Plug {
@@ -103,6 +120,9 @@ impl Caller {
             }
             Call::Unassign { eni, addresses } => {
                 ec2.unassign_private_ip_addresses(&eni, &addresses).await?;
+            }
+            Call::UnassignIpv6Prefixes { eni, prefixes } => {
+                ec2.unassign_ipv6_prefixes(&eni, &prefixes).await?;
             }
             Call::UnassignPrefixes { eni, prefixes } => {
                 ec2.unassign_ipv4_prefixes(&eni, &prefixes).await?;

@@ -3,13 +3,14 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use ipnet::Ipv4Net;
+use tracing::warn;
 use underlay_cloud::{
     Ec2, Ec2Error, Imds, ImdsError,
     ec2::{Ec2ConfigError, InstanceTypeLimits, InterfaceQuery, NetworkInterface},
     imds::InstanceIdentity,
 };
 use underlay_ipam::InstanceLimits;
-use underlay_types::{Families, SubnetId, VpcId};
+use underlay_types::{Families, Family, SubnetId, VpcId};
 
 use super::observation::INSTANCE_TAG;
 
@@ -39,6 +40,18 @@ pub enum NodeError {
         /// The Ethernet address its metadata names.
         mac: String,
     },
+    /// Pods are to have IPv6 addresses, and the subnet has none.
+    #[error(
+        "pods cannot have IPv6 addresses: {0} has no IPv6 block; give it one \
+         (AssociateSubnetCidrBlock), or set families = [\"v4\"] in [addresses]"
+    )]
+    SubnetWithoutIpv6(SubnetId),
+    /// Pods are to have IPv6 addresses, and the instance's ENIs take none.
+    #[error(
+        "pods cannot have IPv6 addresses: the ENIs of {0} take no IPv6 prefixes; use a type of the \
+         Nitro system, or set families = [\"v4\"] in [addresses]"
+    )]
+    TypeWithoutIpv6(String),
 }
 
 /// Where the engine runs.
@@ -86,6 +99,16 @@ pub(super) async fn find(
         .iter()
         .find(|eni| eni.mac == mac)
         .ok_or_else(missing)?;
+    if families.has(Family::V6) {
+        can_have_ipv6(&ec2, &limits, &primary.subnet).await?;
+        if primary.ipv6.is_empty() {
+            warn!(
+                eni = %primary.id,
+                "the node has no IPv6 address of its own: it cannot probe its pods over IPv6 until \
+                 its primary ENI has one (AssignIpv6Addresses)"
+            );
+        }
+    }
     let node = Arc::new(NodeFacts {
         vpc: primary.vpc.clone(),
         subnet: primary.subnet.clone(),
@@ -100,6 +123,24 @@ pub(super) async fn find(
         ec2,
         interfaces,
     })
+}
+
+async fn can_have_ipv6(
+    ec2: &Ec2,
+    limits: &InstanceTypeLimits,
+    subnet: &SubnetId,
+) -> Result<(), NodeError> {
+    if !limits.ipv6 || !limits.prefixes {
+        let kind = limits.instance_type.clone();
+        return Err(NodeError::TypeWithoutIpv6(kind));
+    }
+    let subnets = ec2.describe_subnets(std::slice::from_ref(subnet)).await;
+    let subnets = subnets.map_err(NodeError::Ec2)?;
+    if subnets.iter().any(|found| !found.ipv6_cidrs.is_empty()) {
+        Ok(())
+    } else {
+        Err(NodeError::SubnetWithoutIpv6(subnet.clone()))
+    }
 }
 
 /// Every ENI that is attached to the instance or was created for it.

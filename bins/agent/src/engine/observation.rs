@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use underlay_cloud::ec2::{AttachmentStatus, NetworkInterface, Tags};
-use underlay_ipam::{Attachment, EniOwner, ObservedEni, Place};
+use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place};
 use underlay_types::{AttachmentId, InstanceId, Mac, PoolKey, SecurityGroupSet};
 
 /// Says which instance an ENI was created for.
@@ -110,8 +110,11 @@ pub(super) fn read(
         delete_on_termination: attachment
             .is_some_and(|attachment| attachment.delete_on_termination),
         groups,
-        addresses: eni.secondary.clone(),
-        prefixes: eni.prefixes.clone(),
+        holding: Holding {
+            addresses: eni.secondary.clone(),
+            prefixes: eni.prefixes.clone(),
+            ipv6_prefixes: eni.ipv6_prefixes.clone(),
+        },
     };
     Some((observed, facts))
 }

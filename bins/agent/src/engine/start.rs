@@ -15,7 +15,7 @@ use underlay_ipam::{Input, Ipam};
 use underlay_journal::{LeaseState, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
-use underlay_types::{Families, Timestamp};
+use underlay_types::Timestamp;
 
 use super::{
     Engine,
@@ -100,11 +100,12 @@ pub(super) fn start(
         );
     }
     let asked = boot_time();
+    let targets = config.addresses.targets;
     let found = runtime.block_on(node::find(
         imds,
         connect,
-        config.addresses.targets.max_enis,
-        Families::V4,
+        targets.max_enis,
+        targets.families,
     ))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");

@@ -11,6 +11,7 @@
 mod check;
 mod groups;
 mod injected;
+mod ipv6;
 mod kube_proxy;
 mod lab;
 mod lifecycle;

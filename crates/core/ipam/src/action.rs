@@ -1,8 +1,11 @@
 //! What the allocator wants done.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet};
 
@@ -49,7 +52,7 @@ pub enum Action {
 /// A call to EC2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ec2Op {
-    /// Add secondary addresses or prefixes to an ENI.
+    /// Add addresses or prefixes to an ENI.
     Assign {
         /// The ENI.
         eni: EniId,
@@ -63,12 +66,14 @@ pub enum Ec2Op {
         /// Where.
         place: Place,
     },
-    /// Create an ENI with secondary addresses or prefixes in the same call.
+    /// Create an ENI with its addresses in the same call.
     CreateEni {
         /// The pool whose groups and subnet it gets.
         pool: PoolKey,
-        /// What it has from the start.
+        /// What it has of IPv4 from the start, besides its primary address.
         grant: Grant,
+        /// Whether it has an IPv6 prefix from the start.
+        ipv6_prefix: bool,
     },
     /// Delete a detached ENI.
     DeleteEni {
@@ -92,7 +97,14 @@ pub enum Ec2Op {
         /// Which ones.
         addresses: Vec<Ipv4Addr>,
     },
-    /// Take prefixes from an ENI.
+    /// Take IPv6 prefixes from an ENI.
+    UnassignIpv6Prefixes {
+        /// The ENI.
+        eni: EniId,
+        /// Which ones.
+        prefixes: Vec<Ipv6Net>,
+    },
+    /// Take IPv4 prefixes from an ENI.
     UnassignPrefixes {
         /// The ENI.
         eni: EniId,
@@ -104,10 +116,12 @@ pub enum Ec2Op {
 /// What EC2 is asked to give an ENI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
-    /// That many secondary addresses.
+    /// That many secondary IPv4 addresses.
     Addresses(u16),
-    /// That many /28 prefixes.
+    /// That many IPv4 prefixes, /28.
     Prefixes(u16),
+    /// One IPv6 prefix, /80.
+    Ipv6Prefix,
 }
 
 impl Grant {
@@ -120,18 +134,20 @@ impl Grant {
         }
     }
 
-    /// How many places of the ENI it takes.
+    /// How many places of the ENI for IPv4 it takes.
     #[must_use]
     pub const fn places(self) -> u16 {
         match self {
             Self::Addresses(places) | Self::Prefixes(places) => places,
+            Self::Ipv6Prefix => 0,
         }
     }
 
-    /// How many pods it serves.
+    /// How many IPv4 addresses it has for pods.
     #[must_use]
     pub const fn addresses(self) -> u16 {
         match self {
+            Self::Ipv6Prefix => 0,
             Self::Addresses(count) => count,
             Self::Prefixes(count) => count.saturating_mul(ADDRESSES_PER_PREFIX),
         }
@@ -143,6 +159,7 @@ impl fmt::Display for Grant {
         match self {
             Self::Addresses(count) => write!(f, "{count} addresses"),
             Self::Prefixes(count) => write!(f, "{count} prefixes"),
+            Self::Ipv6Prefix => f.write_str("an IPv6 prefix"),
         }
     }
 }
@@ -152,8 +169,16 @@ impl fmt::Display for Ec2Op {
         match self {
             Self::Assign { eni, grant } => write!(f, "assign {grant} to {eni}"),
             Self::AttachEni { eni, place } => write!(f, "attach {eni} at {place}"),
-            Self::CreateEni { pool, grant } => {
-                write!(f, "create an ENI for {pool} with {grant}")
+            Self::CreateEni {
+                pool,
+                grant,
+                ipv6_prefix,
+            } => {
+                write!(f, "create an ENI for {pool} with {grant}")?;
+                if *ipv6_prefix {
+                    write!(f, " and {}", Grant::Ipv6Prefix)?;
+                }
+                Ok(())
             }
             Self::DeleteEni { eni } => write!(f, "delete {eni}"),
             Self::DetachEni { eni } => write!(f, "detach {eni}"),
@@ -162,6 +187,9 @@ impl fmt::Display for Ec2Op {
             }
             Self::UnassignAddresses { eni, addresses } => {
                 write!(f, "unassign {} addresses of {eni}", addresses.len())
+            }
+            Self::UnassignIpv6Prefixes { eni, prefixes } => {
+                write!(f, "unassign {} IPv6 prefixes of {eni}", prefixes.len())
             }
             Self::UnassignPrefixes { eni, prefixes } => {
                 write!(f, "unassign {} prefixes of {eni}", prefixes.len())
@@ -179,7 +207,7 @@ pub enum Notice {
     )]
     AddressMissing {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The ENI it was on.
         eni: EniId,
         /// Who holds it.

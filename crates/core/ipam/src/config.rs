@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use underlay_types::Families;
 
 /// Where an ENI is plugged in. Device indices are unique per network card only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ pub struct InstanceLimits {
     pub enis: Option<usize>,
     /// IPv4 addresses of one ENI, its primary one included.
     pub ipv4_per_eni: u16,
-    /// Whether ENIs may have prefixes; on Xen types they may not.
+    /// Whether ENIs may have prefixes, of either family; on Xen types they may not.
     pub prefixes: bool,
 }
 
@@ -96,11 +97,20 @@ impl Delegation {
     }
 }
 
+/// How long a delegated IPv6 prefix is, in bits (as above).
+pub const IPV6_PREFIX_LENGTH: u8 = 80;
+/// The addresses of one.
+pub(crate) const IPV6_PREFIX_SIZE: usize = 1 << (128 - IPV6_PREFIX_LENGTH);
+
 /// What the allocator is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Limits of the instance type.
     pub limits: InstanceLimits,
+    /// The families that each pod gets an address of, both of the same ENI. IPv6 comes as one /80
+    /// prefix for each ENI, so the type must take prefixes. Numbers of addresses below are IPv4
+    /// ones; without IPv4 one prefix serves any number of pods.
+    pub families: Families,
     /// What EC2 is asked for: addresses where the type takes no prefixes. What an ENI has already,
     /// of either kind, is used too.
     pub delegation: Delegation,
@@ -128,6 +138,7 @@ impl Config {
     pub const fn for_limits(limits: InstanceLimits) -> Self {
         Self {
             limits,
+            families: Families::V4,
             delegation: Delegation::Addresses,
             minimum: 0,
             maximum: None,

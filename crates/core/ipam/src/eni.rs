@@ -2,10 +2,11 @@
 
 mod addresses;
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
-use underlay_types::{EniId, PoolKey, Timestamp};
+use underlay_types::{EniId, Families, Family, PoolKey, Timestamp};
 
-use crate::{Grant, OpId, Place, backoff::Backoff};
+use crate::{Grant, IPV6_PREFIX_SIZE, OpId, Place, backoff::Backoff};
 pub(crate) use addresses::{Addresses, Slot, Unused};
 
 /// How far an ENI is on its way in or out.
@@ -34,7 +35,12 @@ pub(crate) struct Eni {
     pub(crate) stage: Stage,
     /// Its groups are not the pool's: no address is handed out.
     pub(crate) suspended: bool,
-    pub(crate) slots: Addresses,
+    /// What its pods get.
+    families: Families,
+    /// Its IPv4 addresses.
+    pub(crate) slots: Addresses<Ipv4Net>,
+    /// Its IPv6 prefixes, and the addresses in use.
+    pub(crate) ipv6: Addresses<Ipv6Net>,
     /// What it will be once the node has dropped it.
     pub(crate) dropped_to: Stage,
     /// The node has been asked to use or drop it and has not answered.
@@ -53,14 +59,16 @@ pub(crate) struct Eni {
 }
 
 impl Eni {
-    pub(crate) fn new(pool: PoolKey, stage: Stage, now: Timestamp) -> Self {
+    pub(crate) fn new(pool: PoolKey, families: Families, stage: Stage, now: Timestamp) -> Self {
         Self {
             pool,
             primary: false,
             place: None,
             stage,
             suspended: false,
+            families,
             slots: Addresses::default(),
+            ipv6: Addresses::default(),
             dropped_to: Stage::Detaching,
             awaited: false,
             op: None,
@@ -72,14 +80,89 @@ impl Eni {
         }
     }
 
-    /// Addresses that the call under way will bring.
+    /// IPv4 addresses that the call under way will bring.
     pub(crate) fn expected_addresses(&self) -> usize {
         self.expecting.map_or(0, |grant| grant.addresses().into())
     }
 
+    /// Pods that it can take, or will once the call under way is done: by IPv4 addresses, which are
+    /// scarce, unless pods get none.
+    pub(crate) fn supply(&self) -> usize {
+        let prefix = self.expecting == Some(Grant::Ipv6Prefix);
+        let expected = match self.families {
+            Families::V6 if prefix => IPV6_PREFIX_SIZE,
+            Families::V4 | Families::V6 | Families::Dual => self.expected_addresses(),
+        };
+        self.free() + expected
+    }
+
+    /// Pods that its free addresses can serve; counted as in [`Self::supply`].
+    pub(crate) fn free(&self) -> usize {
+        match self.families {
+            Families::V4 | Families::Dual => self.slots.free(),
+            Families::V6 => self.ipv6.size().saturating_sub(self.ipv6.len()),
+        }
+    }
+
+    /// All its addresses for pods; counted as in [`Self::supply`].
+    pub(crate) fn total(&self) -> usize {
+        match self.families {
+            Families::V4 | Families::Dual => self.slots.len(),
+            Families::V6 => self.free() + self.ipv6.len(),
+        }
+    }
+
+    /// Addresses that pods have; counted as in [`Self::supply`].
+    pub(crate) fn in_use(&self) -> usize {
+        match self.families {
+            Families::V4 | Families::Dual => self.slots.leased(),
+            Families::V6 => self.ipv6.leased(),
+        }
+    }
+
+    /// Addresses that cool down; counted as in [`Self::supply`].
+    pub(crate) fn at_rest(&self) -> usize {
+        match self.families {
+            Families::V4 | Families::Dual => self.slots.cooling(),
+            Families::V6 => self.ipv6.cooling(),
+        }
+    }
+
+    /// Pods that have its addresses, of whichever family: of an earlier choice there may be pods
+    /// with an address of the other one alone.
+    pub(crate) fn leased(&self) -> usize {
+        self.slots.leased().max(self.ipv6.leased())
+    }
+
+    /// Pods whose addresses cool down, of whichever family.
+    fn cooling(&self) -> usize {
+        self.slots.cooling().max(self.ipv6.cooling())
+    }
+
+    /// When each cooldown ends at the earliest.
+    pub(crate) fn cooling_ends(&self) -> impl Iterator<Item = Timestamp> {
+        self.slots.cooling_ends().chain(self.ipv6.cooling_ends())
+    }
+
+    /// Its pods need IPv6 addresses, and it has none to give.
+    pub(crate) fn lacks_ipv6(&self) -> bool {
+        self.families.has(Family::V6) && self.ipv6.prefixes().is_empty()
+    }
+
+    /// Every address of both families, as far as it is noted.
+    pub(crate) fn all_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.values().chain(self.ipv6.values())
+    }
+
+    /// EC2 does not have it any more.
+    pub(crate) fn lose_addresses(&mut self) {
+        self.slots.lose();
+        self.ipv6.lose();
+    }
+
     /// Neither pods nor cooling addresses keep it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.slots.leased() == 0 && self.slots.cooling() == 0
+        self.leased() == 0 && self.cooling() == 0
     }
 
     /// The node routes through it, or is about to.
@@ -123,7 +206,7 @@ impl Eni {
     }
 
     pub(crate) fn serves(&self, pool: &PoolKey) -> bool {
-        self.pool == *pool && self.stage == Stage::Active && !self.suspended
+        self.pool == *pool && self.stage == Stage::Active && !self.suspended && !self.lacks_ipv6()
     }
 }
 
@@ -132,7 +215,7 @@ pub(crate) fn packing_order(
     (left_id, left): &(&EniId, &Eni),
     (right_id, right): &(&EniId, &Eni),
 ) -> std::cmp::Ordering {
-    (right.primary, right.slots.leased())
-        .cmp(&(left.primary, left.slots.leased()))
+    (right.primary, right.leased())
+        .cmp(&(left.primary, left.leased()))
         .then_with(|| left_id.cmp(right_id))
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use underlay_types::{Class, EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
@@ -129,10 +129,31 @@ pub struct ObservedEni {
     pub delete_on_termination: bool,
     /// Its security groups.
     pub groups: SecurityGroupSet,
-    /// Its secondary addresses.
+    /// Its addresses for pods.
+    pub holding: Holding,
+}
+
+/// Addresses of an ENI for pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// Secondary IPv4 addresses.
     pub addresses: Vec<Ipv4Addr>,
-    /// The prefixes delegated to it.
+    /// Delegated IPv4 prefixes.
     pub prefixes: Vec<Ipv4Net>,
+    /// Delegated IPv6 prefixes. Single IPv6 addresses are the node's own.
+    pub ipv6_prefixes: Vec<Ipv6Net>,
+}
+
+impl Holding {
+    /// The IPv4 addresses: single ones, and all of each prefix.
+    pub(crate) fn all_v4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        // `hosts` would leave out the first and the last, which pods may have.
+        let within = self.prefixes.iter().flat_map(|prefix| {
+            let (first, last) = (prefix.network(), prefix.broadcast());
+            (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from)
+        });
+        self.addresses.iter().copied().chain(within)
+    }
 }
 
 /// How an EC2 call ended.
@@ -142,18 +163,11 @@ pub enum Ec2Outcome {
     Created {
         /// Its id.
         eni: EniId,
-        /// Its secondary addresses.
-        addresses: Vec<Ipv4Addr>,
-        /// Its prefixes.
-        prefixes: Vec<Ipv4Net>,
+        /// Its addresses for pods.
+        holding: Holding,
     },
     /// `Assign`: what was added.
-    Assigned {
-        /// Secondary addresses.
-        addresses: Vec<Ipv4Addr>,
-        /// Prefixes.
-        prefixes: Vec<Ipv4Net>,
-    },
+    Assigned(Holding),
     /// Any other call: done.
     Done,
     /// Refused, or failed on the way.

@@ -133,10 +133,7 @@ impl Ipam {
         let backoffs = self.backoffs.values().map(Backoff::until);
         let enis = self.enis.values().flat_map(|eni| {
             let idle = eni.idle_since.map(|since| since + self.config.idle_release);
-            eni.slots
-                .cooling_ends()
-                .chain(idle)
-                .chain([eni.backoff.until()])
+            eni.cooling_ends().chain(idle).chain([eni.backoff.until()])
         });
         let surplus = self.surplus_since.values();
         let surplus = surplus.map(|since| *since + self.config.idle_release);
@@ -156,8 +153,8 @@ impl Ipam {
     pub fn is_drained(&self) -> bool {
         let empty = |eni: &Eni| match eni.stage {
             // EC2 does not know it: there is nothing to give back.
-            Stage::Lost => eni.slots.leased() == 0,
-            _ => eni.primary && eni.slots.is_empty(),
+            Stage::Lost => eni.leased() == 0,
+            _ => eni.primary && eni.slots.is_empty() && self.gave_ipv6_back(eni),
         };
         self.ops.is_empty() && self.enis.values().all(empty)
     }
@@ -172,11 +169,11 @@ impl Ipam {
             .filter(|eni| eni.pool == *pool && eni.takes_slot())
         {
             if eni.serves(pool) {
-                numbers.free += eni.slots.free();
+                numbers.free += eni.free();
             }
-            numbers.leased += eni.slots.leased();
-            numbers.cooling += eni.slots.cooling();
-            numbers.total += eni.slots.len();
+            numbers.leased += eni.in_use();
+            numbers.cooling += eni.at_rest();
+            numbers.total += eni.total();
             numbers.enis += 1;
         }
         numbers
@@ -241,7 +238,7 @@ impl Ipam {
     /// The `CreateEni` calls under way.
     fn creating(&self) -> impl Iterator<Item = (&PoolKey, Grant)> {
         self.ops.values().filter_map(|op| match op {
-            Ec2Op::CreateEni { pool, grant } => Some((pool, *grant)),
+            Ec2Op::CreateEni { pool, grant, .. } => Some((pool, *grant)),
             _ => None,
         })
     }
@@ -269,9 +266,10 @@ impl Ipam {
     fn end_cooldowns(&mut self) {
         let now = self.now;
         for eni in self.enis.values_mut() {
-            if !eni.slots.cooling_ends().any(|until| until <= now) {
+            if !eni.cooling_ends().any(|until| until <= now) {
                 continue;
             }
+            eni.ipv6.retain(|_, slot| !slot.has_cooled(now));
             let lost = eni.stage == Stage::Lost;
             eni.slots.retain(|_, slot| {
                 let forgets = slot.has_cooled(now)
@@ -311,6 +309,7 @@ const fn eni_of(op: &Ec2Op) -> Option<&EniId> {
         | Ec2Op::DetachEni { eni }
         | Ec2Op::SetDeleteOnTermination { eni }
         | Ec2Op::UnassignAddresses { eni, .. }
+        | Ec2Op::UnassignIpv6Prefixes { eni, .. }
         | Ec2Op::UnassignPrefixes { eni, .. } => Some(eni),
         Ec2Op::CreateEni { .. } => None,
     }

@@ -19,10 +19,14 @@ mod ipam;
 mod report;
 
 pub use action::{Action, Ec2Op, Grant, Lease, Notice, OpId, RequestId};
-pub use config::{ADDRESSES_PER_PREFIX, Config, Delegation, InstanceLimits, PREFIX_LENGTH, Place};
+pub(crate) use config::IPV6_PREFIX_SIZE;
+pub use config::{
+    ADDRESSES_PER_PREFIX, Config, Delegation, IPV6_PREFIX_LENGTH, InstanceLimits, PREFIX_LENGTH,
+    Place,
+};
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
-    Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Input, ObservedEni, PodAdd,
+    Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, PodAdd,
 };
 pub use ipam::Ipam;
 pub use report::{EniReport, LeaseReport, PoolReport, Report, WaiterReport};

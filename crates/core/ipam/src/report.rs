@@ -43,9 +43,11 @@ pub struct EniReport {
     stage: Stage,
     /// Whether its groups differ from its pool's, so that no address of it is handed out.
     pub suspended: bool,
-    /// Prefixes delegated to it.
+    /// IPv4 prefixes delegated to it.
     pub prefixes: usize,
-    /// Addresses for pods, those of its prefixes included.
+    /// IPv6 prefixes delegated to it.
+    pub ipv6_prefixes: usize,
+    /// Addresses for pods, those of its prefixes included: of IPv4, unless pods have none.
     pub total: usize,
     /// Of these: free.
     pub free: usize,
@@ -130,10 +132,11 @@ impl Ipam {
                 stage: eni.stage,
                 suspended: eni.suspended,
                 prefixes: eni.slots.prefixes().len(),
-                total: eni.slots.len(),
-                free: eni.slots.free(),
-                leased: eni.slots.leased(),
-                cooling: eni.slots.cooling(),
+                ipv6_prefixes: eni.ipv6.prefixes().len(),
+                total: eni.total(),
+                free: eni.free(),
+                leased: eni.in_use(),
+                cooling: eni.at_rest(),
             })
             .collect()
     }
@@ -169,8 +172,11 @@ impl Ipam {
     fn lease_reports(&self) -> Vec<LeaseReport> {
         let missing = |eni: &EniId, addresses: &PodAddresses| {
             let eni = self.enis.get(eni);
-            let slot = eni.and_then(|eni| eni.slots.get(addresses.v4()?));
-            matches!(slot, Some(Slot::Leased { missing: true, .. }))
+            let v4 = eni.and_then(|eni| eni.slots.get(addresses.v4()?));
+            let v6 = eni.and_then(|eni| eni.ipv6.get(addresses.v6()?));
+            let missing =
+                |slot: Option<&Slot>| matches!(slot, Some(Slot::Leased { missing: true, .. }));
+            missing(v4) || missing(v6)
         };
         self.leases
             .iter()

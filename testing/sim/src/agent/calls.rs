@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Ec2Op, Ec2Outcome, Grant, Input, OpId};
+use underlay_ipam::{Ec2Op, Ec2Outcome, Grant, Holding, Input, OpId};
 use underlay_journal::{Change, Creation};
 use underlay_types::{AttachmentId, EniId, PoolKey, Timestamp};
 use underlay_vpc_model::Treatment;
@@ -84,7 +84,7 @@ impl World {
                 }
                 (Request::Attach { eni, place }, Step::Only)
             }
-            Ec2Op::CreateEni { pool, grant } => match self.creation(op, pool, grant) {
+            Ec2Op::CreateEni { pool, grant, .. } => match self.creation(op, pool, grant) {
                 Some(creation) => creation,
                 None => return,
             },
@@ -106,6 +106,9 @@ impl World {
             }
             Ec2Op::UnassignPrefixes { eni, prefixes } => {
                 (unassign(eni, Vec::new(), prefixes), Step::Only)
+            }
+            Ec2Op::UnassignIpv6Prefixes { eni, .. } => {
+                (unassign(eni, Vec::new(), Vec::new()), Step::Only)
             }
         };
         self.begin(Goal::Op(op, step), request);
@@ -306,10 +309,11 @@ impl World {
     /// Tells the allocator; now and then twice, as no answer may be believed to come once.
     fn ended(&mut self, op: OpId, result: Result<Reply, Failure>) {
         let outcome = match result {
-            Ok(Reply::Assigned(assigned)) => Ec2Outcome::Assigned {
+            Ok(Reply::Assigned(assigned)) => Ec2Outcome::Assigned(Holding {
                 addresses: assigned.addresses,
                 prefixes: assigned.prefixes,
-            },
+                ..Holding::default()
+            }),
             Ok(Reply::Attached(attachment)) => {
                 let agent = self.living();
                 if let Some(Ec2Op::AttachEni { eni, .. }) = agent.ipam.call(op)
@@ -321,16 +325,9 @@ impl World {
             }
             Ok(Reply::Created(seen)) => {
                 let id = seen.observed.id.clone();
-                let (addresses, prefixes) = (
-                    seen.observed.addresses.clone(),
-                    seen.observed.prefixes.clone(),
-                );
+                let holding = seen.observed.holding.clone();
                 self.read(vec![*seen]);
-                Ec2Outcome::Created {
-                    eni: id,
-                    addresses,
-                    prefixes,
-                }
+                Ec2Outcome::Created { eni: id, holding }
             }
             Ok(Reply::Done | Reply::Seen(_)) => {
                 self.forget_place(op);

@@ -1,6 +1,6 @@
 //! ENIs of the model as the agent reads them from answers.
 
-use underlay_ipam::{Attachment, EniOwner, ObservedEni, Place};
+use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place};
 use underlay_types::{EniId, InstanceId, PoolKey, SecurityGroupSet};
 use underlay_vpc_model::{AttachmentStatus, Eni, Tags};
 
@@ -52,8 +52,11 @@ pub(super) fn read(eni: &Eni, instance: &InstanceId, primary: &EniId) -> Seen {
             delete_on_termination: attachment.is_some_and(|held| held.delete_on_termination),
             groups: SecurityGroupSet::try_from(eni.groups.clone())
                 .expect("an interface has at least one group"),
-            addresses: eni.addresses.secondary.clone(),
-            prefixes: eni.addresses.prefixes.clone(),
+            holding: Holding {
+                addresses: eni.addresses.secondary.clone(),
+                prefixes: eni.addresses.prefixes.clone(),
+                ..Holding::default()
+            },
         },
         attachment: attachment.map(|held| held.id.clone()),
         available: attachment.is_none() && !eni.pending,

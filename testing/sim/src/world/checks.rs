@@ -186,6 +186,10 @@ impl World {
                 }
                 return;
             }
+            Ec2Op::UnassignIpv6Prefixes { .. } => {
+                self.require(false, |_| format!("{call} on a node with IPv4 alone"));
+                return;
+            }
             Ec2Op::AttachEni { .. } | Ec2Op::SetDeleteOnTermination { .. } => return,
         };
         self.require(taken.is_empty(), |_| format!("{call} under {taken:?}"));

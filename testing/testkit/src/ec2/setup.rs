@@ -1,9 +1,9 @@
 //! What a test sets up in a VPC, each in one line.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::Context as _;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_types::{EniId, ImageId, InstanceId, SecurityGroupId, SubnetId, VpcId};
 
 use super::{Ec2, Element};
@@ -43,6 +43,10 @@ pub struct Interface {
     pub secondaries: Vec<Ipv4Addr>,
     /// The /28 prefixes delegated to it, in the API's order.
     pub prefixes: Vec<Ipv4Net>,
+    /// Its IPv6 addresses, in the API's order.
+    pub ipv6: Vec<Ipv6Addr>,
+    /// The /80 prefixes delegated to it, in the API's order.
+    pub ipv6_prefixes: Vec<Ipv6Net>,
     /// Its groups, in the API's order.
     pub groups: Vec<SecurityGroupId>,
     /// Its subnet.
@@ -77,6 +81,50 @@ impl Ec2 {
             ("AvailabilityZone", zone),
         ];
         parse(&self.call("CreateSubnet", &parameters).await?, "subnetId")
+    }
+
+    /// Creates a VPC with an IPv6 block of EC2's choice, a /56, and tells it.
+    ///
+    /// # Errors
+    /// As [`Ec2::call`].
+    pub async fn create_vpc_with_ipv6(&self, block: Ipv4Net) -> anyhow::Result<(VpcId, Ipv6Net)> {
+        let parameters = [
+            ("CidrBlock", block.to_string()),
+            ("AmazonProvidedIpv6CidrBlock", "true".to_owned()),
+        ];
+        let parameters = parameters
+            .each_ref()
+            .map(|(key, value)| (*key, value.as_str()));
+        let vpc: VpcId = parse(&self.call("CreateVpc", &parameters).await?, "vpcId")?;
+        let parameters = [("VpcId.1", vpc.as_str())];
+        let answer = self.call("DescribeVpcs", &parameters).await?;
+        Ok((vpc, parse(&answer, "ipv6CidrBlock")?))
+    }
+
+    /// Creates a subnet with a /64 of IPv6; new interfaces of it get an address.
+    ///
+    /// # Errors
+    /// As [`Ec2::call`].
+    pub async fn create_subnet_with_ipv6(
+        &self,
+        vpc: &VpcId,
+        block: Ipv4Net,
+        ipv6: Ipv6Net,
+        zone: &str,
+    ) -> anyhow::Result<SubnetId> {
+        let parameters = [
+            ("VpcId", vpc.as_str()),
+            ("CidrBlock", &block.to_string()),
+            ("Ipv6CidrBlock", &ipv6.to_string()),
+            ("AvailabilityZone", zone),
+        ];
+        let subnet: SubnetId = parse(&self.call("CreateSubnet", &parameters).await?, "subnetId")?;
+        let parameters = [
+            ("SubnetId", subnet.as_str()),
+            ("AssignIpv6AddressOnCreation.Value", "true"),
+        ];
+        self.call("ModifySubnetAttribute", &parameters).await?;
+        Ok(subnet)
     }
 
     /// Creates a security group; `for_pods` tags it so that pods may choose it.
@@ -317,6 +365,10 @@ fn read_interface(element: &Element) -> anyhow::Result<Interface> {
     let groups = element.items("groupSet").map(|item| parse(item, "groupId"));
     let prefixes = element.items("ipv4PrefixSet");
     let prefixes = prefixes.map(|item| parse(item, "ipv4Prefix"));
+    let ipv6 = element.items("ipv6AddressesSet");
+    let ipv6 = ipv6.map(|item| parse(item, "ipv6Address"));
+    let ipv6_prefixes = element.items("ipv6PrefixSet");
+    let ipv6_prefixes = ipv6_prefixes.map(|item| parse(item, "ipv6Prefix"));
     Ok(Interface {
         id: parse(element, "networkInterfaceId")?,
         instance: instance
@@ -334,6 +386,8 @@ fn read_interface(element: &Element) -> anyhow::Result<Interface> {
             .filter(|address| *address != primary)
             .collect(),
         prefixes: prefixes.collect::<Result<_, _>>()?,
+        ipv6: ipv6.collect::<Result<_, _>>()?,
+        ipv6_prefixes: ipv6_prefixes.collect::<Result<_, _>>()?,
         groups: groups.collect::<Result<_, _>>()?,
         subnet: parse(element, "subnetId")?,
     })

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -47,15 +47,21 @@ pub struct TcpServer {
 }
 
 impl TcpServer {
-    /// Listens on `port` of every address of the namespace.
+    /// Listens on `port` of every address of the namespace: of IPv4, or where `address` is one of
+    /// IPv6, of both families.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(netns: &Netns, address: Ipv4Addr, port: u16) -> anyhow::Result<Self> {
+    pub fn start(netns: &Netns, address: impl Into<IpAddr>, port: u16) -> anyhow::Result<Self> {
+        let address = address.into();
+        let everywhere = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
         let socket = netns.run(|| {
-            let socket = TcpSocket::new_v4()?;
+            let socket = socket_for(address)?;
             socket.set_reuseaddr(true)?;
-            socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+            socket.bind((everywhere, port).into())?;
             Ok(socket)
         })?;
         let listener = socket.listen(64).context("listening")?;
@@ -108,7 +114,7 @@ impl Connection {
     /// The verdict, when it is not allowed.
     pub async fn open(netns: &Netns, to: SocketAddr, wait: Duration) -> Result<Self, Verdict> {
         let broken = |error: anyhow::Error| Verdict::Broken(format!("{error:#}"));
-        let socket = netns.run(|| Ok(TcpSocket::new_v4()?)).map_err(broken)?;
+        let socket = netns.run(|| Ok(socket_for(to.ip())?)).map_err(broken)?;
         let stream = match timeout(wait, socket.connect(to)).await {
             Err(_) => return Err(Verdict::Refused),
             Ok(Err(error)) => return Err(Verdict::Broken(error.to_string())),
@@ -138,6 +144,13 @@ impl Connection {
             std::io::Result::Ok(line == "ping\n")
         };
         matches!(timeout(wait, exchange).await, Ok(Ok(true)))
+    }
+}
+
+fn socket_for(address: IpAddr) -> std::io::Result<TcpSocket> {
+    match address {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
     }
 }
 

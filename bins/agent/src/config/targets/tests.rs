@@ -21,6 +21,7 @@ fn every_target_is_read() {
     )
     .unwrap();
     let wanted = Targets {
+        families: Families::V4,
         delegation: Delegation::Prefixes,
         warm: Amount {
             addresses: 3,
@@ -77,6 +78,7 @@ fn the_largest_unit_of_a_target_counts_and_the_least_maximum() {
         prefixes,
     };
     let targets = Targets {
+        families: Families::V4,
         delegation: Delegation::Prefixes,
         warm: Amount {
             addresses: 20,
@@ -99,4 +101,46 @@ fn the_largest_unit_of_a_target_counts_and_the_least_maximum() {
     );
     let xen = targets.on(limits(false));
     assert_eq!((xen.delegation, xen.minimum), (Delegation::Addresses, 20));
+}
+
+#[test]
+fn families_are_one_or_both() {
+    let families = |text: &str| {
+        let file = format!("version = 1\n[addresses]\nfamilies = {text}\n");
+        Config::parse(&file).map(|config| config.addresses.targets.families)
+    };
+    assert_eq!(families(r#"["v4"]"#).unwrap(), Families::V4);
+    assert_eq!(families(r#"["v6"]"#).unwrap(), Families::V6);
+    assert_eq!(families(r#"["v6", "v4"]"#).unwrap(), Families::Dual);
+    for wrong in ["[]", r#""v4""#, r#"["v4", "v4"]"#, r#"["v5"]"#] {
+        let error = families(wrong).unwrap_err().to_string();
+        let told = r#"must be ["v4"], ["v6"] or ["v4", "v6"]"#;
+        assert!(
+            error.ends_with(&format!("addresses.families: {told}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn without_ipv4_its_addresses_are_not_counted_and_packets_are_not_too_short() {
+    let error = Config::parse(
+        r#"
+        version = 1
+        [addresses]
+        families = ["v6"]
+        max_enis = 3
+        warm_target = 3
+        delegation = "prefixes"
+        [pods]
+        mtu = 1000
+        "#,
+    );
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "3 mistakes in the configuration:\n  \
+         addresses.delegation: counts IPv4 addresses, which pods get none of\n  \
+         addresses.warm_target: counts IPv4 addresses, which pods get none of\n  \
+         pods.mtu: must be from 1280 to 9001, not 1000"
+    );
 }

@@ -36,9 +36,9 @@ impl Actor {
         debug!(op = op.0, "{call}");
         let mut token = None;
         let call = match call {
-            Ec2Op::Assign { eni, grant } => Call::Assign {
-                eni,
-                grant: in_ec2s_words(grant),
+            Ec2Op::Assign { eni, grant } => match in_ec2s_words(grant) {
+                Some(grant) => Call::Assign { eni, grant },
+                None => Call::AssignIpv6Prefix { eni },
             },
             Ec2Op::AttachEni { eni, place } => {
                 if let Some(facts) = self.enis.get_mut(&eni) {
@@ -46,7 +46,11 @@ impl Actor {
                 }
                 Call::Attach { eni, place }
             }
-            Ec2Op::CreateEni { pool, grant } => match self.creation(op, &pool, grant) {
+            Ec2Op::CreateEni {
+                pool,
+                grant,
+                ipv6_prefix,
+            } => match self.creation(op, &pool, grant, ipv6_prefix) {
                 Ok(new) => {
                     token = Some(new.client_token.clone());
                     Call::Create(Box::new(new))
@@ -68,6 +72,9 @@ impl Actor {
                 Call::SetDeleteOnTermination { eni, attachment }
             }
             Ec2Op::UnassignAddresses { eni, addresses } => Call::Unassign { eni, addresses },
+            Ec2Op::UnassignIpv6Prefixes { eni, prefixes } => {
+                Call::UnassignIpv6Prefixes { eni, prefixes }
+            }
             Ec2Op::UnassignPrefixes { eni, prefixes } => Call::UnassignPrefixes { eni, prefixes },
         };
         let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
@@ -89,6 +96,7 @@ impl Actor {
         op: OpId,
         pool: &PoolKey,
         grant: Grant,
+        ipv6_prefix: bool,
     ) -> Result<NewInterface, Ec2Failure> {
         let failed = |code: &str, message: String| Ec2Failure {
             code: code.to_owned(),
@@ -107,7 +115,8 @@ impl Actor {
             description: format!("underlay pods on {}", node.identity.instance_id),
             tags: observation::tags(&node.identity.instance_id, pool),
             client_token: token.clone(),
-            ipv4: in_ec2s_words(grant),
+            ipv4: in_ec2s_words(grant).unwrap_or(Ipv4Grant::Addresses(0)),
+            ipv6_prefixes: u32::from(ipv6_prefix),
         };
         let intent = Creation {
             token,
@@ -221,10 +230,12 @@ impl Actor {
     }
 }
 
-fn in_ec2s_words(grant: Grant) -> Ipv4Grant {
+/// What is granted of IPv4; `None` for an IPv6 prefix.
+fn in_ec2s_words(grant: Grant) -> Option<Ipv4Grant> {
     match grant {
-        Grant::Addresses(count) => Ipv4Grant::Addresses(count.into()),
-        Grant::Prefixes(count) => Ipv4Grant::Prefixes(count.into()),
+        Grant::Addresses(count) => Some(Ipv4Grant::Addresses(count.into())),
+        Grant::Prefixes(count) => Some(Ipv4Grant::Prefixes(count.into())),
+        Grant::Ipv6Prefix => None,
     }
 }
 

@@ -25,6 +25,8 @@ fn eni(pool: Option<&PoolKey>, index: Option<u32>) -> NetworkInterface {
         primary: Some([10, 0, 0, 4].into()),
         secondary: vec![[10, 0, 0, 5].into()],
         prefixes: Vec::new(),
+        ipv6: vec!["2600::5".parse().unwrap()],
+        ipv6_prefixes: vec!["2600:0:0:0:7::/80".parse().unwrap()],
         source_dest_check: true,
         interface_type: "interface".to_owned(),
         requester_managed: false,
@@ -93,8 +95,11 @@ fn the_primary_eni_is_known_by_its_address() {
                 },
                 delete_on_termination: true,
                 groups,
-                addresses: vec![[10, 0, 0, 5].into()],
-                prefixes: Vec::new(),
+                holding: Holding {
+                    addresses: vec![[10, 0, 0, 5].into()],
+                    prefixes: Vec::new(),
+                    ipv6_prefixes: vec!["2600:0:0:0:7::/80".parse().unwrap()],
+                },
             },
             EniFacts {
                 mac: PRIMARY,

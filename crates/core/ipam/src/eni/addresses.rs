@@ -1,14 +1,18 @@
 //! The addresses of one ENI, counted by state: every input looks at the counts of every ENI.
 
+mod v4;
+mod v6;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_types::{LeaseKey, Timestamp};
 
-use crate::PREFIX_LENGTH;
+pub(crate) use v4::Unused;
 
 /// The state of one address. There is no other place that holds addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,20 +55,48 @@ impl Slot {
     }
 }
 
-/// Addresses, one by one, and the delegated prefixes that some of them belong to.
-#[derive(Debug, Default)]
-pub(crate) struct Addresses {
-    slots: BTreeMap<Ipv4Addr, Slot>,
-    prefixes: BTreeSet<Ipv4Net>,
+/// What EC2 delegates of a family.
+pub(crate) trait Prefix: Copy + Ord + fmt::Debug {
+    type Address: Copy + Ord + fmt::Debug;
+}
+
+impl Prefix for Ipv4Net {
+    type Address = Ipv4Addr;
+}
+
+impl Prefix for Ipv6Net {
+    type Address = Ipv6Addr;
+}
+
+/// Addresses of one family, and the delegated prefixes that some of them belong to. Of IPv4 every
+/// address has its slot; of IPv6, where a prefix has 2^48, only those that are leased or cool down.
+#[derive(Debug)]
+pub(crate) struct Addresses<P: Prefix> {
+    slots: BTreeMap<P::Address, Slot>,
+    prefixes: BTreeSet<P>,
     /// Single addresses that EC2 gives this ENI while pods of another one still have them.
-    elsewhere: BTreeSet<Ipv4Addr>,
+    elsewhere: BTreeSet<P::Address>,
     free: usize,
     leased: usize,
     cooling: usize,
     releasing: usize,
 }
 
-impl Addresses {
+impl<P: Prefix> Default for Addresses<P> {
+    fn default() -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            prefixes: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
+            free: 0,
+            leased: 0,
+            cooling: 0,
+            releasing: 0,
+        }
+    }
+}
+
+impl<P: Prefix> Addresses<P> {
     pub(crate) const fn free(&self) -> usize {
         self.free
     }
@@ -85,16 +117,7 @@ impl Addresses {
         self.slots.is_empty()
     }
 
-    /// How many of the ENI's places they take: an address one, a prefix one.
-    pub(crate) fn places(&self) -> usize {
-        let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
-            !slot.is_missing() && self.prefix_of(**address).is_none()
-        };
-        let single = self.slots.iter().filter(single).count();
-        self.prefixes.len() + self.elsewhere.len() + single
-    }
-
-    pub(crate) fn get(&self, address: Ipv4Addr) -> Option<&Slot> {
+    pub(crate) fn get(&self, address: P::Address) -> Option<&Slot> {
         self.slots.get(&address)
     }
 
@@ -102,41 +125,123 @@ impl Addresses {
         self.slots.values()
     }
 
-    pub(crate) fn prefixes(&self) -> &BTreeSet<Ipv4Net> {
+    pub(crate) fn prefixes(&self) -> &BTreeSet<P> {
         &self.prefixes
     }
 
     /// Notes that these prefixes are delegated, besides those known. Says nothing of their
     /// addresses.
-    pub(crate) fn add_prefixes(&mut self, prefixes: impl IntoIterator<Item = Ipv4Net>) {
+    pub(crate) fn add_prefixes(&mut self, prefixes: impl IntoIterator<Item = P>) {
         self.prefixes.extend(prefixes);
     }
 
     /// Forgets the prefixes that `keep` refuses. Says nothing of their addresses.
-    pub(crate) fn retain_prefixes(&mut self, keep: impl FnMut(&Ipv4Net) -> bool) {
+    pub(crate) fn retain_prefixes(&mut self, keep: impl FnMut(&P) -> bool) {
         self.prefixes.retain(keep);
     }
 
     /// Notes which of the addresses that EC2 gives this ENI are held by another one.
-    pub(crate) fn set_elsewhere(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+    pub(crate) fn set_elsewhere(&mut self, addresses: impl IntoIterator<Item = P::Address>) {
         self.elsewhere = addresses.into_iter().collect();
     }
 
-    pub(crate) fn set(&mut self, address: Ipv4Addr, slot: Slot) {
+    pub(crate) fn set(&mut self, address: P::Address, slot: Slot) {
         *self.count_mut(&slot) += 1;
         if let Some(old) = self.slots.insert(address, slot) {
             *self.count_mut(&old) -= 1;
         }
     }
 
-    pub(crate) fn remove(&mut self, address: Ipv4Addr) {
+    pub(crate) fn remove(&mut self, address: P::Address) {
         if let Some(old) = self.slots.remove(&address) {
             *self.count_mut(&old) -= 1;
         }
     }
 
+    /// A pod gets an address.
+    pub(crate) fn lease(&mut self, address: P::Address, key: LeaseKey) {
+        let missing = false;
+        self.set(address, Slot::Leased { key, missing });
+    }
+
+    /// An address that `key` held cools down. One that is another pod's by now stays.
+    pub(crate) fn cool(&mut self, address: P::Address, key: &LeaseKey, until: Timestamp) {
+        if let Some(Slot::Leased {
+            key: holder,
+            missing,
+        }) = self.slots.get(&address)
+            && holder == key
+        {
+            let cooling = Slot::Cooling {
+                until,
+                device: Some(key.clone()),
+                missing: *missing,
+            };
+            self.set(address, cooling);
+        }
+    }
+
+    /// An address goes on cooling down, if no pod has it.
+    pub(crate) fn cool_again(
+        &mut self,
+        address: P::Address,
+        until: Timestamp,
+        device: Option<LeaseKey>,
+    ) {
+        if !matches!(self.slots.get(&address), Some(Slot::Leased { .. })) {
+            let cooling = Slot::Cooling {
+                until,
+                device,
+                missing: false,
+            };
+            self.set(address, cooling);
+        }
+    }
+
+    /// The device of `gone` no longer keeps its addresses from being used.
+    pub(crate) fn device_gone(&mut self, gone: &LeaseKey) {
+        if self.cooling == 0 {
+            return;
+        }
+        self.update(|_, slot| {
+            if let Slot::Cooling { device, .. } = slot
+                && device.as_ref() == Some(gone)
+            {
+                *device = None;
+            }
+        });
+    }
+
+    /// EC2 reports the addresses for which `is_there` holds. `newly_missing` hears of leased ones
+    /// that are not, once. Cooldowns go on, as EC2 may give the same address again.
+    pub(crate) fn audit(
+        &mut self,
+        now: Timestamp,
+        is_there: impl Fn(P::Address) -> bool,
+        mut newly_missing: impl FnMut(P::Address, &LeaseKey),
+    ) {
+        self.update(|address, slot| {
+            let gone = !is_there(address);
+            match slot {
+                Slot::Leased { key, missing } => {
+                    if gone && !*missing {
+                        newly_missing(address, key);
+                    }
+                    *missing = gone;
+                }
+                Slot::Cooling { missing, .. } => *missing = gone,
+                // Giving it back has failed.
+                Slot::Releasing => *slot = Slot::Free { since: now },
+                Slot::Free { .. } => {}
+            }
+        });
+        self.retain(|address, slot| {
+            is_there(address) || matches!(slot, Slot::Leased { .. } | Slot::Cooling { .. })
+        });
+    }
+
     /// Lets `change` change every address.
-    pub(crate) fn update(&mut self, mut change: impl FnMut(Ipv4Addr, &mut Slot)) {
+    pub(crate) fn update(&mut self, mut change: impl FnMut(P::Address, &mut Slot)) {
         for (address, slot) in &mut self.slots {
             change(*address, slot);
         }
@@ -156,45 +261,9 @@ impl Addresses {
     }
 
     /// Forgets the addresses that `keep` refuses.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Ipv4Addr, &Slot) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(P::Address, &Slot) -> bool) {
         self.slots.retain(|address, slot| keep(*address, slot));
         self.recount();
-    }
-
-    /// The address that a pod gets next: of the fullest prefix, so that others empty and can be
-    /// given back, then of the single ones; there the one that has been free longest.
-    pub(crate) fn next_free(&self) -> Option<Ipv4Addr> {
-        let fullest = self
-            .prefixes
-            .iter()
-            .map(|prefix| (self.free_of(prefix).count(), prefix))
-            .filter(|(free, _)| *free > 0)
-            .min();
-        match fullest {
-            Some((_, prefix)) => self.free_of(prefix).min(),
-            None => free_slots(&self.slots).min(),
-        }
-        .map(|(_, address)| address)
-    }
-
-    /// What `allows` lets go: whole prefixes, and single addresses.
-    pub(crate) fn unused(&self, allows: fn(&Slot) -> bool) -> Unused {
-        let whole = |prefix: &&Ipv4Net| {
-            let mut within = self.within(prefix);
-            within.all(|(_, slot)| allows(slot)) && self.within(prefix).next().is_some()
-        };
-        let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
-            allows(slot) && !slot.is_missing() && self.prefix_of(**address).is_none()
-        };
-        Unused {
-            addresses: self
-                .slots
-                .iter()
-                .filter(single)
-                .map(|(address, _)| *address)
-                .collect(),
-            prefixes: self.prefixes.iter().filter(whole).copied().collect(),
-        }
     }
 
     /// When each cooldown ends at the earliest.
@@ -223,20 +292,6 @@ impl Addresses {
         })
     }
 
-    /// The delegated prefix that an address belongs to.
-    fn prefix_of(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
-        let prefix = Ipv4Net::new(address, PREFIX_LENGTH).ok()?.trunc();
-        self.prefixes.contains(&prefix).then_some(prefix)
-    }
-
-    fn within(&self, prefix: &Ipv4Net) -> impl Iterator<Item = (&Ipv4Addr, &Slot)> {
-        self.slots.range(prefix.network()..=prefix.broadcast())
-    }
-
-    fn free_of(&self, prefix: &Ipv4Net) -> impl Iterator<Item = (Timestamp, Ipv4Addr)> {
-        free_slots(self.within(prefix))
-    }
-
     fn recount(&mut self) {
         let count =
             |matches: fn(&Slot) -> bool| self.slots.values().filter(|slot| matches(slot)).count();
@@ -256,26 +311,4 @@ impl Addresses {
             Slot::Releasing => &mut self.releasing,
         }
     }
-}
-
-/// What an ENI can give back at once.
-#[derive(Debug, Default)]
-pub(crate) struct Unused {
-    pub(crate) addresses: Vec<Ipv4Addr>,
-    pub(crate) prefixes: Vec<Ipv4Net>,
-}
-
-impl Unused {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.prefixes.is_empty()
-    }
-}
-
-fn free_slots<'a>(
-    slots: impl IntoIterator<Item = (&'a Ipv4Addr, &'a Slot)>,
-) -> impl Iterator<Item = (Timestamp, Ipv4Addr)> {
-    slots.into_iter().filter_map(|(address, slot)| match slot {
-        Slot::Free { since } => Some((*since, *address)),
-        Slot::Leased { .. } | Slot::Cooling { .. } | Slot::Releasing => None,
-    })
 }

@@ -20,11 +20,11 @@ impl Ipam {
         primary: bool,
         out: &mut Vec<Action>,
     ) {
-        let eni = Self::lost(&mut self.enis, &seen.id, pool, self.now);
+        let eni = self.lost(&seen.id, pool);
         eni.pool = pool.clone();
         eni.primary = primary;
         (eni.stage, eni.place) = stage_of(seen.attachment);
-        let leases = eni.slots.leased();
+        let leases = eni.leased();
         let said = eni.missed >= OBSERVATIONS_UNTIL_BELIEVED;
         if eni.stage != Stage::Preparing && leases > 0 && !said {
             out.push(Action::Report(Notice::EniMissing {
@@ -49,7 +49,7 @@ impl Ipam {
             Stage::Detached => stage != Stage::Detached,
             // With pods, somebody else detaches it, and may have failed.
             Stage::Detaching => {
-                stage == Stage::Detached || stage == Stage::Preparing && eni.slots.leased() > 0
+                stage == Stage::Detached || stage == Stage::Preparing && eni.leased() > 0
             }
             Stage::Preparing
             | Stage::Active
@@ -84,7 +84,7 @@ impl Ipam {
         if eni.missed < OBSERVATIONS_UNTIL_BELIEVED {
             return;
         }
-        let leases = eni.slots.leased();
+        let leases = eni.leased();
         if leases == 0 && eni.is_used() {
             self.leave(id, stage, out);
             return;
@@ -103,7 +103,7 @@ impl Ipam {
             eni.place = None;
         }
         if stage == Stage::Lost {
-            eni.slots.lose();
+            eni.lose_addresses();
         }
     }
 
@@ -149,7 +149,7 @@ impl Ipam {
                 eni.place = None;
             }
             if eni.stage == Stage::Lost {
-                eni.slots.lose();
+                eni.lose_addresses();
             }
             eni.changed = self.now;
         }

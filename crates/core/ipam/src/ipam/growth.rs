@@ -1,10 +1,10 @@
 //! Filling pools: addresses on attached ENIs first, then ENIs that exist, then new ones.
 
-use underlay_types::{EniId, PoolGroups, PoolKey};
+use underlay_types::{EniId, Families, Family, PoolGroups, PoolKey};
 
 use super::Ipam;
 use crate::{
-    Action, Delegation, Ec2Op, Grant,
+    Action, Delegation, Ec2Op, Grant, IPV6_PREFIX_SIZE,
     eni::{Eni, Stage, packing_order},
 };
 
@@ -27,6 +27,7 @@ impl Ipam {
     /// Pools with waiters first, by the oldest request: they compete for slots.
     pub(super) fn grow_all(&mut self, out: &mut Vec<Action>) {
         self.prepare_attached(out);
+        self.assign_ipv6(out);
         for pool in self.pools() {
             if let Some(lack) = self.lack(&pool).filter(|_| self.may_grow(&pool)) {
                 self.grow(&pool, lack, out);
@@ -130,7 +131,7 @@ impl Ipam {
                 let used = self
                     .enis
                     .values()
-                    .any(|eni| eni.pool == *pool && eni.slots.leased() > 0);
+                    .any(|eni| eni.pool == *pool && eni.leased() > 0);
                 let wanted = used || self.waiters(pool) > 0;
                 if wanted {
                     usize::from(self.config.warm_explicit)
@@ -147,13 +148,14 @@ impl Ipam {
             .enis
             .values()
             .filter(|eni| eni.pool == *pool && eni.supplies());
-        let attached: usize = enis
-            .map(|eni| eni.slots.free() + eni.expected_addresses())
-            .sum();
+        let attached: usize = enis.map(Eni::supply).sum();
         let created: usize = self
             .creating()
             .filter(|(creating, _)| *creating == pool)
-            .map(|(_, grant)| usize::from(grant.addresses()))
+            .map(|(_, grant)| match self.config.families {
+                Families::V4 | Families::Dual => usize::from(grant.addresses()),
+                Families::V6 => IPV6_PREFIX_SIZE,
+            })
             .sum();
         attached + created
     }
@@ -165,10 +167,38 @@ impl Ipam {
 
     /// Addresses of this pool that fit where `taken` places are.
     fn capacity(&self, pool: &PoolKey, taken: usize) -> usize {
-        self.places_left(taken) * usize::from(self.delegation(pool).per_place())
+        match self.config.families {
+            Families::V4 | Families::Dual => {
+                self.places_left(taken) * usize::from(self.delegation(pool).per_place())
+            }
+            Families::V6 => IPV6_PREFIX_SIZE,
+        }
+    }
+
+    /// Asks for an IPv6 prefix for every ENI that serves no pod without one.
+    fn assign_ipv6(&mut self, out: &mut Vec<Action>) {
+        let lacks = |eni: &Eni| eni.lacks_ipv6() && eni.is_attached() && eni.op.is_none();
+        for id in self.ids(lacks) {
+            let Some(pool) = self.enis.get(&id).map(|eni| eni.pool.clone()) else {
+                continue;
+            };
+            if self.may_grow(&pool) {
+                self.assign(id, Grant::Ipv6Prefix, out);
+            }
+        }
+    }
+
+    fn assign(&mut self, eni: EniId, grant: Grant, out: &mut Vec<Action>) {
+        if let Some(state) = self.enis.get_mut(&eni) {
+            state.expecting = Some(grant);
+        }
+        self.start(Ec2Op::Assign { eni, grant }, out);
     }
 
     fn assign_to_attached(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
+        if self.config.families == Families::V6 {
+            return;
+        }
         let mut candidates: Vec<_> = self
             .enis
             .iter()
@@ -184,10 +214,7 @@ impl Ipam {
                 continue;
             };
             lack.met(grant.addresses().into());
-            if let Some(state) = self.enis.get_mut(&eni) {
-                state.expecting = Some(grant);
-            }
-            self.start(Ec2Op::Assign { eni, grant }, out);
+            self.assign(eni, grant, out);
         }
     }
 
@@ -202,7 +229,7 @@ impl Ipam {
             .collect();
         for id in detached {
             if self.may_take_slot(pool, lack) {
-                lack.met(self.enis.get(&id).map_or(0, |eni| eni.slots.free()));
+                lack.met(self.enis.get(&id).map_or(0, Eni::free));
                 self.attach(id, out);
             }
         }
@@ -229,12 +256,18 @@ impl Ipam {
         let most = self.capacity(pool, 0);
         while self.may_take_slot(pool, lack) {
             let wanted = lack.all.max(self.warm_target(pool));
-            let Some(grant) = self.grant(pool, wanted, self.places_left(0)) else {
-                break;
+            let grant = match self.config.families {
+                Families::V4 | Families::Dual => self.grant(pool, wanted, self.places_left(0)),
+                Families::V6 => Some(Grant::Addresses(0)),
             };
+            let Some(grant) = grant else { break };
             lack.met(most);
-            let pool = pool.clone();
-            self.start(Ec2Op::CreateEni { pool, grant }, out);
+            let create = Ec2Op::CreateEni {
+                pool: pool.clone(),
+                grant,
+                ipv6_prefix: self.config.families.has(Family::V6),
+            };
+            self.start(create, out);
         }
     }
 
@@ -243,11 +276,16 @@ impl Ipam {
         let busy = self
             .enis
             .values()
-            .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some())
-            .map(|eni| {
-                let expected = eni.expecting.map_or(0, Grant::places);
-                self.capacity(pool, eni.slots.places() + usize::from(expected))
-            });
+            .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some());
+        if self.config.families == Families::V6 {
+            let prefix_to_come =
+                |eni: &&Eni| eni.lacks_ipv6() && eni.expecting != Some(Grant::Ipv6Prefix);
+            return busy.filter(prefix_to_come).count() * IPV6_PREFIX_SIZE;
+        }
+        let busy = busy.map(|eni| {
+            let expected = eni.expecting.map_or(0, Grant::places);
+            self.capacity(pool, eni.slots.places() + usize::from(expected))
+        });
         let creating = self
             .creating()
             .filter(|(creating, _)| *creating == pool)

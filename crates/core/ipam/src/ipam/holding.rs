@@ -1,54 +1,55 @@
 //! Which ENI holds an address: one, even while EC2 gives it to another.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
-use underlay_types::EniId;
+use ipnet::Ipv6Net;
+use underlay_types::{EniId, LeaseKey};
 
 use super::Ipam;
-use crate::{Action, Notice, eni::Slot};
+use crate::{Action, Holding, Notice, eni::Slot};
 
 impl Ipam {
     /// Adds the addresses that EC2 has just given an ENI. Where another one held them, it has lost
     /// them. What a pod still uses or cools there stays out until that has ended, and an
     /// observation shows it again.
-    pub(super) fn add_given(
-        &mut self,
-        id: &EniId,
-        addresses: &[Ipv4Addr],
-        prefixes: &[Ipv4Net],
-        out: &mut Vec<Action>,
-    ) {
-        for address in all_addresses(addresses, prefixes) {
+    pub(super) fn add_given(&mut self, id: &EniId, given: &Holding, out: &mut Vec<Action>) {
+        for address in given.all_v4() {
             self.given_back.remove(&address);
             self.lose_elsewhere(id, address, out);
         }
+        for prefix in &given.ipv6_prefixes {
+            self.lose_prefix_elsewhere(id, *prefix, out);
+        }
         for (_, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
             eni.slots
-                .retain_prefixes(|prefix| !prefixes.contains(prefix));
+                .retain_prefixes(|prefix| !given.prefixes.contains(prefix));
         }
-        self.add_observed(id, addresses, prefixes);
+        self.add_observed(id, given);
     }
 
     /// Adds the addresses that an ENI has, but for those that another one holds, and those that EC2
     /// may only still show.
-    pub(super) fn add_observed(
-        &mut self,
-        id: &EniId,
-        addresses: &[Ipv4Addr],
-        prefixes: &[Ipv4Net],
-    ) {
+    pub(super) fn add_observed(&mut self, id: &EniId, seen: &Holding) {
         let now = self.now;
         let there = |address: &Ipv4Addr| {
             self.given_back
                 .get(address)
                 .is_none_or(|until| *until <= now)
         };
+        let mut ipv6_prefixes = seen.ipv6_prefixes.clone();
+        ipv6_prefixes.retain(|prefix| {
+            let mut others = self.enis.iter().filter(|(other, _)| *other != id);
+            !others.any(|(_, eni)| eni.ipv6.prefixes().contains(prefix))
+        });
         if let Some(eni) = self.enis.get_mut(id) {
-            let there = prefixes.iter().filter(|prefix| there(&prefix.network()));
+            let there = seen
+                .prefixes
+                .iter()
+                .filter(|prefix| there(&prefix.network()));
             eni.slots.add_prefixes(there.copied());
+            eni.ipv6.add_prefixes(ipv6_prefixes);
         }
-        for address in all_addresses(addresses, prefixes) {
+        for address in seen.all_v4() {
             let held = self
                 .given_back
                 .get(&address)
@@ -73,6 +74,12 @@ impl Ipam {
         }
     }
 
+    /// Whether a pod has the IPv6 address, on whichever ENI, or it cools down.
+    pub(super) fn is_held(&self, address: Ipv6Addr) -> bool {
+        let mut enis = self.enis.values();
+        enis.any(|eni| eni.ipv6.get(address).is_some())
+    }
+
     fn lose_elsewhere(&mut self, id: &EniId, address: Ipv4Addr, out: &mut Vec<Action>) {
         for (other, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
             let lost = match eni.slots.get(address).cloned() {
@@ -83,11 +90,7 @@ impl Ipam {
                 }
                 Some(Slot::Leased { key, missing }) => {
                     if !missing {
-                        out.push(Action::Report(Notice::AddressMissing {
-                            address,
-                            eni: other.clone(),
-                            key: key.clone(),
-                        }));
+                        out.push(address_missing(other, address.into(), &key));
                     }
                     Slot::Leased { key, missing: true }
                 }
@@ -100,17 +103,27 @@ impl Ipam {
             eni.slots.set(address, lost);
         }
     }
+
+    fn lose_prefix_elsewhere(&mut self, id: &EniId, lost: Ipv6Net, out: &mut Vec<Action>) {
+        for (other, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
+            if !eni.ipv6.prefixes().contains(&lost) {
+                continue;
+            }
+            eni.ipv6.retain_prefixes(|prefix| *prefix != lost);
+            let left: Vec<_> = eni.ipv6.prefixes().iter().copied().collect();
+            eni.ipv6.audit(
+                self.now,
+                |address| left.iter().any(|prefix| prefix.contains(&address)),
+                |address, key| out.push(address_missing(other, address.into(), key)),
+            );
+        }
+    }
 }
 
-/// What EC2 gave in addresses: single ones, and all of each prefix.
-pub(super) fn all_addresses(
-    addresses: &[Ipv4Addr],
-    prefixes: &[Ipv4Net],
-) -> impl Iterator<Item = Ipv4Addr> {
-    // `hosts` would leave out the first and the last, which pods may have.
-    let within = prefixes.iter().flat_map(|prefix| {
-        let (first, last) = (prefix.network(), prefix.broadcast());
-        (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from)
-    });
-    addresses.iter().copied().chain(within)
+pub(super) fn address_missing(eni: &EniId, address: IpAddr, key: &LeaseKey) -> Action {
+    Action::Report(Notice::AddressMissing {
+        address,
+        eni: eni.clone(),
+        key: key.clone(),
+    })
 }

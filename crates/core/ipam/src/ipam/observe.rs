@@ -1,26 +1,25 @@
 //! What EC2 reports of this instance, and what an earlier run left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use underlay_types::{EniId, PoolKey, Timestamp};
 
-use super::{Ipam, holding::all_addresses};
+use super::{Ipam, holding::address_missing};
 use crate::{
-    Action, Attachment, Cooldown, Ec2Op, EniOwner, Lease, Notice, ObservedEni,
-    eni::{Eni, Slot, Stage},
+    Action, Attachment, Cooldown, Ec2Op, EniOwner, Holding, Lease, Notice, ObservedEni,
+    eni::{Eni, Stage},
 };
 
 impl Ipam {
     /// Leases and cooldowns stand on ENIs that are lost until an observation shows them.
     pub(super) fn restore(&mut self, leases: Vec<Lease>, cooldowns: Vec<Cooldown>) {
         for lease in leases {
-            let eni = Self::lost(&mut self.enis, &lease.eni, &lease.pool, self.now);
-            let slot = Slot::Leased {
-                key: lease.key.clone(),
-                missing: false,
-            };
+            let eni = self.lost(&lease.eni, &lease.pool);
             if let Some(address) = lease.addresses.v4() {
-                eni.slots.set(address, slot);
+                eni.slots.lease(address, lease.key.clone());
+            }
+            if let Some(address) = lease.addresses.v6() {
+                eni.ipv6.lease(address, lease.key.clone());
             }
             self.leases.insert(lease.key, (lease.eni, lease.addresses));
         }
@@ -32,28 +31,21 @@ impl Ipam {
                 device,
             } = cooldown;
             let pool = PoolKey::default_pool();
-            let eni = Self::lost(&mut self.enis, &eni, &pool, self.now);
-            if let Some(address) = addresses.v4()
-                && !matches!(eni.slots.get(address), Some(Slot::Leased { .. }))
-            {
-                let cooling = Slot::Cooling {
-                    until,
-                    device,
-                    missing: false,
-                };
-                eni.slots.set(address, cooling);
+            let eni = self.lost(&eni, &pool);
+            if let Some(address) = addresses.v4() {
+                eni.slots.cool_again(address, until, device.clone());
+            }
+            if let Some(address) = addresses.v6() {
+                eni.ipv6.cool_again(address, until, device);
             }
         }
     }
 
-    pub(super) fn lost<'a>(
-        enis: &'a mut BTreeMap<EniId, Eni>,
-        id: &EniId,
-        pool: &PoolKey,
-        now: Timestamp,
-    ) -> &'a mut Eni {
-        let new = || Eni::new(pool.clone(), Stage::Lost, now);
-        enis.entry(id.clone()).or_insert_with(new)
+    /// The ENI, noted as lost if it is new.
+    pub(super) fn lost(&mut self, id: &EniId, pool: &PoolKey) -> &mut Eni {
+        let (families, now) = (self.config.families, self.now);
+        let new = || Eni::new(pool.clone(), families, Stage::Lost, now);
+        self.enis.entry(id.clone()).or_insert_with(new)
     }
 
     pub(super) fn observed(
@@ -92,10 +84,10 @@ impl Ipam {
         self.miss(asked, &seen, out);
         // Last: what moved between ENIs has left the old one by now.
         for eni in &judged {
-            self.add_observed(&eni.id, &eni.addresses, &eni.prefixes);
+            self.add_observed(&eni.id, &eni.holding);
         }
         for eni in judged {
-            self.note_held_elsewhere(&eni.id, &eni.addresses);
+            self.note_held_elsewhere(&eni.id, &eni.holding.addresses);
         }
     }
 
@@ -146,32 +138,26 @@ impl Ipam {
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
-        let there: BTreeSet<_> = all_addresses(&seen.addresses, &seen.prefixes).collect();
+        let Holding {
+            prefixes,
+            ipv6_prefixes,
+            ..
+        } = &seen.holding;
+        let there: BTreeSet<_> = seen.holding.all_v4().collect();
         eni.slots
-            .retain_prefixes(|prefix| seen.prefixes.contains(prefix));
-        let now = self.now;
-        eni.slots.update(|address, slot| {
-            let gone = !there.contains(&address);
-            match slot {
-                Slot::Leased { key, missing } => {
-                    if gone && !*missing {
-                        out.push(Action::Report(Notice::AddressMissing {
-                            address,
-                            eni: seen.id.clone(),
-                            key: key.clone(),
-                        }));
-                    }
-                    *missing = gone;
-                }
-                Slot::Cooling { missing, .. } => *missing = gone,
-                // Giving it back has failed.
-                Slot::Releasing => *slot = Slot::Free { since: now },
-                Slot::Free { .. } => {}
-            }
-        });
-        eni.slots.retain(|address, slot| {
-            there.contains(&address) || matches!(slot, Slot::Leased { .. } | Slot::Cooling { .. })
-        });
+            .retain_prefixes(|prefix| prefixes.contains(prefix));
+        eni.slots.audit(
+            self.now,
+            |address| there.contains(&address),
+            |address, key| out.push(address_missing(&seen.id, address.into(), key)),
+        );
+        eni.ipv6
+            .retain_prefixes(|prefix| ipv6_prefixes.contains(prefix));
+        eni.ipv6.audit(
+            self.now,
+            |address| ipv6_prefixes.iter().any(|prefix| prefix.contains(&address)),
+            |address, key| out.push(address_missing(&seen.id, address.into(), key)),
+        );
     }
 
     fn audit_groups(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {

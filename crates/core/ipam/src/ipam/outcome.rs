@@ -1,13 +1,12 @@
 //! What EC2 answered.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use underlay_types::{Class, EniId, PoolKey};
 
-use super::{Ipam, eni_of, holding::all_addresses};
+use super::{Ipam, eni_of};
 use crate::{
-    Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, OpId,
+    Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, Holding, OpId,
     eni::{Eni, Slot, Stage},
 };
 
@@ -33,51 +32,32 @@ impl Ipam {
         }
         match outcome {
             Ec2Outcome::Failed(failure) => self.failed(call, failure, out),
-            Ec2Outcome::Created {
-                eni,
-                addresses,
-                prefixes,
-            } => self.created(&call, eni, &addresses, &prefixes, out),
-            Ec2Outcome::Assigned {
-                addresses,
-                prefixes,
-            } => self.assigned(&call, &addresses, &prefixes, out),
+            Ec2Outcome::Created { eni, holding } => self.created(&call, eni, &holding, out),
+            Ec2Outcome::Assigned(given) => self.assigned(&call, &given, out),
             Ec2Outcome::Done => self.done(call, out),
         }
     }
 
-    fn created(
-        &mut self,
-        call: &Ec2Op,
-        id: EniId,
-        addresses: &[Ipv4Addr],
-        prefixes: &[Ipv4Net],
-        out: &mut Vec<Action>,
-    ) {
+    fn created(&mut self, call: &Ec2Op, id: EniId, holding: &Holding, out: &mut Vec<Action>) {
         let Ec2Op::CreateEni { pool, .. } = call else {
             return;
         };
         self.growth_succeeded(pool);
-        let eni = Eni::new(pool.clone(), Stage::Detached, self.now);
+        let families = self.config.families;
+        let eni = Eni::new(pool.clone(), families, Stage::Detached, self.now);
         self.enis.insert(id.clone(), eni);
-        self.add_given(&id, addresses, prefixes, out);
+        self.add_given(&id, holding, out);
         if !self.draining && self.slots_free() > 0 {
             self.attach(id, out);
         }
     }
 
-    fn assigned(
-        &mut self,
-        call: &Ec2Op,
-        addresses: &[Ipv4Addr],
-        prefixes: &[Ipv4Net],
-        out: &mut Vec<Action>,
-    ) {
+    fn assigned(&mut self, call: &Ec2Op, given: &Holding, out: &mut Vec<Action>) {
         let Some(id) = eni_of(call) else {
             return;
         };
         if let Some(pool) = self.enis.get(id).map(|eni| eni.pool.clone()) {
-            self.add_given(id, addresses, prefixes, out);
+            self.add_given(id, given, out);
             self.growth_succeeded(&pool);
         }
     }
@@ -118,8 +98,12 @@ impl Ipam {
             }
             Ec2Op::UnassignPrefixes { prefixes, .. } => {
                 let until = self.now + SHOWN_LATE;
+                let back = Holding {
+                    prefixes: prefixes.clone(),
+                    ..Holding::default()
+                };
                 self.given_back
-                    .extend(all_addresses(&[], &prefixes).map(|address| (address, until)));
+                    .extend(back.all_v4().map(|address| (address, until)));
                 eni.slots.retain(|address, slot| {
                     let within = prefixes.iter().any(|prefix| prefix.contains(&address));
                     !(*slot == Slot::Releasing && within)
@@ -129,7 +113,8 @@ impl Ipam {
             }
             Ec2Op::Assign { .. }
             | Ec2Op::CreateEni { .. }
-            | Ec2Op::SetDeleteOnTermination { .. } => {}
+            | Ec2Op::SetDeleteOnTermination { .. }
+            | Ec2Op::UnassignIpv6Prefixes { .. } => {}
         }
     }
 
@@ -163,7 +148,9 @@ impl Ipam {
                     eni.stage = Stage::Detached;
                     eni.backoff.failed(now, failure.clone());
                 }
-                Ec2Op::UnassignAddresses { .. } | Ec2Op::UnassignPrefixes { .. } => {
+                Ec2Op::UnassignAddresses { .. }
+                | Ec2Op::UnassignPrefixes { .. }
+                | Ec2Op::UnassignIpv6Prefixes { .. } => {
                     // It may have worked all the same: an observation tells what is still there.
                     eni.backoff.failed(now, failure.clone());
                     out.push(Action::Observe);

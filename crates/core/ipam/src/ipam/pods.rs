@@ -1,11 +1,11 @@
 //! Pods come and go: leases out of free addresses, and back into cooldown.
 
-use underlay_types::{LeaseKey, PodAddresses, PoolKey};
+use underlay_types::{Families, LeaseKey, PodAddresses, PoolKey};
 
 use super::{Ipam, Waiter};
 use crate::{
     Action, AllocError, Lease, PodAdd, Reason,
-    eni::{Slot, packing_order},
+    eni::{Eni, packing_order},
 };
 
 impl Ipam {
@@ -53,7 +53,7 @@ impl Ipam {
         out.push(Action::Reply(request, answer));
     }
 
-    /// Ends a lease. An old record may name an address that is another pod's by now: that stays.
+    /// Ends a lease.
     pub(super) fn pod_del(&mut self, key: LeaseKey) {
         let until = self.now + self.config.cooldown;
         let Some((id, addresses)) = self.leases.remove(&key) else {
@@ -62,31 +62,18 @@ impl Ipam {
         let Some(eni) = self.enis.get_mut(&id) else {
             return;
         };
-        if let Some(address) = addresses.v4()
-            && let Some(Slot::Leased {
-                key: holder,
-                missing,
-            }) = eni.slots.get(address)
-            && *holder == key
-        {
-            let cooling = Slot::Cooling {
-                until,
-                device: Some(key),
-                missing: *missing,
-            };
-            eni.slots.set(address, cooling);
+        if let Some(address) = addresses.v4() {
+            eni.slots.cool(address, &key, until);
+        }
+        if let Some(address) = addresses.v6() {
+            eni.ipv6.cool(address, &key, until);
         }
     }
 
     pub(super) fn device_gone(&mut self, key: &LeaseKey) {
-        for eni in self.enis.values_mut().filter(|eni| eni.slots.cooling() > 0) {
-            eni.slots.update(|_, slot| {
-                if let Slot::Cooling { device, .. } = slot
-                    && device.as_ref() == Some(key)
-                {
-                    *device = None;
-                }
-            });
+        for eni in self.enis.values_mut() {
+            eni.slots.device_gone(key);
+            eni.ipv6.device_gone(key);
         }
     }
 
@@ -100,23 +87,22 @@ impl Ipam {
         }
     }
 
-    /// Leases an address of the fullest ENI, so that the emptiest drain.
+    /// Leases addresses of the fullest ENI, so that the emptiest drain; one of each family, both of
+    /// the same ENI: its groups and its subnet's routes are the pod's.
     fn take(&mut self, key: &LeaseKey, pool: &PoolKey) -> Option<Lease> {
-        let (id, address) = self
+        let (id, addresses) = self
             .enis
             .iter()
-            .filter(|(_, eni)| eni.serves(pool) && eni.slots.free() > 0)
+            .filter(|(_, eni)| eni.serves(pool) && eni.free() > 0)
             .min_by(packing_order)
-            .and_then(|(id, eni)| Some((id.clone(), eni.slots.next_free()?)))?;
+            .and_then(|(id, eni)| Some((id.clone(), self.next_free(eni)?)))?;
         let eni = self.enis.get_mut(&id)?;
-        eni.slots.set(
-            address,
-            Slot::Leased {
-                key: key.clone(),
-                missing: false,
-            },
-        );
-        let addresses = PodAddresses::from(address);
+        if let Some(address) = addresses.v4() {
+            eni.slots.lease(address, key.clone());
+        }
+        if let Some(address) = addresses.v6() {
+            eni.ipv6.lease(address, key.clone());
+        }
         self.leases.insert(key.clone(), (id.clone(), addresses));
         Some(Lease {
             key: key.clone(),
@@ -124,6 +110,22 @@ impl Ipam {
             eni: id,
             pool: pool.clone(),
         })
+    }
+
+    /// The addresses that a pod gets next of an ENI.
+    fn next_free(&self, eni: &Eni) -> Option<PodAddresses> {
+        let families = self.config.families;
+        let v4 = match families {
+            Families::V4 | Families::Dual => Some(eni.slots.next_free()?),
+            Families::V6 => None,
+        };
+        let v6 = match families {
+            Families::V6 | Families::Dual => {
+                Some(eni.ipv6.next_free(|address| self.is_held(address))?)
+            }
+            Families::V4 => None,
+        };
+        PodAddresses::new(v4, v6)
     }
 
     pub(super) fn refusal(&self, pool: PoolKey, reason: Reason) -> Box<AllocError> {

@@ -1,6 +1,6 @@
 //! Giving ENIs and addresses back.
 
-use underlay_types::{EniId, PoolGroups, PoolKey, Timestamp};
+use underlay_types::{EniId, Family, PoolGroups, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
@@ -52,9 +52,7 @@ impl Ipam {
         let free = self.numbers(&eni.pool).free;
         match eni.pool.groups {
             PoolGroups::Exactly(_) => true,
-            PoolGroups::Default => {
-                free.saturating_sub(eni.slots.free()) >= self.free_target(&eni.pool)
-            }
+            PoolGroups::Default => free.saturating_sub(eni.free()) >= self.free_target(&eni.pool),
         }
     }
 
@@ -72,7 +70,7 @@ impl Ipam {
 
     fn detach_dropped(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
-        let leaves = |eni: &Eni| eni.stage == Stage::Detaching && eni.slots.leased() == 0;
+        let leaves = |eni: &Eni| eni.stage == Stage::Detaching && eni.leased() == 0;
         for eni in self.ids(|eni| leaves(eni) && eni.may_act(now)) {
             if !self.is_throttled() {
                 self.start(Ec2Op::DetachEni { eni }, out);
@@ -124,7 +122,11 @@ impl Ipam {
                 )
             });
             let unused = eni.slots.unused(Slot::is_unused);
-            self.unassign(id, unused, out);
+            if unused.is_empty() {
+                self.unassign_ipv6(id, out);
+            } else {
+                self.unassign(id, unused, out);
+            }
         }
     }
 
@@ -181,6 +183,28 @@ impl Ipam {
         spare
     }
 
+    /// Takes an ENI's IPv6 prefixes from it, once no pod and no device has an address of them. With
+    /// pods of IPv4 alone they are not ours.
+    fn unassign_ipv6(&mut self, id: EniId, out: &mut Vec<Action>) {
+        let ours = self.config.families.has(Family::V6);
+        let Some(eni) = self.enis.get_mut(&id).filter(|_| ours) else {
+            return;
+        };
+        let prefixes: Vec<_> = eni.ipv6.prefixes().iter().copied().collect();
+        if prefixes.is_empty() || !eni.ipv6.values().all(Slot::is_unused) {
+            return;
+        }
+        eni.ipv6.retain_prefixes(|_| false);
+        self.start(Ec2Op::UnassignIpv6Prefixes { eni: id, prefixes }, out);
+    }
+
+    /// Whether a drained ENI has nothing of IPv6 left to give back.
+    pub(super) fn gave_ipv6_back(&self, eni: &Eni) -> bool {
+        let ours = self.config.families.has(Family::V6);
+        let none = eni.ipv6.prefixes().is_empty();
+        (none || !ours) && eni.ipv6.values().all(Slot::is_unused)
+    }
+
     /// Takes prefixes from an ENI or, once it has none to give, addresses: one call at a time.
     fn unassign(&mut self, id: EniId, unused: Unused, out: &mut Vec<Action>) {
         let Some(eni) = self.enis.get_mut(&id) else {
@@ -223,7 +247,7 @@ impl Eni {
 
 /// A draining node does not wait for cooldowns: the addresses leave it. It does wait for devices.
 fn only_without_devices(eni: &Eni) -> bool {
-    eni.slots.values().all(|slot| {
+    eni.all_slots().all(|slot| {
         matches!(
             slot,
             Slot::Free { .. } | Slot::Releasing | Slot::Cooling { device: None, .. }

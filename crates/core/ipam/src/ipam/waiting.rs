@@ -1,6 +1,6 @@
 //! Requests that got no address yet: when to go on waiting, and what to say when not.
 
-use underlay_types::{PoolKey, Timestamp};
+use underlay_types::{Families, PoolKey, Timestamp};
 
 use super::{Ipam, Waiter, eni_of};
 use crate::{
@@ -37,7 +37,7 @@ impl Ipam {
         let free = self
             .enis
             .values()
-            .any(|eni| eni.serves(pool) && eni.slots.free() > 0);
+            .any(|eni| eni.serves(pool) && eni.free() > 0);
         let grows = self.may_grow(pool) && self.has_room(pool);
         if !self.draining && (free || grows) || self.has_hope(pool, deadline) {
             Ok(())
@@ -86,8 +86,11 @@ impl Ipam {
 
     fn has_room(&self, pool: &PoolKey) -> bool {
         let has_places = |eni: &Eni| {
-            let left = self.places_left(eni.slots.places());
-            eni.pool == *pool && eni.is_attached() && left > 0
+            let left = match self.config.families {
+                Families::V4 | Families::Dual => self.places_left(eni.slots.places()),
+                Families::V6 => 0,
+            };
+            eni.pool == *pool && eni.is_attached() && (left > 0 || eni.lacks_ipv6())
         };
         if self.is_at_maximum(pool) {
             return false;
@@ -170,8 +173,8 @@ impl Ipam {
 fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
     let until = if eni.serves(pool) {
         eni.slots.next_frees().min()
-    } else if !eni.primary && eni.pool != *pool && eni.slots.leased() == 0 {
-        eni.slots.cooling_ends().max()
+    } else if !eni.primary && eni.pool != *pool && eni.leased() == 0 {
+        eni.cooling_ends().max()
     } else {
         None
     };

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 use underlay_ipam::{Config, Delegation, Input};
-use underlay_types::Class;
+use underlay_types::{Class, Families};
 
 use crate::{
     key,
     model::{
+        cloud::ipv6_blocks,
         node::{Node, config},
         outside::Change,
     },
@@ -63,11 +64,34 @@ pub(crate) fn delegation() -> impl Strategy<Value = Delegation> {
     prop_oneof![Just(Delegation::Addresses), Just(Delegation::Prefixes)]
 }
 
+/// Small targets; without IPv4 there is nothing to count.
+fn configuration() -> impl Strategy<Value = Config> {
+    let families = prop_oneof![
+        2 => Just(Families::V4),
+        2 => Just(Families::Dual),
+        1 => Just(Families::V6)
+    ];
+    let targets = (prop::option::of(0u16..80), 0u16..20);
+    (families, delegation(), targets).prop_map(|(families, delegation, (maximum, minimum))| {
+        let counted = families != Families::V6;
+        Config {
+            families,
+            delegation,
+            minimum: if counted { minimum } else { 0 },
+            maximum: maximum.filter(|_| counted),
+            ..config()
+        }
+    })
+}
+
 /// As [`step`], and somebody else changes EC2.
 fn disturbed_step() -> impl Strategy<Value = Step> {
     let change = prop_oneof![
         2 => any::<u8>().prop_map(Change::Unassign),
         2 => any::<(u8, u8)>().prop_map(|(address, to)| Change::Reassign { address, to }),
+        1 => (any::<u8>(), prop::option::of(any::<u8>())).prop_map(|(from, to)| {
+            Change::MoveIpv6 { from, to }
+        }),
         1 => any::<u8>().prop_map(Change::Detach),
         1 => any::<u8>().prop_map(Change::Delete),
     ];
@@ -121,13 +145,20 @@ fn take(node: &mut Node, step: &Step) {
 /// Every address of every ENI is known, in exactly one state.
 fn assert_nothing_lost(node: &Node) {
     let report = node.ipam.report();
-    let known: BTreeSet<_> = report
-        .enis
-        .iter()
-        .map(|eni| (eni.eni.clone(), eni.total))
-        .collect();
-    let there: BTreeSet<_> = node.addresses_to_hold().into_iter().collect();
-    assert_eq!(known, there, "{report:?}");
+    if node.has_v4() {
+        let known: BTreeSet<_> = report
+            .enis
+            .iter()
+            .map(|eni| (eni.eni.clone(), eni.total))
+            .collect();
+        let there: BTreeSet<_> = node.addresses_to_hold().into_iter().collect();
+        assert_eq!(known, there, "{report:?}");
+    }
+    for eni in &report.enis {
+        let there = node.cloud.enis.get(&eni.eni);
+        let there = there.map_or(0, |eni| eni.ipv6_prefixes.len());
+        assert_eq!(eni.ipv6_prefixes, there, "{eni:?}");
+    }
     for eni in &report.enis {
         assert_eq!(eni.free + eni.leased + eni.cooling, eni.total, "{eni:?}");
     }
@@ -137,12 +168,10 @@ proptest! {
     #[test]
     fn addresses_are_given_once_kept_cool_and_never_lost(
         subnet in 4u8..70,
-        delegation in delegation(),
-        maximum in prop::option::of(0u16..80),
-        minimum in 0u16..20,
+        config in configuration(),
         steps in prop::collection::vec(disturbed_step(), 1..120),
     ) {
-        let config = Config { delegation, minimum, maximum, ..config() };
+        let families = config.families;
         let mut node = Node::start_with(subnet, config);
         for step in &steps {
             take(&mut node, step);
@@ -159,14 +188,19 @@ proptest! {
         prop_assert!(node.ipam.is_drained(), "{:?}", node.ipam.report());
         prop_assert_eq!(node.cloud.free.len(), usize::from(subnet), "every address is back");
         prop_assert_eq!(node.cloud.enis.len(), 1, "every ENI of ours is gone");
+        prop_assert!(
+            families == Families::V4 || node.cloud.free_ipv6.len() == ipv6_blocks().count(),
+            "every IPv6 prefix is back"
+        );
     }
 
     #[test]
     fn without_faults_no_call_is_refused_for_a_limit(
         steps in prop::collection::vec(step(), 1..80),
-        delegation in delegation(),
+        config in configuration(),
     ) {
-        let mut node = Node::start_with(200, Config { delegation, ..config() });
+        let unlimited = Config { minimum: 0, maximum: None, ..config };
+        let mut node = Node::start_with(200, unlimited);
         for step in steps {
             match step {
                 Step::RunOp { which, .. } => node.run_op(usize::from(which), None, false),

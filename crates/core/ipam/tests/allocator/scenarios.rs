@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Attachment, EniOwner, Input, ObservedEni, Place};
+use underlay_ipam::{Attachment, EniOwner, Holding, Input, ObservedEni, Place};
 use underlay_types::{Class, EniId};
 
 use crate::{
@@ -231,7 +231,8 @@ fn a_leased_address_survives_an_observation_without_it() {
     node.add(key(1), pool(0), WAIT);
     settle(&mut node);
     let mut seen = node.cloud.observe();
-    seen.iter_mut().for_each(|eni| eni.addresses.clear());
+    seen.iter_mut()
+        .for_each(|eni| eni.holding.addresses.clear());
     node.pass(Duration::from_secs(1));
     let asked = node.now;
     node.feed(Input::Observed { asked, enis: seen });
@@ -296,8 +297,10 @@ fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
         },
         delete_on_termination: false,
         groups: "sg-00000001".parse().unwrap(),
-        addresses: vec!["10.9.9.9".parse().unwrap()],
-        prefixes: Vec::new(),
+        holding: Holding {
+            addresses: vec!["10.9.9.9".parse().unwrap()],
+            ..Holding::default()
+        },
     };
     seen.push(foreign);
     node.pass(Duration::from_secs(1));

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_types::{AttachmentId, EniId, SecurityGroupId, SubnetId};
 
 use super::{
@@ -33,6 +33,9 @@ impl Ec2 {
             .with("ClientToken", &new.client_token)
             .with_list("SecurityGroupId", &new.groups);
         request = with_grant(request, new.ipv4);
+        if new.ipv6_prefixes > 0 {
+            request = request.with("Ipv6PrefixCount", new.ipv6_prefixes);
+        }
         request = request.with_tags("network-interface", &new.tags);
         self.send(&request, |reply| {
             parse::network_interface(reply.child("networkInterface")?)
@@ -159,6 +162,44 @@ impl Ec2 {
         let request = Request::new("UnassignPrivateIpAddresses", eni, Replay::Harmless)
             .with("NetworkInterfaceId", eni)
             .with_list("Ipv4Prefix", prefixes);
+        self.send(&request, parse::done).await
+    }
+}
+
+/// IPv6 prefixes of ENIs.
+impl Ec2 {
+    /// Assigns /80 prefixes that EC2 chooses and returns them: all or none.
+    ///
+    /// # Errors
+    /// As [`Self::assign_private_ip_addresses`]; `Invalid` when the subnet has no IPv6 block.
+    pub async fn assign_ipv6_prefixes(
+        &self,
+        eni: &EniId,
+        count: u32,
+    ) -> Result<Vec<Ipv6Net>, Ec2Error> {
+        let request = Request::new("AssignIpv6Addresses", eni, Replay::Harmful)
+            .with("NetworkInterfaceId", eni)
+            .with("Ipv6PrefixCount", count);
+        self.send(&request, |reply| {
+            reply.child("assignedIpv6PrefixSet")?;
+            let prefixes = reply.items("assignedIpv6PrefixSet");
+            prefixes.map(|item| item.read()).collect()
+        })
+        .await
+    }
+
+    /// Takes /80 prefixes away from an ENI.
+    ///
+    /// # Errors
+    /// `Invalid` when one is not a prefix of this ENI; nothing changes then.
+    pub async fn unassign_ipv6_prefixes(
+        &self,
+        eni: &EniId,
+        prefixes: &[Ipv6Net],
+    ) -> Result<(), Ec2Error> {
+        let request = Request::new("UnassignIpv6Addresses", eni, Replay::Harmless)
+            .with("NetworkInterfaceId", eni)
+            .with_list("Ipv6Prefix", prefixes);
         self.send(&request, parse::done).await
     }
 }

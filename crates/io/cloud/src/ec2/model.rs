@@ -1,6 +1,9 @@
 //! What EC2 answers, as the parts of it that a node needs.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,8 @@ pub struct NewInterface {
     pub client_token: String,
     /// IPv4 addresses to assign at once, besides the primary one.
     pub ipv4: Ipv4Grant,
+    /// IPv6 prefixes, /80, to assign at once.
+    pub ipv6_prefixes: u32,
 }
 
 /// IPv4 addresses for an ENI, chosen by EC2.
@@ -82,6 +87,10 @@ pub struct NetworkInterface {
     pub secondary: Vec<Ipv4Addr>,
     /// Delegated /28 prefixes.
     pub prefixes: Vec<Ipv4Net>,
+    /// The IPv6 addresses, in EC2's order.
+    pub ipv6: Vec<Ipv6Addr>,
+    /// Delegated /80 prefixes.
+    pub ipv6_prefixes: Vec<Ipv6Net>,
     /// Whether packets that are neither from nor to the ENI's addresses are dropped.
     pub source_dest_check: bool,
     /// `interface`, `trunk`, `branch`, `efa`, ...
@@ -160,6 +169,8 @@ pub struct InstanceTypeLimits {
     pub cards: Vec<CardLimits>,
     /// Whether ENIs may have prefixes: Nitro and bare metal types only.
     pub prefixes: bool,
+    /// Whether ENIs may have IPv6 addresses.
+    pub ipv6: bool,
 }
 
 /// What one network card can carry.
@@ -182,6 +193,8 @@ pub struct Subnet {
     pub zone: String,
     /// Its IPv4 block.
     pub cidr: Ipv4Net,
+    /// Its IPv6 blocks; none where it has no IPv6.
+    pub ipv6_cidrs: Vec<Ipv6Net>,
     /// Free IPv4 addresses, as EC2 counts them.
     pub available_addresses: u32,
     /// Its tags.

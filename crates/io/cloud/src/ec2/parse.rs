@@ -27,6 +27,14 @@ pub(super) fn network_interface(item: &Element) -> Result<NetworkInterface, XmlE
         .items("ipv4PrefixSet")
         .map(|prefix| prefix.parse_child("ipv4Prefix"))
         .collect();
+    let ipv6: Result<_, _> = item
+        .items("ipv6AddressesSet")
+        .map(|address| address.parse_child("ipv6Address"))
+        .collect();
+    let ipv6_prefixes: Result<_, _> = item
+        .items("ipv6PrefixSet")
+        .map(|prefix| prefix.parse_child("ipv6Prefix"))
+        .collect();
     Ok(NetworkInterface {
         id: item.parse_child("networkInterfaceId")?,
         subnet: item.parse_child("subnetId")?,
@@ -39,6 +47,8 @@ pub(super) fn network_interface(item: &Element) -> Result<NetworkInterface, XmlE
         primary: item.parse_optional("privateIpAddress")?,
         secondary: secondary_addresses(item)?,
         prefixes: prefixes?,
+        ipv6: ipv6?,
+        ipv6_prefixes: ipv6_prefixes?,
         source_dest_check: item.parse_optional("sourceDestCheck")?.unwrap_or(true),
         interface_type: item.text_or_empty("interfaceType").to_owned(),
         requester_managed: item.parse_optional("requesterManaged")?.unwrap_or(false),
@@ -158,6 +168,7 @@ pub(super) fn one_instance_type(reply: &Element) -> Result<InstanceTypeLimits, X
         interfaces,
         ipv4_per_interface: network.parse_child("ipv4AddressesPerInterface")?,
         cards,
+        ipv6: network.parse_optional("ipv6Supported")?.unwrap_or(false),
         prefixes: item
             .optional("bareMetal")
             .is_some_and(|bare| bare.text == "true")
@@ -168,7 +179,18 @@ pub(super) fn one_instance_type(reply: &Element) -> Result<InstanceTypeLimits, X
 }
 
 pub(super) fn subnet(item: &Element) -> Result<Subnet, XmlError> {
+    // A block that is going or gone is listed too.
+    let is_associated = |entry: &&Element| {
+        let state = entry.optional("ipv6CidrBlockState");
+        state.is_some_and(|state| state.text_or_empty("state") == "associated")
+    };
+    let ipv6_cidrs: Result<_, _> = item
+        .items("ipv6CidrBlockAssociationSet")
+        .filter(is_associated)
+        .map(|entry| entry.parse_child("ipv6CidrBlock"))
+        .collect();
     Ok(Subnet {
+        ipv6_cidrs: ipv6_cidrs?,
         id: item.parse_child("subnetId")?,
         vpc: item.parse_child("vpcId")?,
         zone: item.text_of("availabilityZone")?.to_owned(),

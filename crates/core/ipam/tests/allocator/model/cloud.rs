@@ -5,9 +5,10 @@ use std::{
     net::Ipv4Addr,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_ipam::{
-    Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, ObservedEni, PREFIX_LENGTH, Place,
+    Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, Holding, ObservedEni,
+    PREFIX_LENGTH, Place,
 };
 use underlay_types::{Class, EniId, PoolGroups, PoolKey, SecurityGroupSet};
 
@@ -21,6 +22,7 @@ pub(crate) struct CloudEni {
     pub(crate) delete_on_termination: bool,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) prefixes: BTreeSet<Ipv4Net>,
+    pub(crate) ipv6_prefixes: BTreeSet<Ipv6Net>,
 }
 
 impl CloudEni {
@@ -35,6 +37,11 @@ impl CloudEni {
     }
 }
 
+/// The /80 blocks of the subnet.
+pub(crate) fn ipv6_blocks() -> impl Iterator<Item = Ipv6Net> {
+    (0..8).map(|block| format!("2600:0:0:0:{block:x}::/80").parse().unwrap())
+}
+
 /// The 16 addresses of a prefix.
 pub(crate) fn members(prefix: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
     let first = u32::from(prefix.network());
@@ -45,6 +52,8 @@ pub(crate) fn members(prefix: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
 pub(crate) struct Cloud {
     pub(crate) enis: BTreeMap<EniId, CloudEni>,
     pub(crate) free: BTreeSet<Ipv4Addr>,
+    /// The /80 blocks that no ENI has; EC2 gives the lowest.
+    pub(crate) free_ipv6: BTreeSet<Ipv6Net>,
     next_eni: u64,
 }
 
@@ -68,12 +77,14 @@ impl Cloud {
             delete_on_termination: true,
             addresses: BTreeSet::new(),
             prefixes: BTreeSet::new(),
+            ipv6_prefixes: BTreeSet::new(),
         };
         Self {
             enis: BTreeMap::from([(primary(), eni)]),
             free: (0..addresses)
                 .map(|host| Ipv4Addr::new(10, 0, 0, host))
                 .collect(),
+            free_ipv6: ipv6_blocks().collect(),
             next_eni: 2,
         }
     }
@@ -84,6 +95,7 @@ impl Cloud {
         let mut prefixes = BTreeSet::new();
         let count = usize::from(grant.places());
         match grant {
+            Grant::Ipv6Prefix => {}
             Grant::Addresses(_) => addresses = self.free.iter().take(count).copied().collect(),
             Grant::Prefixes(_) => {
                 let blocks = self
@@ -111,13 +123,22 @@ impl Cloud {
 
     pub(crate) fn run(&mut self, op: &Ec2Op) -> Ec2Outcome {
         match op {
-            Ec2Op::CreateEni { pool, grant } => self.create(pool, *grant),
+            Ec2Op::CreateEni {
+                pool,
+                grant,
+                ipv6_prefix,
+            } => self.create(pool, *grant, *ipv6_prefix),
+            Ec2Op::Assign {
+                eni,
+                grant: Grant::Ipv6Prefix,
+            } => self.assign_ipv6(eni),
             Ec2Op::Assign { eni, grant } => self.assign(eni, *grant),
             Ec2Op::AttachEni { eni, place } => self.attach(eni, *place),
             Ec2Op::DeleteEni { eni } => match self.enis.get(eni) {
                 Some(found) if found.place.is_none() => {
                     let gone = self.enis.remove(eni).unwrap();
                     self.free.extend(gone.all());
+                    self.free_ipv6.extend(gone.ipv6_prefixes);
                     Ec2Outcome::Done
                 }
                 Some(_) => failure("InvalidNetworkInterface.InUse", Class::Conflict),
@@ -137,37 +158,29 @@ impl Cloud {
                 }
                 None => not_found(),
             },
-            Ec2Op::UnassignAddresses { eni, addresses } => {
-                let Some(found) = self.enis.get_mut(eni) else {
-                    return not_found();
-                };
-                for address in addresses {
-                    if found.addresses.remove(address) {
-                        self.free.insert(*address);
-                    }
+            Ec2Op::UnassignAddresses { eni, .. }
+            | Ec2Op::UnassignIpv6Prefixes { eni, .. }
+            | Ec2Op::UnassignPrefixes { eni, .. } => match self.enis.get_mut(eni) {
+                Some(found) => {
+                    unassign(found, op, &mut self.free, &mut self.free_ipv6);
+                    Ec2Outcome::Done
                 }
-                Ec2Outcome::Done
-            }
-            Ec2Op::UnassignPrefixes { eni, prefixes } => {
-                let Some(found) = self.enis.get_mut(eni) else {
-                    return not_found();
-                };
-                for prefix in prefixes {
-                    if found.prefixes.remove(prefix) {
-                        self.free.extend(members(*prefix));
-                    }
-                }
-                Ec2Outcome::Done
-            }
+                None => not_found(),
+            },
         }
     }
 
-    fn create(&mut self, pool: &PoolKey, grant: Grant) -> Ec2Outcome {
+    fn create(&mut self, pool: &PoolKey, grant: Grant, ipv6_prefix: bool) -> Ec2Outcome {
         if grant.places() >= IPV4_PER_ENI {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
         let Some((addresses, prefixes)) = self.take(grant) else {
             return exhausted(grant);
+        };
+        let ipv6 = if ipv6_prefix {
+            self.free_ipv6.pop_first()
+        } else {
+            None
         };
         let eni = EniId::from_serial(self.next_eni);
         self.next_eni += 1;
@@ -177,13 +190,29 @@ impl Cloud {
             delete_on_termination: false,
             addresses: addresses.clone(),
             prefixes: prefixes.clone(),
+            ipv6_prefixes: ipv6.into_iter().collect(),
         };
         self.enis.insert(eni.clone(), created);
-        Ec2Outcome::Created {
-            eni,
+        let holding = Holding {
             addresses: addresses.into_iter().collect(),
             prefixes: prefixes.into_iter().collect(),
-        }
+            ipv6_prefixes: ipv6.into_iter().collect(),
+        };
+        Ec2Outcome::Created { eni, holding }
+    }
+
+    fn assign_ipv6(&mut self, eni: &EniId) -> Ec2Outcome {
+        let Some(found) = self.enis.get_mut(eni) else {
+            return not_found();
+        };
+        let Some(prefix) = self.free_ipv6.pop_first() else {
+            return failure("InsufficientCidrBlocks", Class::Conflict);
+        };
+        found.ipv6_prefixes.insert(prefix);
+        Ec2Outcome::Assigned(Holding {
+            ipv6_prefixes: vec![prefix],
+            ..Holding::default()
+        })
     }
 
     fn assign(&mut self, eni: &EniId, grant: Grant) -> Ec2Outcome {
@@ -199,10 +228,11 @@ impl Cloud {
         let found = self.enis.get_mut(eni).unwrap();
         found.addresses.extend(&addresses);
         found.prefixes.extend(&prefixes);
-        Ec2Outcome::Assigned {
+        Ec2Outcome::Assigned(Holding {
             addresses: addresses.into_iter().collect(),
             prefixes: prefixes.into_iter().collect(),
-        }
+            ipv6_prefixes: Vec::new(),
+        })
     }
 
     fn attach(&mut self, eni: &EniId, place: Place) -> Ec2Outcome {
@@ -252,6 +282,15 @@ impl Cloud {
         }
     }
 
+    /// Somebody else takes an ENI's IPv6 prefixes, and gives them to another ENI if there is one.
+    pub(crate) fn move_ipv6_outside(&mut self, from: &EniId, to: Option<&EniId>) {
+        let moved = std::mem::take(&mut self.enis.get_mut(from).unwrap().ipv6_prefixes);
+        match to.and_then(|to| self.enis.get_mut(to)) {
+            Some(to) => to.ipv6_prefixes.extend(moved),
+            None => self.free_ipv6.extend(moved),
+        }
+    }
+
     /// Somebody else detaches an ENI.
     pub(crate) fn detach_outside(&mut self, eni: &EniId) {
         self.enis.get_mut(eni).unwrap().place = None;
@@ -259,7 +298,9 @@ impl Cloud {
 
     /// Somebody else detaches and deletes an ENI.
     pub(crate) fn delete_outside(&mut self, eni: &EniId) {
-        self.free.extend(self.enis.remove(eni).unwrap().all());
+        let gone = self.enis.remove(eni).unwrap();
+        self.free.extend(gone.all());
+        self.free_ipv6.extend(gone.ipv6_prefixes);
     }
 
     pub(crate) fn observe(&self) -> Vec<ObservedEni> {
@@ -275,8 +316,11 @@ impl Cloud {
                 .map_or(Attachment::None, |place| Attachment::Attached { place }),
             delete_on_termination: eni.delete_on_termination,
             groups: groups(&eni.pool),
-            addresses: eni.addresses.iter().copied().collect(),
-            prefixes: eni.prefixes.iter().copied().collect(),
+            holding: Holding {
+                addresses: eni.addresses.iter().copied().collect(),
+                prefixes: eni.prefixes.iter().copied().collect(),
+                ipv6_prefixes: eni.ipv6_prefixes.iter().copied().collect(),
+            },
         };
         self.enis.iter().map(seen).collect()
     }
@@ -296,7 +340,9 @@ fn not_found() -> Ec2Outcome {
 fn exhausted(grant: Grant) -> Ec2Outcome {
     match grant {
         Grant::Addresses(_) => failure("InsufficientFreeAddressesInSubnet", Class::Conflict),
-        Grant::Prefixes(_) => failure("InsufficientCidrBlocks", Class::Conflict),
+        Grant::Prefixes(_) | Grant::Ipv6Prefix => {
+            failure("InsufficientCidrBlocks", Class::Conflict)
+        }
     }
 }
 
@@ -304,4 +350,27 @@ fn exhausted(grant: Grant) -> Ec2Outcome {
 pub(crate) fn prefix_of(eni: &CloudEni, address: Ipv4Addr) -> Option<Ipv4Net> {
     let mut prefixes = eni.prefixes.iter();
     prefixes.find(|prefix| prefix.contains(&address)).copied()
+}
+
+fn unassign(
+    eni: &mut CloudEni,
+    op: &Ec2Op,
+    free: &mut BTreeSet<Ipv4Addr>,
+    free_ipv6: &mut BTreeSet<Ipv6Net>,
+) {
+    match op {
+        Ec2Op::UnassignAddresses { addresses, .. } => {
+            let taken = addresses.iter().filter(|one| eni.addresses.remove(one));
+            free.extend(taken);
+        }
+        Ec2Op::UnassignIpv6Prefixes { prefixes, .. } => {
+            let taken = prefixes.iter().filter(|one| eni.ipv6_prefixes.remove(one));
+            free_ipv6.extend(taken);
+        }
+        Ec2Op::UnassignPrefixes { prefixes, .. } => {
+            let taken = prefixes.iter().filter(|one| eni.prefixes.remove(one));
+            free.extend(taken.flat_map(|prefix| members(*prefix)));
+        }
+        _ => unreachable!("{op} takes nothing away"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use underlay_ipam::{
     Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, PodAdd, RequestId,
 };
-use underlay_types::{Class, EniId, LeaseKey, PoolKey, Timestamp};
+use underlay_types::{Class, EniId, Family, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
 use super::{
     cloud::{Cloud, IPV4_PER_ENI, MAX_ENIS, failure},
@@ -37,7 +37,7 @@ pub(crate) struct Node {
     pub(crate) to_drop: Vec<EniId>,
     pub(crate) observe: bool,
     pub(crate) leases: BTreeMap<LeaseKey, Lease>,
-    pub(crate) released: BTreeMap<Ipv4Addr, Released>,
+    pub(crate) released: BTreeMap<IpAddr, Released>,
     pub(crate) open: BTreeMap<RequestId, (LeaseKey, PoolKey, Timestamp)>,
     pub(crate) refusals: Vec<String>,
     pub(crate) calls: Vec<String>,
@@ -90,9 +90,10 @@ impl Node {
         let leases = self.leases.values().cloned().collect();
         let cooldowns = self
             .released
-            .values()
-            .map(|released| Cooldown {
-                addresses: released.lease.addresses,
+            .iter()
+            // Each of the addresses names both; the addresses may have parted since.
+            .map(|(address, released)| Cooldown {
+                addresses: alone(*address),
                 eni: released.lease.eni.clone(),
                 until: released.at + COOLDOWN,
                 device: released.device.then(|| released.lease.key.clone()),
@@ -137,8 +138,9 @@ impl Node {
                 at: self.now,
                 device: true,
             };
-            self.released
-                .insert(released.lease.addresses.v4().unwrap(), released);
+            for address in released.lease.addresses.iter() {
+                self.released.insert(address, released.clone());
+            }
         }
         self.feed(Input::PodDel(key));
     }
@@ -203,12 +205,17 @@ impl Node {
         }
     }
 
+    /// Whether pods get IPv4 addresses.
+    pub(crate) fn has_v4(&self) -> bool {
+        self.config.families.has(Family::V4)
+    }
+
     /// Prefixes in EC2 that no pod has an address of.
     pub(crate) fn free_prefixes(&self) -> usize {
         let prefixes = self.cloud.enis.values().flat_map(|eni| &eni.prefixes);
         let used = |prefix: &&Ipv4Net| {
             let mut leases = self.leases.values();
-            leases.any(|lease| prefix.contains(&lease.addresses.v4().unwrap()))
+            leases.any(|lease| prefix.contains(&v4(lease)))
         };
         prefixes.filter(|prefix| !used(prefix)).count()
     }
@@ -260,14 +267,26 @@ impl Node {
             assert_eq!(*before, lease, "a repeated ADD gets the same lease");
             return;
         }
-        let others = self.leases.values();
-        assert!(
-            others
-                .into_iter()
-                .all(|other| other.addresses.v4().unwrap() != lease.addresses.v4().unwrap()),
-            "{lease:?}"
-        );
-        if let Some(old) = self.released.remove(&lease.addresses.v4().unwrap()) {
+        let given: Vec<IpAddr> = lease.addresses.iter().collect();
+        let families = self.config.families;
+        let wanted = [Family::V4, Family::V6].into_iter();
+        let wanted: Vec<_> = wanted.filter(|family| families.has(*family)).collect();
+        let got: Vec<_> = given.iter().map(|address| Family::of(*address)).collect();
+        assert_eq!(got, wanted, "{lease:?}");
+        let mut others = self
+            .leases
+            .values()
+            .flat_map(|other| other.addresses.iter());
+        assert!(others.all(|other| !given.contains(&other)), "{lease:?}");
+        for address in given {
+            self.check_given(&lease, address);
+        }
+        self.leases.insert(key, lease);
+    }
+
+    /// An address is on the lease's ENI, as far as anybody can know, and has cooled down.
+    fn check_given(&mut self, lease: &Lease, address: IpAddr) {
+        if let Some(old) = self.released.remove(&address) {
             assert!(!old.device, "{lease:?} while its old device exists");
             assert!(
                 self.now.saturating_since(old.at) >= COOLDOWN,
@@ -276,14 +295,23 @@ impl Node {
         }
         match self.cloud.enis.get(&lease.eni) {
             Some(eni) => {
-                assert_eq!(eni.pool, pool, "an address of another pool");
-                let there = eni.all().contains(&lease.addresses.v4().unwrap());
-                let moved = (lease.eni.clone(), lease.addresses.v4().unwrap());
-                assert!(there || self.outside.moved.contains(&moved), "{lease:?}");
+                assert_eq!(eni.pool, lease.pool, "an address of another pool");
+                let (there, moved) = match address {
+                    IpAddr::V4(address) => {
+                        let moved = (lease.eni.clone(), address);
+                        let moved = self.outside.moved.contains(&moved);
+                        (eni.all().contains(&address), moved)
+                    }
+                    IpAddr::V6(address) => {
+                        let mut prefixes = eni.ipv6_prefixes.iter();
+                        let moved = self.outside.moved_ipv6.contains(&lease.eni);
+                        (prefixes.any(|prefix| prefix.contains(&address)), moved)
+                    }
+                };
+                assert!(there || moved, "{lease:?}");
             }
             None => assert!(self.outside.deleted.contains(&lease.eni), "{lease:?}"),
         }
-        self.leases.insert(key, lease);
     }
 
     fn check_call(&self, op: &Ec2Op) {
@@ -362,4 +390,13 @@ pub(crate) fn config() -> Config {
         warm_explicit: 1,
         ..Config::for_limits(limits())
     }
+}
+
+/// The IPv4 address of a lease.
+pub(crate) fn v4(lease: &Lease) -> Ipv4Addr {
+    lease.addresses.v4().unwrap()
+}
+
+fn alone(address: IpAddr) -> PodAddresses {
+    vec![address].try_into().unwrap()
 }

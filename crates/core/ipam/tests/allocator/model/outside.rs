@@ -9,7 +9,7 @@ use underlay_types::EniId;
 
 use super::{
     cloud::{Cloud, members, prefix_of, primary},
-    node::Node,
+    node::{Node, v4},
 };
 
 /// A change by somebody else. The numbers choose among what there is.
@@ -17,6 +17,7 @@ use super::{
 pub(crate) enum Change {
     Unassign(u8),
     Reassign { address: u8, to: u8 },
+    MoveIpv6 { from: u8, to: Option<u8> },
     Detach(u8),
     Delete(u8),
 }
@@ -25,6 +26,8 @@ pub(crate) enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     pub(crate) moved: BTreeSet<(EniId, Ipv4Addr)>,
+    /// ENIs whose IPv6 prefix is another's now, or nobody's.
+    pub(crate) moved_ipv6: BTreeSet<EniId>,
     pub(crate) deleted: BTreeSet<EniId>,
 }
 
@@ -44,6 +47,14 @@ impl Node {
                 {
                     self.note_moved(&held);
                     self.cloud.reassign_outside(held.1, &to);
+                }
+            }
+            Change::MoveIpv6 { from, to } => {
+                let enis: Vec<EniId> = self.cloud.enis.keys().cloned().collect();
+                let to = to.and_then(|to| pick(&enis, to));
+                if let Some(from) = pick(&enis, from).filter(|from| Some(from) != to.as_ref()) {
+                    self.cloud.move_ipv6_outside(&from, to.as_ref());
+                    self.outside.moved_ipv6.insert(from);
                 }
             }
             Change::Detach(eni) => {
@@ -78,6 +89,7 @@ impl Node {
             called || self.to_use.contains(eni) || self.to_drop.contains(eni)
         };
         self.outside.moved.retain(|(eni, _)| busy(eni));
+        self.outside.moved_ipv6.retain(busy);
     }
 
     /// How many addresses the allocator should hold of each ENI once everything has settled: those
@@ -87,7 +99,7 @@ impl Node {
         let held: BTreeMap<Ipv4Addr, EniId> = devices
             .map(|released| &released.lease)
             .chain(self.leases.values())
-            .map(|lease| (lease.addresses.v4().unwrap(), lease.eni.clone()))
+            .map(|lease| (v4(lease), lease.eni.clone()))
             .collect();
         let mut holders: BTreeMap<Ipv4Addr, EniId> = assigned(&self.cloud)
             .into_iter()

@@ -37,6 +37,8 @@ const INTERFACE: &str = r#"
     <item><privateIpAddress>10.0.0.11</privateIpAddress><primary>false</primary></item>
   </privateIpAddressesSet>
   <ipv4PrefixSet><item><ipv4Prefix>10.0.0.32/28</ipv4Prefix></item></ipv4PrefixSet>
+  <ipv6AddressesSet><item><ipv6Address>2600::5</ipv6Address></item></ipv6AddressesSet>
+  <ipv6PrefixSet><item><ipv6Prefix>2600:0:0:0:7::/80</ipv6Prefix></item></ipv6PrefixSet>
   <interfaceType>interface</interfaceType>
 </item>"#;
 
@@ -68,6 +70,8 @@ fn an_attached_interface_is_read_whole() {
         primary: Some([10, 0, 0, 10].into()),
         secondary: vec![[10, 0, 0, 12].into(), [10, 0, 0, 11].into()],
         prefixes: vec!["10.0.0.32/28".parse().unwrap()],
+        ipv6: vec!["2600::5".parse().unwrap()],
+        ipv6_prefixes: vec!["2600:0:0:0:7::/80".parse().unwrap()],
         source_dest_check: true,
         interface_type: "interface".to_owned(),
         requester_managed: false,
@@ -240,6 +244,31 @@ fn an_assignment_answers_the_new_addresses_only() {
     assert!(assigned(&element("<R/>")).is_err());
     assert_eq!(done(&element("<R><return>true</return></R>")), Ok(()));
     assert!(done(&element("<R><return>false</return></R>")).is_err());
+}
+
+#[test]
+fn a_subnet_has_the_ipv6_blocks_that_are_associated() {
+    let block = |block: &str, state: &str| {
+        format!(
+            "<item><ipv6CidrBlock>{block}</ipv6CidrBlock>\
+             <ipv6CidrBlockState><state>{state}</state></ipv6CidrBlockState></item>"
+        )
+    };
+    let blocks = [
+        block("2600:0:0:1::/64", "disassociated"),
+        block("2600:0:0:2::/64", "associated"),
+    ];
+    let item = format!(
+        "<item><subnetId>subnet-01234567</subnetId><vpcId>vpc-01234567</vpcId>\
+         <availabilityZone>a</availabilityZone><cidrBlock>10.0.0.0/24</cidrBlock>\
+         <availableIpAddressCount>251</availableIpAddressCount>\
+         <ipv6CidrBlockAssociationSet>{}</ipv6CidrBlockAssociationSet></item>",
+        blocks.concat()
+    );
+    let read = subnet(&element(&item)).unwrap();
+    assert_eq!(read.ipv6_cidrs, ["2600:0:0:2::/64".parse().unwrap()]);
+    let without = without(&item, "ipv6CidrBlockAssociationSet");
+    assert_eq!(subnet(&element(&without)).unwrap().ipv6_cidrs, []);
 }
 
 proptest! {
