@@ -100,7 +100,8 @@ fn a_source_that_is_not_the_enis_is_dropped_and_a_prefix_counts_as_its_own() {
     let ask = |world: &World| udp_from(world.at("one"), from, (ip(FAR), 7), 32);
     let before = world.counter("drop-source-check");
     assert_eq!(ask(&world), Outcome::Silence);
-    assert_eq!(world.counter("drop-source-check"), before + 1);
+    // The kernel's own solicitations may be dropped for their source, too.
+    assert!(world.counter("drop-source-check") > before);
     world.update("one", |port| {
         port.prefixes.push(block("2001:db8:0:1:aa::/80"))
     });
