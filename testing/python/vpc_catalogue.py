@@ -353,6 +353,9 @@ CASES = {
     "InsufficientInstanceCapacity": lambda w: w.fault(
         "refuse", "--code", "InsufficientInstanceCapacity"
     ),
+    "UnauthorizedOperation": lambda w: w.fault(
+        "refuse", "--code", "UnauthorizedOperation"
+    ),
     "RequestLimitExceeded": throttled,
     "IdempotentParameterMismatch": token_of_another_call,
     "FilterLimitExceeded": lambda w: w.ec2.describe_vpcs(

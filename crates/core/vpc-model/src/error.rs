@@ -164,6 +164,7 @@ error_codes! {
     SignatureDoesNotMatch "SignatureDoesNotMatch" 403,
     SubnetLimitExceeded "SubnetLimitExceeded" 400,
     TagLimitExceeded "TagLimitExceeded" 400,
+    UnauthorizedOperation "UnauthorizedOperation" 403,
     Unavailable "Unavailable" 503,
     UnknownParameter "UnknownParameter" 400,
     UnsupportedOperation "UnsupportedOperation" 400,
@@ -185,9 +186,10 @@ impl ErrorCode {
             Self::RequestLimitExceeded => Class::Throttled { after: None },
             Self::InsufficientInstanceCapacity | Self::Unavailable => Class::Retry,
             Self::InternalError => Class::Bug,
-            Self::AuthFailure | Self::IncompleteSignature | Self::SignatureDoesNotMatch => {
-                Class::Denied
-            }
+            Self::AuthFailure
+            | Self::IncompleteSignature
+            | Self::SignatureDoesNotMatch
+            | Self::UnauthorizedOperation => Class::Denied,
             Self::AttachmentLimitExceeded
             | Self::DependencyViolation
             | Self::InvalidCidrBlockInUse
