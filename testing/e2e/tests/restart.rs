@@ -85,7 +85,7 @@ async fn a_killed_agent_comes_back_knowing_every_pod_while_traffic_continues() {
     .unwrap();
     let kept: Vec<_> = before
         .into_iter()
-        .filter(|(_, address, _)| *address != format!("\"{}\"", gone.address))
+        .filter(|(_, address, _)| *address != format!("[\"{}\"]", gone.address))
         .collect();
     assert_eq!(after, kept);
     assert!(open.works(WAIT).await);
