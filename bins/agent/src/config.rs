@@ -124,6 +124,8 @@ pub struct SnatConfig {
     pub enabled: bool,
     /// `excluded`: blocks outside of the VPC that see the pods' own addresses nevertheless.
     pub excluded: Vec<Ipv4Net>,
+    /// `v4_egress`: whether pods of IPv6 alone reach IPv4 destinations, with the node's primary address.
+    pub v4_egress: bool,
     /// `ports`: which port a translated connection gets.
     pub ports: SourcePorts,
     /// `poll_interval`: how often the VPC's blocks are read again.
@@ -135,6 +137,7 @@ impl Default for SnatConfig {
         Self {
             enabled: false,
             excluded: Vec::new(),
+            v4_egress: true,
             ports: SourcePorts::default(),
             poll_interval: Duration::from_secs(30),
         }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use underlay_netlink::{KernelError, nft};
-use underlay_netplan::{NodeFacts, Op, Snat, SourcePorts, node};
+use underlay_netplan::{Egress, NodeFacts, Op, Snat, SourcePorts, node};
 use underlay_types::Families;
 
 /// Why no pod could be served here.
@@ -28,6 +28,10 @@ pub fn packet_rules() -> Result<(), PreflightError> {
             address: Ipv4Addr::LOCALHOST,
             ports: SourcePorts::default(),
             kept: Vec::new(),
+        }),
+        egress: Some(Egress {
+            address: Ipv4Addr::LOCALHOST,
+            ports: SourcePorts::default(),
         }),
         open_ports: Vec::new(),
         families: Families::default(),

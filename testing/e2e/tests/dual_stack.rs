@@ -224,9 +224,12 @@ async fn a_killed_agent_knows_the_addresses_of_both_families_while_traffic_conti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_of_ipv6_alone_take_no_ipv4_address_of_the_subnet() {
-    let cluster = Cluster::start_with_ipv6("e2e-ipv6", &nodes(r#"["v6"]"#))
-        .await
-        .unwrap();
+    // Without the address inside the node, so that each pod has exactly one.
+    let nodes = nodes(r#"["v6"]"#).map(|node| {
+        let config = format!("{}\n[snat]\nv4_egress = false", node.agent_config);
+        node.with_agent_config(&config)
+    });
+    let cluster = Cluster::start_with_ipv6("e2e-ipv6", &nodes).await.unwrap();
     let mut n1 = cluster.nodes[0].node.cri().await.unwrap();
     let mut n2 = cluster.nodes[1].node.cri().await.unwrap();
     let mut pods = Vec::new();

@@ -1,14 +1,20 @@
 //! Pods and what lies outside of their VPC; and the metadata service, which they may be given.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
 use underlay_testkit::{
-    Cluster, Netns, NodeSpec, Pod, PodSpec, TokenAttempt, imds_token,
+    Cluster, Netns, NodeSpec, Pod, PodSpec, TokenAttempt, all_addresses_inside, imds_token,
     probe::{TcpServer, Verdict, tcp_probe},
     wait_for_async,
 };
@@ -126,6 +132,63 @@ async fn a_new_block_is_the_vpcs_own(cluster: &Cluster) {
     };
     let waited = wait_for_async("the new block", Duration::from_secs(30), known).await;
     waited.unwrap();
+}
+
+/// The address inside the node of a pod whose own one is of IPv6.
+fn node_local(pod: &Pod) -> Ipv4Addr {
+    assert!(matches!(pod.addresses[..], [IpAddr::V6(_)]), "{pod:?}");
+    let inside = all_addresses_inside(pod.netns().unwrap(), "eth0").unwrap();
+    let block: Ipv4Net = "169.254.172.0/22".parse().unwrap();
+    match inside[..] {
+        [IpAddr::V4(local), own] if block.contains(&local) && own == pod.addresses[0] => local,
+        _ => panic!("{} has {inside:?}", pod.name),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_of_ipv6_alone_reach_ipv4_addresses_as_their_node() {
+    let config = "[addresses]\nfamilies = [\"v6\"]\n";
+    let nodes = [("n1", 0), ("n2", 1)]
+        .map(|(name, subnet)| NodeSpec::new(name, "m5.xlarge", subnet).with_agent_config(config));
+    let cluster = Cluster::start_with_ipv6("e2e-v4-egress", &nodes).await;
+    let mut cluster = cluster.unwrap();
+    let public = connect_to_the_internet(&cluster).await;
+    let outside = cluster.vpc.outside().unwrap();
+    let _somebody = TcpServer::start(&outside, SOMEBODY, 80).unwrap();
+    let (own, other) = (cluster.nodes[0].address, cluster.nodes[1].address);
+    let _other = TcpServer::start(cluster.nodes[1].node.netns(), other, 80).unwrap();
+    let mut pods = vec![run(&cluster, 0, "p0").await, run(&cluster, 0, "p1").await];
+    let known = leases(&cluster);
+    cluster.nodes[0].node.kill_agent().unwrap();
+    cluster.restart_agent(0).unwrap();
+    assert_eq!(leases(&cluster), known);
+    pods.push(run(&cluster, 0, "p2").await);
+    let local: BTreeSet<Ipv4Addr> = pods.iter().map(node_local).collect();
+    assert_eq!(local.len(), pods.len(), "{local:?}");
+    for pod in &pods {
+        let netns = pod.netns().unwrap();
+        let verdict = seen_by(SOMEBODY, netns).await;
+        assert_eq!(source(&verdict), Some(public), "{}: {verdict}", pod.name);
+        let verdict = seen_by(other, netns).await;
+        assert_eq!(
+            source(&verdict),
+            Some(own.into()),
+            "{}: {verdict}",
+            pod.name
+        );
+    }
+    // It is nobody's address but the node's: not even a neighbour calls it.
+    let to = SocketAddr::from((node_local(&pods[0]), 80));
+    let _server = TcpServer::start(pods[0].netns().unwrap(), to.ip(), 80).unwrap();
+    let verdict = tcp_probe(pods[1].netns().unwrap(), to, SILENCE).await;
+    assert_eq!(verdict, Verdict::Refused);
+    let verdict = tcp_probe(cluster.nodes[0].node.netns(), to, PATIENCE).await;
+    assert_eq!(source(&verdict), Some(own.into()), "{verdict}");
+    cluster.stop().unwrap();
+}
+
+fn leases(cluster: &Cluster) -> serde_json::Value {
+    cluster.agent_status(0).unwrap()["leases"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         addresses,
         security_groups: security_groups(root.section("security_groups")),
         pods: pods(root.section("pods"), families),
-        snat: snat(root.section("snat")),
+        snat: snat(root.section("snat"), families),
         metrics: metrics(root.section("metrics")),
         conflist: conflist(root.section("conflist")),
         paths: paths(root.section("paths")),
@@ -157,12 +157,19 @@ fn access(value: Value) -> Result<Access, String> {
     }
 }
 
-fn snat(mut section: Section<'_>) -> SnatConfig {
+fn snat(mut section: Section<'_>, families: Families) -> SnatConfig {
     let mut config = SnatConfig::default();
     section.read("enabled", &mut config.enabled, boolean);
     section.read("excluded", &mut config.excluded, |v| {
         let blocks: Vec<Block> = list_of(v)?;
         Ok(blocks.into_iter().map(|Block(block)| block).collect())
+    });
+    section.read("v4_egress", &mut config.v4_egress, |v| {
+        let wanted = boolean(v)?;
+        if wanted && families.has(Family::V4) {
+            return Err("is for families = [\"v6\"]: other pods have an IPv4 address".to_owned());
+        }
+        Ok(wanted)
     });
     section.read("ports", &mut config.ports, |v| {
         text(v)?
@@ -172,7 +179,7 @@ fn snat(mut section: Section<'_>) -> SnatConfig {
     section.read("poll_interval", &mut config.poll_interval, |v| {
         duration(v, SECOND, DAY)
     });
-    section.finish(&["enabled", "excluded", "ports", "poll_interval"]);
+    section.finish(&["enabled", "excluded", "v4_egress", "ports", "poll_interval"]);
     config
 }
 

@@ -39,6 +39,7 @@ fn every_key_is_read() {
         [snat]
         enabled = true
         excluded = ["192.168.0.0/16", "10.8.0.0/13"]
+        v4_egress = false
         ports = "keep"
         poll_interval = "1m"
         [conflist]
@@ -89,6 +90,7 @@ fn everything() -> Config {
             excluded: ["192.168.0.0/16", "10.8.0.0/13"]
                 .map(|block| block.parse().unwrap())
                 .into(),
+            v4_egress: false,
             ports: SourcePorts::Keep,
             poll_interval: Duration::from_mins(1),
         },
@@ -124,6 +126,7 @@ fn all_mistakes_are_listed_together() {
         [snat]
         enabled = "yes"
         excluded = ["10.8.1.0/16"]
+        v4_egress = true
         ports = "prng"
         poll_interval = "0s"
         [conflist]
@@ -138,7 +141,7 @@ fn all_mistakes_are_listed_together() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"19 mistakes in the configuration:
+        r#"20 mistakes in the configuration:
   version: is missing; write version = 1
   addresses: must be a table, not an integer
   security_groups.allowed_ids: "sg-x" is not an id of the form sg-<8 or 17 lower-case hex digits>
@@ -150,6 +153,7 @@ fn all_mistakes_are_listed_together() {
   pods.colour: unknown key; known are mtu, metadata
   snat.enabled: must be true or false, not a string
   snat.excluded: "10.8.1.0/16" is not a whole block: write "10.8.0.0/16"
+  snat.v4_egress: is for families = ["v6"]: other pods have an IPv4 address
   snat.ports: must be "random-fully", "random" or "keep", not "prng"
   snat.poll_interval: must be from 1s to 1day, not "0s"
   conflist.cni_version: CNI version "0.2.0" is not supported; supported are 0.3.1, 0.4.0, 1.0.0, 1.1.0

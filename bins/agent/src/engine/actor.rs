@@ -1,12 +1,14 @@
 //! The one thread that decides: it owns the allocator and the journal, and tells others what to do.
 
 mod effects;
+mod egress;
 mod pods;
 mod report;
 mod vanished;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::Ipv4Addr,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender},
@@ -21,7 +23,9 @@ use underlay_ipam::{Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, Re
 use underlay_journal::Change;
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
-pub(super) use self::{effects::wait_and_use, pods::wiring, vanished::Vanished};
+pub(super) use self::{
+    effects::wait_and_use, egress::last_egress, pods::wiring, vanished::Vanished,
+};
 use super::{
     calls::{Answer, Caller},
     clock::{boot_time, wall_ms},
@@ -79,6 +83,10 @@ pub(super) struct Actor {
     /// The wait of an ADD: how far ahead STATUS looks.
     pub(super) add_wait: Duration,
     pub(super) requests: Requests,
+    /// Whether pods without an IPv4 address of the VPC have one inside the node.
+    pub(super) gives_egress: bool,
+    /// The one of those that was given last.
+    pub(super) last_egress: Option<Ipv4Addr>,
     /// Keys whose device may still exist after their lease.
     pub(super) retired: BTreeSet<LeaseKey>,
     pub(super) vanished: Vanished,

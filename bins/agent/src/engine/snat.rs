@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use underlay_cloud::{Imds, ImdsError};
-use underlay_netplan::Snat;
-use underlay_types::Mac;
+use underlay_netplan::{Egress, Snat};
+use underlay_types::{Families, Mac};
 
 use super::node::{NodeError, NodeFacts};
 use crate::{config::SnatConfig, kernel::Kernel};
@@ -41,6 +41,20 @@ pub(super) async fn prepare(
         applied: snat.kept.clone(),
     };
     Ok(Some((snat, keeper)))
+}
+
+/// How pods of IPv6 alone get to IPv4 destinations, if they are to.
+pub(super) fn egress(config: &SnatConfig, node: &NodeFacts) -> Option<Egress> {
+    if !config.v4_egress || node.families != Families::V6 {
+        return None;
+    }
+    if node.primary_address.is_none() {
+        warn!("the node has no IPv4 address: its pods cannot reach IPv4 destinations");
+    }
+    node.primary_address.map(|address| Egress {
+        address,
+        ports: config.ports,
+    })
 }
 
 /// Runs until `stop`, if there is anything to keep.

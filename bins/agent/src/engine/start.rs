@@ -3,7 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::AtomicBool,
+        mpsc::{self, Receiver},
+    },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -19,11 +24,14 @@ use underlay_types::Timestamp;
 
 use super::{
     Engine,
-    actor::{Actor, Looks, Mtus, Requests, SharedStatus, Vanished, wait_and_use, wiring},
+    actor::{
+        Actor, Looks, Mtus, Requests, SharedStatus, Vanished, last_egress, wait_and_use, wiring,
+    },
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
     journal::{Journal, JournalError},
+    message::Message,
     node::{self, Found, NodeError},
     policy::Keeper,
     snat,
@@ -113,16 +121,19 @@ pub(super) fn start(
     let kernel = Arc::new(kernel);
     let prepared = runtime.block_on(snat::prepare(&config.snat, imds, &found.node, &kernel))?;
     let (snat, blocks) = prepared.unzip();
+    let egress = snat::egress(&config.snat, &found.node);
     kernel.setup_node(&KernelFacts {
         primary_device: device,
         open_ports: config.security_groups.open_node_ports.clone(),
         families: found.node.families,
         pods_reach_metadata: config.pods.metadata == Access::Allow,
         snat,
+        egress,
     })?;
     run(Parts {
         config,
         kernel,
+        gives_egress: egress.is_some(),
         runtime,
         journal,
         asked,
@@ -141,6 +152,7 @@ struct Parts {
     asked: Timestamp,
     found: Found,
     mtu: u32,
+    gives_egress: bool,
     /// Where packets of pods are translated.
     blocks: Option<snat::Keeper>,
 }
@@ -154,6 +166,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         asked,
         found,
         mtu,
+        gives_egress,
         blocks,
     } = parts;
     let (inbox, messages) = mpsc::channel();
@@ -180,6 +193,8 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         cooldown: config.addresses.cooldown,
         add_wait: config.addresses.add_wait,
         requests: Requests::default(),
+        gives_egress,
+        last_egress: last_egress(journal.state()),
         retired: BTreeSet::new(),
         vanished: Vanished::default(),
         notices: VecDeque::new(),
@@ -189,13 +204,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         journal,
     };
     actor.restore(asked, &found);
-    let thread = std::thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(move || {
-            let _guard = AbortOnPanic;
-            actor.run(&messages);
-        })
-        .map_err(StartError::Thread)?;
+    let thread = run_apart(actor, messages).map_err(StartError::Thread)?;
     Ok(Engine {
         inbox,
         kernel,
@@ -205,6 +214,14 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         stop,
         uninstalled: AtomicBool::new(false),
         thread: Mutex::new(Some(thread)),
+    })
+}
+
+fn run_apart(actor: Actor, messages: Receiver<Message>) -> std::io::Result<JoinHandle<()>> {
+    let engine = std::thread::Builder::new().name("engine".to_owned());
+    engine.spawn(move || {
+        let _guard = AbortOnPanic;
+        actor.run(&messages);
     })
 }
 

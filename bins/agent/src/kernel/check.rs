@@ -91,7 +91,7 @@ fn of_pod(
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
     let device = pod.host_device();
-    let own: BTreeSet<_> = pod.addresses.iter().map(IpNet::from).collect();
+    let own: BTreeSet<_> = pod.inside().map(IpNet::from).collect();
     let is_of_pod = |object: &Object| {
         let leads_to_it =
             matches!(object, Object::Route(route) if own.contains(&route.destination));

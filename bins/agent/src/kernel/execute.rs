@@ -245,7 +245,7 @@ impl<'a> Execution<'a> {
         let mut socket = self.context.socket_in(netns.as_fd())?;
         let dev = link::by_name(&mut socket, ifname)?.index;
         let mut requests = vec![link::set_up(dev, true)];
-        for own in pod.addresses.iter() {
+        for own in pod.inside() {
             let family = Family::of(own);
             let gateway = PodWiring::gateway(family);
             let everywhere = match family {

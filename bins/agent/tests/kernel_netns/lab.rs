@@ -308,6 +308,7 @@ pub(crate) fn facts() -> NodeFacts {
         families: Families::V4,
         pods_reach_metadata: false,
         snat: None,
+        egress: None,
     }
 }
 
@@ -319,6 +320,7 @@ pub(crate) fn wiring(last: u8, device: u8) -> PodWiring {
             ifname: "eth0".parse().unwrap(),
         },
         addresses: Ipv4Addr::new(10, 0, 0, last).into(),
+        egress: None,
         eni: slot(device),
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,

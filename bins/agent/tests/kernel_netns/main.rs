@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod egress;
 mod groups;
 mod injected;
 mod ipv6;

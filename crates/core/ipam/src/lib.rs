@@ -16,6 +16,7 @@ mod eni;
 mod error;
 mod input;
 mod ipam;
+mod node_local;
 mod report;
 
 pub use action::{Action, Ec2Op, Grant, Lease, Notice, OpId, RequestId};
@@ -29,4 +30,5 @@ pub use input::{
     Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, PodAdd,
 };
 pub use ipam::Ipam;
+pub use node_local::next_node_local;
 pub use report::{EniReport, LeaseReport, PoolReport, Report, WaiterReport};

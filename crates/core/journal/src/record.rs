@@ -35,6 +35,9 @@ pub struct LeaseRecord {
     /// As `ipv4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<Ipv6Addr>,
+    /// Its IPv4 address inside the node, where it has none of the VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Ipv4Addr>,
     /// The ENI that holds it.
     pub eni: EniId,
     /// Where the ENI was attached: marks and tables follow from it.

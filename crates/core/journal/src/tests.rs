@@ -14,6 +14,7 @@ fn lease(container: u8, state: LeaseState) -> LeaseRecord {
         },
         ipv4: Some([10, 0, 0, container].into()),
         ipv6: None,
+        egress: None,
         eni: EniId::from_serial(1),
         place: underlay_ipam::Place::PRIMARY,
         pool: PoolKey::default_pool(),
@@ -41,11 +42,11 @@ fn cooling(container: u8) -> Cooling {
     }
 }
 
-/// As a later version may write it.
 fn only_ipv6(container: u8) -> LeaseRecord {
     LeaseRecord {
         ipv4: None,
         ipv6: Some([0xfd00, 0, 0, 0, 0, 0, 0, container.into()].into()),
+        egress: Some([169, 254, 172, container].into()),
         ..lease(container, LeaseState::Active)
     }
 }

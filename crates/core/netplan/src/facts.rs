@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, Families, Family, LeaseKey, Mac, PodAddresses, PoolGroups};
 
 use crate::{
-    NodePort, Snat, names,
+    Egress, NodePort, Snat, names,
     numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
 };
 
@@ -27,6 +27,9 @@ pub struct NodeFacts {
     pub pods_reach_metadata: bool,
     /// How packets of pods that leave the VPC are translated; `None` is not at all.
     pub snat: Option<Snat>,
+    /// How packets of pods without an IPv4 address of the VPC get to IPv4 destinations; `None` is not
+    /// at all.
+    pub egress: Option<Egress>,
 }
 
 /// The place of an ENI on its node, which gives it its mark and its table. It follows from where
@@ -123,7 +126,10 @@ pub struct PodWiring {
     pub key: LeaseKey,
     /// The pod's addresses.
     pub addresses: PodAddresses,
-    /// The ENI that holds them.
+    /// What it sends IPv4 packets from where it has no IPv4 address of the VPC: an address that its
+    /// node alone knows.
+    pub egress: Option<Ipv4Addr>,
+    /// The ENI that holds `addresses`.
     pub eni: EniSlot,
     /// The groups of that ENI.
     pub groups: PoolGroups,
@@ -144,6 +150,11 @@ impl PodWiring {
             Family::V4 => IpAddr::V4(Self::GATEWAY_V4),
             Family::V6 => IpAddr::V6(Self::GATEWAY_V6),
         }
+    }
+
+    /// Every address that the pod's end has.
+    pub fn inside(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        self.addresses.iter().chain(self.egress.map(IpAddr::V4))
     }
 
     /// The name of the node's end.

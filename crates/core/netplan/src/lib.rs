@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diff;
+mod egress;
 pub mod eni;
 mod facts;
 pub mod names;
@@ -32,6 +33,7 @@ pub mod set_chain;
 pub mod snat;
 mod state;
 
+pub use egress::Egress;
 pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};
 pub use node_port::{NodePort, NodePortError, Protocol};
 pub use object::{Object, Route, Target};

@@ -3,6 +3,10 @@
 //! Not ours, and avoided: the marks 0x2000 (portmap), 0x4000 and 0x8000 (kube-proxy), 0x80
 //! (aws-node); rule priorities up to 1536 (aws-node).
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
 /// Bits of a packet's mark that say by which ENI it leaves: the ENI's slot plus one; 0 is main.
 pub const ENI_MARK_MASK: u32 = 0x3ff0_0000;
 /// How far the slot is shifted.
@@ -49,6 +53,8 @@ pub const NFT_SOURCE_KEPT: &str = "source-kept";
 pub const NFT_SET_CHAIN_PREFIX: &str = "set-";
 /// What the name of a pod's node end starts with.
 pub const POD_DEVICE_PREFIX: &str = "und";
+/// The block that pods of IPv6 alone have their IPv4 address of, on every node the same.
+pub const EGRESS_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 172, 0), 22);
 
 const _: () = assert!(ENI_MARK_MASK & (SERVICE_MARK | PRIMARY_CONNMARK) == 0);
 const _: () = assert!(
@@ -68,7 +74,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 18] {
+fn rows() -> [[String; 3]; 19] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -84,6 +90,7 @@ fn rows() -> [[String; 3]; 18] {
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),
         row("device names", format!("{POD_DEVICE_PREFIX}*"), "node ends of pods: prefix and 12 digits of a hash of the lease's key"),
+        row("IPv4 block", EGRESS_BLOCK.to_string(), "addresses inside the node of pods of IPv6 alone"),
         row("nftables table", format!("inet {NFT_TABLE}"), "everything of ours"),
         row("nftables set", NFT_ENI.to_owned(), "devices of ENIs in use"),
         row("nftables map", NFT_POD_MARK.to_owned(), "device and source address to mark"),

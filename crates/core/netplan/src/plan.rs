@@ -91,7 +91,7 @@ impl fmt::Display for Op {
                 f,
                 "in the pod: {} up{}",
                 pod.key.ifname,
-                pod.addresses.iter().map(in_pod).collect::<String>()
+                pod.inside().map(in_pod).collect::<String>()
             ),
             Self::DeleteDevice(device) => write!(f, "delete {device}"),
             Self::RaiseDevice {

@@ -14,7 +14,10 @@ use crate::{
 /// The pod's routes in `table`.
 pub(crate) fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object> + use<> {
     let device = pod.host_device();
-    pod.addresses.iter().map(move |address| {
+    let routed = pod.addresses.iter();
+    // Answers from outside come to the node, which looks in main; no pod may call the address.
+    let egress = pod.egress.filter(|_| table == MAIN_TABLE);
+    routed.chain(egress.map(IpAddr::V4)).map(move |address| {
         Object::Route(Route {
             table,
             destination: IpNet::from(address),
@@ -28,7 +31,7 @@ pub(crate) fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object
 #[must_use]
 pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
     let device = pod.host_device();
-    let neighbours = pod.addresses.iter().map(|address| Object::Neighbour {
+    let neighbours = pod.inside().map(|address| Object::Neighbour {
         device: device.clone(),
         address,
         mac: pod.pod_mac(),
@@ -43,7 +46,7 @@ pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
             chain: names::set_chain(set),
         });
     }
-    objects.extend(pod.addresses.iter().map(|address| Object::PodMark {
+    objects.extend(pod.inside().map(|address| Object::PodMark {
         device: device.clone(),
         address,
         mark: pod.eni.mark(),
@@ -150,7 +153,7 @@ pub fn facts(pod: &PodWiring) -> Vec<PodFact> {
         device(pod.host_device(), pod.host_mac(), crate::numbers::POD_GROUP),
         device(pod.key.ifname.to_string(), pod.pod_mac(), 0),
     ];
-    for address in pod.addresses.iter() {
+    for address in pod.inside() {
         let family = Family::of(address);
         let gateway = PodWiring::gateway(family);
         facts.extend([

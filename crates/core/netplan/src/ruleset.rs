@@ -1,7 +1,7 @@
 //! The text of the node's nftables table.
 
 use crate::{
-    NodeFacts,
+    NodeFacts, egress,
     numbers::{
         ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY,
         NFT_TABLE, POD_GROUP, PRIMARY_CONNMARK, RETIRED_GROUP,
@@ -146,8 +146,24 @@ fn rules(facts: &NodeFacts) -> Vec<Rule> {
     let lines = [judged, unjudged, reflected];
     rules.extend(lines.map(|line| ("forward", line)));
     rules.extend(services::rules());
-    if let Some(snat) = &facts.snat {
-        rules.extend(snat::rules(snat, &facts.primary_device));
+    rules.extend(leaving(facts));
+    rules
+}
+
+/// The rules for what leaves with the node's address.
+fn leaving(facts: &NodeFacts) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    if facts.snat.is_some() {
+        rules.extend(snat::rules());
+    }
+    if facts.egress.is_some() {
+        rules.extend(egress::rules());
+    }
+    // Both say the same: it is one address and one key of the configuration.
+    let of_snat = facts.snat.as_ref().map(|snat| (snat.address, snat.ports));
+    let of_egress = facts.egress.map(|egress| (egress.address, egress.ports));
+    if let Some((address, ports)) = of_snat.or(of_egress) {
+        rules.extend(snat::translation(address, ports, &facts.primary_device));
     }
     rules
 }

@@ -101,38 +101,43 @@ pub(crate) fn elements(kept: &[Ipv4Net]) -> String {
     )
 }
 
-/// The rules, in their order.
-pub(crate) fn rules(snat: &Snat, primary_device: &str) -> Vec<Rule> {
-    let from_pod = format!("meta iifgroup {POD_GROUP:#x} ct direction original");
-    let flag = match snat.ports {
+/// The rule that says which connections are translated.
+pub(crate) fn rules() -> Vec<Rule> {
+    vec![(
+        DECISION,
+        format!(
+            "meta iifgroup {POD_GROUP:#x} ct direction original ct state new \
+             iif != @{NFT_POD_EXPLICIT} ip daddr != @{NFT_SOURCE_KEPT} fib daddr type unicast \
+             ct mark set ct mark or {SNAT_CONNMARK:#x}"
+        ),
+    )]
+}
+
+/// The rules that translate them, after all that decide.
+pub(crate) fn translation(
+    address: Ipv4Addr,
+    ports: SourcePorts,
+    primary_device: &str,
+) -> Vec<Rule> {
+    let flag = match ports {
         SourcePorts::Keep => "",
         SourcePorts::Random => " random",
         SourcePorts::RandomFully => " fully-random",
     };
     let marked = format!("ct mark and {SNAT_CONNMARK:#x} != 0");
     vec![
-        (
-            DECISION,
-            format!(
-                "{from_pod} ct state new iif != @{NFT_POD_EXPLICIT} \
-                 ip daddr != @{NFT_SOURCE_KEPT} fib daddr type unicast \
-                 ct mark set ct mark or {SNAT_CONNMARK:#x}"
-            ),
-        ),
         // Without the mark of an ENI they leave by main, which is the primary ENI.
         (
             DECISION,
             format!(
-                "{from_pod} {marked} meta mark set meta mark and {:#x}",
+                "meta iifgroup {POD_GROUP:#x} ct direction original {marked} \
+                 meta mark set meta mark and {:#x}",
                 !ENI_MARK_MASK
             ),
         ),
         (
             TRANSLATION,
-            format!(
-                "oifname \"{primary_device}\" {marked} snat ip to {}{flag}",
-                snat.address
-            ),
+            format!("oifname \"{primary_device}\" {marked} snat ip to {address}{flag}"),
         ),
     ]
 }

@@ -83,6 +83,7 @@ fn pod_at(number: u8, slot: u8) -> PodWiring {
             ifname: "eth0".parse().unwrap(),
         },
         addresses: Ipv4Addr::new(10, 0, 0, 100 + number).into(),
+        egress: None,
         eni: EniSlot::new(0, slot).unwrap(),
         groups: groups(slot),
         mtu: 9001,

@@ -1,13 +1,13 @@
 //! The plans as text: what is done to a node's kernel, in which order.
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use underlay_netplan::{
-    EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, Snat, SourcePorts, eni, eni::EniInUse,
-    node, numbers, pod, set_chain, snat,
+    Egress, EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, Snat, SourcePorts, eni,
+    eni::EniInUse, node, numbers, pod, set_chain, snat,
 };
-use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, LeaseKey, Mac, PodAddresses, PoolGroups};
 
 fn groups(text: &str) -> PoolGroups {
     match text {
@@ -40,6 +40,7 @@ fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
             ifname: "eth0".parse().unwrap(),
         },
         addresses: Ipv4Addr::new(10, 0, 16, last).into(),
+        egress: None,
         eni: EniSlot::new(0, device).unwrap(),
         groups: groups(carried),
         mtu: 9001,
@@ -72,6 +73,7 @@ fn the_node_is_made_ready() {
         families: Families::V4,
         pods_reach_metadata: false,
         snat: None,
+        egress: None,
     };
     insta::assert_snapshot!("node_setup", node::setup(&facts));
     insta::assert_snapshot!("node_teardown", node::teardown());
@@ -91,9 +93,41 @@ fn what_leaves_the_vpc_gets_the_nodes_address() {
             ports: SourcePorts::RandomFully,
             kept: kept.clone(),
         }),
+        egress: None,
     };
     insta::assert_snapshot!("node_setup_snat", node::setup(&facts));
     insta::assert_snapshot!("snat_keep", snat::keep(&kept));
+}
+
+#[test]
+fn pods_of_ipv6_alone_get_to_ipv4_destinations_by_the_nodes_address() {
+    let facts = NodeFacts {
+        primary_device: "ens5".to_owned(),
+        open_ports: Vec::new(),
+        families: Families::V6,
+        pods_reach_metadata: false,
+        snat: None,
+        egress: Some(Egress {
+            address: [10, 0, 16, 5].into(),
+            ports: SourcePorts::Random,
+        }),
+    };
+    let script = node::setup(&facts).to_string();
+    // All of the rest is as without it.
+    let without = NodeFacts {
+        egress: None,
+        ..facts
+    };
+    let without = node::setup(&without).to_string();
+    let lines = script.lines().filter(|line| !without.contains(line));
+    insta::assert_snapshot!("node_setup_egress", lines.collect::<Vec<_>>().join("\n"));
+    let pod = PodWiring {
+        addresses: PodAddresses::new(None, Some(Ipv6Addr::LOCALHOST)).unwrap(),
+        egress: Some([169, 254, 172, 1].into()),
+        ..pod_on("c3", 33, 0, "default")
+    };
+    insta::assert_snapshot!("pod_egress_wire", pod::wire(&state(), &pod).unwrap());
+    insta::assert_snapshot!("pod_egress_unwire", pod::unwire(&state(), &pod));
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn batches_of_a_pod() -> (u32, u32) {
             ifname: "eth0".parse().unwrap(),
         },
         addresses: Ipv4Addr::new(10, 0, 0, 5).into(),
+        egress: None,
         eni: EniSlot::PRIMARY,
         groups: PoolGroups::Default,
         mtu: 9001,

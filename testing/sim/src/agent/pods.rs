@@ -74,6 +74,7 @@ impl World {
             key: lease.key.clone(),
             ipv4: lease.addresses.v4(),
             ipv6: None,
+            egress: None,
             eni: lease.eni.clone(),
             place,
             pool: lease.pool.clone(),

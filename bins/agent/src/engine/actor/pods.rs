@@ -74,6 +74,7 @@ impl Actor {
             key: lease.key.clone(),
             ipv4: lease.addresses.v4(),
             ipv6: lease.addresses.v6(),
+            egress: self.egress(lease)?,
             eni: lease.eni.clone(),
             place: place.ok_or_else(|| ServiceError::NotReady {
                 message: format!("{} is not attached any more; try again", lease.eni),
@@ -86,7 +87,9 @@ impl Actor {
             since_wall_ms: wall_ms(),
         };
         let held = self.held_by(&record)?;
+        let egress = record.egress;
         self.record(Change::Lease(record))?;
+        self.last_egress = egress.or(self.last_egress);
         Ok(Granted {
             held,
             repeated: false,
@@ -224,6 +227,7 @@ pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWir
     Ok(PodWiring {
         key: record.key.clone(),
         addresses,
+        egress: record.egress,
         eni: slot.map_err(|error| ServiceError::Kernel {
             message: error.to_string(),
         })?,

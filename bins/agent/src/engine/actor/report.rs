@@ -32,6 +32,7 @@ impl Actor {
                 lease["since_wall_ms"] = json!(record.since_wall_ms);
                 lease["state"] = json!(record.state);
                 lease["netns"] = json!(record.netns_path);
+                lease["egress"] = json!(record.egress);
             }
         }
         report["instance"] = json!(identity);

@@ -51,6 +51,7 @@ mod tests {
             },
             ipv4: Some([10, 0, 0, 1].into()),
             ipv6: None,
+            egress: None,
             eni: EniId::from_serial(1),
             place: underlay_ipam::Place::PRIMARY,
             pool: PoolKey::default_pool(),
