@@ -104,6 +104,8 @@ pub struct PodConfig {
     pub mtu: Option<u32>,
     /// `metadata`: whether pods may reach the instance metadata service.
     pub metadata: Access,
+    /// `own_eni`: whether pods may ask for an ENI of their own by annotation.
+    pub own_eni: Access,
 }
 
 /// Whether something is allowed: `"allow"` or `"deny"`.

@@ -18,7 +18,7 @@ mod start;
 
 use std::{
     collections::BTreeSet,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -34,7 +34,7 @@ use tracing::{info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_journal::LeaseState;
 use underlay_netlink::netns;
-use underlay_types::{KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
+use underlay_types::{Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
     actor::SharedStatus,
@@ -49,7 +49,7 @@ pub use self::{
 };
 use crate::{
     kernel::{Failure, Kernel},
-    service::{Attachment, Measures, NodeService, PodRequest, ServiceError},
+    service::{Attachment, HostEnd, Measures, NodeService, PodRequest, ServiceError},
 };
 
 /// How long EC2 may take to tell about a group.
@@ -131,9 +131,18 @@ impl Engine {
             if same && self.kernel.check_pod(&held.wiring, netns)?.is_empty() {
                 return Ok(());
             }
-            self.kernel.unwire_pod(&held.wiring)?;
+            self.unwire(held, Some(netns))?;
         }
         self.kernel.wire_pod(&held.wiring, netns)
+    }
+
+    /// Takes a pod off the network; `given` is its namespace as far as the caller knows. Only an ENI
+    /// that the pod owns must be looked for: in that namespace, and in the one it was given in.
+    fn unwire(&self, held: &Held, given: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
+        let known = held.namespace();
+        let known = known.as_ref().map(AsFd::as_fd);
+        let namespaces: Vec<_> = given.into_iter().chain(known).collect();
+        self.kernel.unwire_pod_in(&held.wiring, &namespaces)
     }
 
     fn try_add(&self, request: PodRequest, wait: Duration) -> Result<Held, ServiceError> {
@@ -169,7 +178,7 @@ impl Engine {
             })
             .and_then(|recorded| recorded);
         if let Err(error) = active {
-            match self.kernel.unwire_pod(&granted.held.wiring) {
+            match self.unwire(&granted.held, Some(request.netns.as_fd())) {
                 Ok(()) => self.tell(Message::WireFailed(key.clone())),
                 Err(failure) => {
                     warn!(%key, %failure, "a pod that could not be recorded is wired until its DEL");
@@ -180,11 +189,14 @@ impl Engine {
         Ok(granted.held)
     }
 
-    fn try_del(&self, key: &LeaseKey) -> Result<Option<Held>, ServiceError> {
+    fn try_del(
+        &self,
+        key: &LeaseKey,
+        netns: Option<&OwnedFd>,
+    ) -> Result<Option<Held>, ServiceError> {
         let held = self.ask(|reply| Message::BeginDel(key.clone(), reply))??;
         if let Some(held) = &held {
-            self.kernel
-                .unwire_pod(&held.wiring)
+            self.unwire(held, netns.map(AsFd::as_fd))
                 .map_err(|failure| kernel_error(&failure))?;
             self.ask(|reply| Message::Unwired(key.clone(), reply))??;
         }
@@ -219,10 +231,8 @@ impl NodeService for Engine {
     }
 
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
-        // Unwiring works from the node's side: the namespace may live or not.
-        drop(netns);
         let begun = Instant::now();
-        let result = self.try_del(key);
+        let result = self.try_del(key, netns.as_ref());
         let took = begun.elapsed();
         match result {
             Ok(Some(held)) => {
@@ -349,12 +359,21 @@ impl Drop for Engine {
 
 fn attachment(held: Held) -> Attachment {
     let Held { wiring, eni, .. } = held;
+    let (host, pod_mac) = match wiring.interface {
+        Interface::Shared => {
+            let host = HostEnd {
+                ifname: wiring.host_device(),
+                mac: wiring.host_mac(),
+            };
+            (Some(host), wiring.pod_mac())
+        }
+        Interface::Whole(eni) => (None, eni.mac),
+    };
     Attachment {
-        addresses: wiring.addresses,
+        ips: wiring.ips().collect(),
         eni,
-        host_ifname: wiring.host_device(),
-        host_mac: wiring.host_mac(),
-        pod_mac: wiring.pod_mac(),
+        host,
+        pod_mac,
         mtu: wiring.mtu,
     }
 }

@@ -10,13 +10,17 @@ mod observe;
 mod reaper;
 mod restore;
 mod translate;
+mod whole;
 mod wire;
 mod workers;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +35,7 @@ use underlay_netplan::{
     numbers::{POD_GROUP, RETIRED_GROUP},
     set_chain, snat,
 };
-use underlay_types::{EniId, LeaseKey, PoolGroups, SecurityGroupSet};
+use underlay_types::{EniId, LeaseKey, Mac, PoolGroups, SecurityGroupSet};
 
 use self::{execute::Execution, reaper::Reaper, workers::Workers};
 
@@ -63,6 +67,9 @@ pub struct Kernel {
     state: Mutex<NodeState>,
     /// Group sets whose chains exist.
     chains: Mutex<BTreeSet<SecurityGroupSet>>,
+    /// ENIs that pods owned and that are not back in the node's namespace yet.
+    away: Mutex<BTreeMap<LeaseKey, Mac>>,
+    pods_reach_metadata: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,6 +99,8 @@ impl Kernel {
                 topology: RwLock::default(),
                 state: Mutex::default(),
                 chains: Mutex::default(),
+                away: Mutex::default(),
+                pods_reach_metadata: AtomicBool::new(false),
             })
         };
         start().map_err(|error| Failure::clean("start the kernel's threads", error))
@@ -104,6 +113,8 @@ impl Kernel {
     /// What the kernel or `nft` refused; repeat the call.
     pub fn setup_node(&self, facts: &NodeFacts) -> Result<(), Failure> {
         let doing = "set the node up";
+        self.pods_reach_metadata
+            .store(facts.pods_reach_metadata, Ordering::Relaxed);
         self.all_or_nothing(doing, node::setup(facts))?;
         self.reaper
             .reap()
@@ -206,11 +217,15 @@ impl Kernel {
         self.all_or_nothing("set who sees the pods' own addresses", snat::keep(blocks))
     }
 
-    /// Whether the device of the unwired pod with this key still exists. Its addresses must not
-    /// leave cooldown.
+    /// Whether the device of the unwired pod with this key still exists, or the ENI that it owned is
+    /// not back. Its addresses must not leave cooldown.
     #[must_use]
     pub fn pending_removal(&self, key: &LeaseKey) -> bool {
-        self.reaper.holds(&names::host_device(key))
+        self.reaper.holds(&names::host_device(key)) || self.is_away(key)
+    }
+
+    fn pods_reach_metadata(&self) -> bool {
+        self.pods_reach_metadata.load(Ordering::Relaxed)
     }
 
     /// Deletes now what waits to be deleted, and waits for it.

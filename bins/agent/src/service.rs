@@ -4,13 +4,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     os::fd::OwnedFd,
     time::Duration,
 };
 
+use ipnet::IpNet;
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PodAddresses, PoolKey};
+use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
 
 /// One CNI ADD, parsed.
 #[derive(Debug)]
@@ -30,18 +32,26 @@ pub struct PodRequest {
 /// A wired pod interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// The pod's addresses, each alone in its subnet inside the pod.
-    pub addresses: PodAddresses,
+    /// The pod's addresses as its device has them, each with the next hop of its family's default
+    /// route.
+    pub ips: Vec<(IpNet, IpAddr)>,
     /// The ENI that holds the address.
     pub eni: EniId,
-    /// The veth end in the node's namespace.
-    pub host_ifname: String,
-    /// The Ethernet address of the node's end.
-    pub host_mac: Mac,
-    /// The Ethernet address of the pod's end.
+    /// The device on the node, where there is one: a pod that owns an ENI has none.
+    pub host: Option<HostEnd>,
+    /// The Ethernet address of the pod's device.
     pub pod_mac: Mac,
     /// MTU of both ends.
     pub mtu: u32,
+}
+
+/// The veth end in the node's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEnd {
+    /// Its name.
+    pub ifname: String,
+    /// Its Ethernet address.
+    pub mac: Mac,
 }
 
 /// What the engine can tell about itself.

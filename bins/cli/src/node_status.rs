@@ -87,6 +87,9 @@ pub(crate) struct LeaseStatus {
     pub(crate) addresses: PodAddresses,
     #[serde(default)]
     pub(crate) eni: String,
+    /// What the pod has of the ENI, where it does not share it.
+    #[serde(default)]
+    pub(crate) interface: Option<String>,
     #[serde(default)]
     pub(crate) missing: bool,
     #[serde(default)]

@@ -35,6 +35,7 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
         key,
         addresses,
         eni,
+        interface,
         missing,
         pod,
     } in &status.leases
@@ -48,14 +49,21 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
             eni.clone(),
             short(key.container.as_str()),
             key.ifname.to_string(),
-            if *missing {
-                "not in EC2 any more".to_owned()
-            } else {
-                String::new()
-            },
+            note(interface.as_deref(), *missing),
         ]);
     }
     table.to_string()
+}
+
+/// What is special about a pod's addresses.
+fn note(interface: Option<&str>, missing: bool) -> String {
+    let interface = match interface {
+        Some("whole") => Some("owns the ENI"),
+        other => other,
+    };
+    let missing = missing.then_some("not in EC2 any more");
+    let notes: Vec<_> = interface.into_iter().chain(missing).collect();
+    notes.join(", ")
 }
 
 fn headline(status: &NodeStatus) -> String {

@@ -24,6 +24,7 @@ use super::{
     tombstones::Tombstones,
 };
 use crate::{
+    config::Access,
     metrics::Metrics,
     service::{NodeService, PodRequest, ServiceError},
 };
@@ -33,6 +34,7 @@ pub(super) struct Dispatch {
     pub(super) service: Arc<dyn NodeService>,
     pub(super) add_wait: Duration,
     pub(super) groups_per_eni: usize,
+    pub(super) own_eni: Access,
     pub(super) conflist: Conflist,
     pub(super) tombstones: Tombstones,
     pub(super) locks: KeyLocks<LeaseKey>,
@@ -138,7 +140,7 @@ impl Dispatch {
         is_awaited: &dyn Fn() -> bool,
     ) -> Result<String, CniError> {
         let key = lease_key(&call.environment, &call.config)?;
-        let pool = pool_key(&call.config, self.groups_per_eni)?;
+        let pool = pool_key(&call.config, self.groups_per_eni, self.own_eni)?;
         let pod = kubernetes_pod(&call.environment)?;
         let (netns, netns_path) = self.pod_netns(call, fd)?;
         let details = match &pod {

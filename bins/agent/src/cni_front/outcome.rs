@@ -4,45 +4,45 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_cni_spec::{AddResult, CniError, Command, ErrorCode, Interface, IpConfig, Route};
-use underlay_netplan::PodWiring;
 use underlay_types::{Family, IfName};
 
 use crate::service::{Attachment, ServiceError};
 
-/// The result of an ADD: both veth ends, the pod's addresses, its default routes.
+/// The result of an ADD: the veth end on the node if there is one, the pod's device, its addresses
+/// and default routes.
 pub(super) fn add_result(attachment: &Attachment, ifname: &IfName, netns_path: &str) -> AddResult {
-    let addresses = attachment.addresses.iter();
-    let (ips, routes) = addresses.map(ip_and_route).unzip();
+    let host = attachment.host.iter().map(|host| Interface {
+        name: host.ifname.clone(),
+        mac: host.mac,
+        sandbox: None,
+        mtu: attachment.mtu,
+    });
+    let mut interfaces: Vec<_> = host.collect();
+    let position = interfaces.len();
+    interfaces.push(Interface {
+        name: ifname.to_string(),
+        mac: attachment.pod_mac,
+        sandbox: Some(netns_path.to_owned()),
+        mtu: attachment.mtu,
+    });
+    let ips = attachment.ips.iter();
+    let (ips, routes) = ips.map(|ip| ip_and_route(*ip, position)).unzip();
     AddResult {
-        interfaces: vec![
-            Interface {
-                name: attachment.host_ifname.clone(),
-                mac: attachment.host_mac,
-                sandbox: None,
-                mtu: attachment.mtu,
-            },
-            Interface {
-                name: ifname.to_string(),
-                mac: attachment.pod_mac,
-                sandbox: Some(netns_path.to_owned()),
-                mtu: attachment.mtu,
-            },
-        ],
+        interfaces,
         ips,
         routes,
     }
 }
 
-/// An address of the pod's end, and the default route of its family.
-fn ip_and_route(address: IpAddr) -> (IpConfig, Route) {
-    let family = Family::of(address);
-    let gateway = Some(PodWiring::gateway(family));
+/// An address of the interface at `position` of the list, and the default route of its family.
+fn ip_and_route((address, gateway): (IpNet, IpAddr), position: usize) -> (IpConfig, Route) {
+    let gateway = Some(gateway);
     let ip = IpConfig {
-        address: IpNet::from(address),
+        address,
         gateway,
-        interface: 1,
+        interface: position,
     };
-    let dst = match family {
+    let dst = match Family::of(address.addr()) {
         Family::V4 => IpNet::V4(Ipv4Net::default()),
         Family::V6 => IpNet::V6(Ipv6Net::default()),
     };

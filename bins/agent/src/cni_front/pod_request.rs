@@ -1,12 +1,16 @@
 //! What an ADD asks for: which pod, which interface, which security groups.
 
 use underlay_cni_spec::{
-    CniArgs, CniError, Environment, ErrorCode, NetworkConfig, SECURITY_GROUPS,
+    CniArgs, CniError, ENI, Environment, ErrorCode, NetworkConfig, SECURITY_GROUPS,
 };
-use underlay_types::{KubernetesPod, LeaseKey, PoolKey, SecurityGroupId, SecurityGroupSet};
+use underlay_types::{EniUse, KubernetesPod, LeaseKey, PoolKey, SecurityGroupId, SecurityGroupSet};
+
+use crate::config::Access;
 
 /// The pod annotation that names a pod's security groups, separated by commas.
 const GROUPS_ANNOTATION: &str = "underlay.dev/security-groups";
+/// The pod annotation that says whether the pod gets a whole ENI: `own`, or `shared`.
+const ENI_ANNOTATION: &str = "underlay.dev/eni";
 
 /// Which interface of which container on which network.
 pub(super) fn lease_key(
@@ -25,9 +29,55 @@ pub(super) fn lease_key(
     })
 }
 
-/// Where the pod's address must come from: the conflist's groups, else the pod's annotation, else
-/// the node's own. A set that cannot be read never becomes another one.
-pub(super) fn pool_key(config: &NetworkConfig, groups_per_eni: usize) -> Result<PoolKey, CniError> {
+/// Where the pod's address must come from: an ENI with the groups that it asks for, of its own if it
+/// asks for that.
+pub(super) fn pool_key(
+    config: &NetworkConfig,
+    groups_per_eni: usize,
+    own_eni: Access,
+) -> Result<PoolKey, CniError> {
+    let pool = groups(config, groups_per_eni)?;
+    Ok(match eni_use(config, own_eni)? {
+        EniUse::Shared => pool,
+        EniUse::Whole => pool.whole(),
+    })
+}
+
+/// Whether the pod gets a whole ENI: as the conflist says, which the node's owner wrote, else as the
+/// pod's annotation says, if pods may ask for one. A wish that cannot be read never becomes another.
+fn eni_use(config: &NetworkConfig, own_eni: Access) -> Result<EniUse, CniError> {
+    let wrong = |source: &str, what: String| {
+        CniError::new(ErrorCode::InvalidConfig, format!("{source}: {what}"))
+    };
+    let read = |source: &str, text: &str| match text {
+        "own" => Ok(EniUse::Whole),
+        "shared" => Ok(EniUse::Shared),
+        other => Err(wrong(
+            source,
+            format!("must be \"own\" or \"shared\", not {other:?}"),
+        )),
+    };
+    if let Some(text) = &config.eni {
+        return read(ENI, text);
+    }
+    let source = format!("annotation {ENI_ANNOTATION}");
+    let annotation = config.annotations.get(ENI_ANNOTATION);
+    match annotation
+        .map(|text| read(&source, text.trim()))
+        .transpose()?
+    {
+        Some(EniUse::Whole) if own_eni == Access::Deny => {
+            let what = "pods may not ask for an ENI of their own on this node; own_eni = \"allow\" \
+                        in [pods] lets them";
+            Err(wrong(&source, what.to_owned()))
+        }
+        wish => Ok(wish.unwrap_or_default()),
+    }
+}
+
+/// The conflist's groups, else those of the pod's annotation, else the node's own. A set that cannot
+/// be read never becomes another one.
+fn groups(config: &NetworkConfig, groups_per_eni: usize) -> Result<PoolKey, CniError> {
     let (source, ids) = if let Some(ids) = &config.security_groups {
         (
             SECURITY_GROUPS.to_owned(),
@@ -80,9 +130,13 @@ mod tests {
         r#""runtimeConfig":{"io.kubernetes.cri.pod-annotations":{"underlay.dev/security-groups":"#;
 
     fn pool(rest: &str) -> Result<String, String> {
+        pool_where(rest, Access::Allow)
+    }
+
+    fn pool_where(rest: &str, own_eni: Access) -> Result<String, String> {
         let stdin = format!(r#"{{"cniVersion":"1.0.0","name":"n"{rest}}}"#);
         let config = NetworkConfig::parse(Command::Add, &stdin).unwrap();
-        pool_key(&config, 2)
+        pool_key(&config, 2, own_eni)
             .map(|pool| pool.to_string())
             .map_err(|error| error.to_string())
     }
@@ -121,6 +175,37 @@ mod tests {
         ] {
             assert_eq!(pool(&rest).unwrap_err(), error);
         }
+    }
+
+    #[test]
+    fn a_whole_eni_is_asked_for_by_the_conflist_or_where_allowed_by_annotation() {
+        let annotated = |text: &str| {
+            format!(
+                r#","runtimeConfig":{{"io.kubernetes.cri.pod-annotations":{{"underlay.dev/eni":"{text}","underlay.dev/security-groups":"sg-0000000b"}}}}"#
+            )
+        };
+        let pool = |rest: &str, own_eni| pool_where(rest, own_eni);
+        let own = annotated("own");
+        assert_eq!(pool(&own, Access::Allow).unwrap(), "whole/sg-0000000b");
+        assert_eq!(
+            pool(&own, Access::Deny).unwrap_err(),
+            "code 7: annotation underlay.dev/eni: pods may not ask for an ENI of their own on this \
+             node; own_eni = \"allow\" in [pods] lets them"
+        );
+        let shared = annotated("shared");
+        assert_eq!(pool(&shared, Access::Deny).unwrap(), "sg-0000000b");
+        let conflist = r#","eni":"own""#;
+        assert_eq!(pool(conflist, Access::Deny).unwrap(), "whole/default");
+        let pinned = format!(r#","eni":"shared"{own}"#);
+        assert_eq!(pool(&pinned, Access::Deny).unwrap(), "sg-0000000b");
+        assert_eq!(
+            pool(&annotated("mine"), Access::Allow).unwrap_err(),
+            "code 7: annotation underlay.dev/eni: must be \"own\" or \"shared\", not \"mine\""
+        );
+        assert_eq!(
+            pool(r#","eni":"""#, Access::Allow).unwrap_err(),
+            "code 7: eni: must be \"own\" or \"shared\", not \"\""
+        );
     }
 
     #[test]

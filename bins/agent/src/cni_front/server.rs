@@ -99,6 +99,7 @@ impl Front {
                 service,
                 add_wait: config.addresses.add_wait,
                 groups_per_eni: config.security_groups.groups_per_eni,
+                own_eni: config.pods.own_eni,
                 conflist: Conflist::new(config),
                 tombstones: Tombstones::new(config.paths.tombstones()),
                 locks: KeyLocks::default(),

@@ -145,7 +145,8 @@ fn pods(mut section: Section<'_>, families: Families) -> PodConfig {
         number(&v, least, MTU_MAX).map(Some)
     });
     section.read("metadata", &mut config.metadata, access);
-    section.finish(&["mtu", "metadata"]);
+    section.read("own_eni", &mut config.own_eni, access);
+    section.finish(&["mtu", "metadata", "own_eni"]);
     config
 }
 

@@ -36,6 +36,7 @@ fn every_key_is_read() {
         [pods]
         mtu = 1500
         metadata = "allow"
+        own_eni = "allow"
         [snat]
         enabled = true
         excluded = ["192.168.0.0/16", "10.8.0.0/13"]
@@ -84,6 +85,7 @@ fn everything() -> Config {
         pods: PodConfig {
             mtu: Some(1500),
             metadata: Access::Allow,
+            own_eni: Access::Allow,
         },
         snat: SnatConfig {
             enabled: true,
@@ -150,7 +152,7 @@ fn all_mistakes_are_listed_together() {
   security_groups.open_node_ports: "tcp/0" is not a port like "tcp/53" or a range like "udp/8000-8100"
   pods.mtu: must be from 576 to 9001, not 10000
   pods.metadata: must be a string, not a boolean
-  pods.colour: unknown key; known are mtu, metadata
+  pods.colour: unknown key; known are mtu, metadata, own_eni
   snat.enabled: must be true or false, not a string
   snat.excluded: "10.8.1.0/16" is not a whole block: write "10.8.0.0/16"
   snat.v4_egress: is for families = ["v6"]: other pods have an IPv4 address

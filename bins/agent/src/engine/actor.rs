@@ -204,8 +204,8 @@ impl Actor {
             Message::Dropped(eni) => self.dropped(eni),
             Message::Devices {
                 since_wall_ms,
-                names,
-            } => self.end_vanished(since_wall_ms, &names),
+                devices,
+            } => self.end_vanished(since_wall_ms, &devices),
             Message::Status(reply) => answer(&reply, self.report()),
             Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),

@@ -1,12 +1,18 @@
 //! What the engine's threads and tasks tell its actor.
 
-use std::{collections::BTreeSet, sync::mpsc::SyncSender};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::mpsc::SyncSender,
+};
 
 use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Ec2Failure, OpId};
 use underlay_journal::LeaseState;
+use underlay_netlink::netns;
 use underlay_netplan::PodWiring;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, NetworkName, PoolKey, Timestamp};
+use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp};
 
 use super::calls::Answer;
 use crate::service::{Measures, ServiceError};
@@ -53,7 +59,7 @@ pub(super) enum Message {
     /// The names of the node's devices, read since this wall time.
     Devices {
         since_wall_ms: u64,
-        names: BTreeSet<String>,
+        devices: Devices,
     },
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
@@ -65,6 +71,13 @@ pub(super) enum Message {
     NotDrained(Reply<Vec<String>>),
     /// Stop.
     Stop,
+}
+
+/// The node's devices.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    pub(super) names: BTreeSet<String>,
+    pub(super) macs: BTreeSet<Mac>,
 }
 
 /// A wish for an address.
@@ -84,8 +97,20 @@ pub(super) struct Held {
     pub(super) wiring: PodWiring,
     pub(super) eni: EniId,
     pub(super) pod: Option<KubernetesPod>,
+    pub(super) netns_path: String,
     pub(super) netns_cookie: u64,
     pub(super) state: LeaseState,
+}
+
+impl Held {
+    /// The namespace of a pod that owns an ENI, if it lives where the runtime said and can be
+    /// opened here. Others are not asked for theirs.
+    pub(super) fn namespace(&self) -> Option<OwnedFd> {
+        self.wiring.whole()?;
+        let netns = netns::open(Path::new(&self.netns_path)).ok()?;
+        let cookie = netns::cookie(netns.as_fd()).ok()?;
+        (cookie == self.netns_cookie).then_some(netns)
+    }
 }
 
 /// An address for a pod.

@@ -31,10 +31,10 @@ pub(super) struct EniFacts {
 /// Tags that an ENI gets when it is created, so that none exists that nobody knows.
 pub(super) fn tags(instance: &InstanceId, pool: &PoolKey) -> Tags {
     let text = pool.to_string();
-    let text = if text.len() > TAG_VALUE_MAX {
-        POOL_BY_GROUPS.to_owned()
-    } else {
-        text
+    let text = match (text.len() > TAG_VALUE_MAX, pool.is_whole()) {
+        (false, _) => text,
+        (true, false) => POOL_BY_GROUPS.to_owned(),
+        (true, true) => format!("whole/{POOL_BY_GROUPS}"),
     };
     Tags::from([
         (INSTANCE_TAG.to_owned(), instance.to_string()),
@@ -43,10 +43,27 @@ pub(super) fn tags(instance: &InstanceId, pool: &PoolKey) -> Tags {
 }
 
 fn pool_of(tag: &str, groups: &SecurityGroupSet) -> Option<PoolKey> {
-    match tag {
-        "default" => Some(PoolKey::default_pool()),
-        POOL_BY_GROUPS => Some(PoolKey::exactly(groups.clone())),
-        set => set.parse().ok().map(PoolKey::exactly),
+    let (eni_use, text) = PoolKey::split_use(tag);
+    let pool = match text {
+        "default" => PoolKey::default_pool(),
+        POOL_BY_GROUPS => PoolKey::exactly(groups.clone()),
+        set => PoolKey::exactly(set.parse().ok()?),
+    };
+    Some(PoolKey { eni_use, ..pool })
+}
+
+/// What an ENI has for pods. The pod that owns one gets its primary address; what else it may have of
+/// IPv4 is the pod's too, and nobody hands it out.
+fn holding(eni: &NetworkInterface, whole: bool) -> Holding {
+    let (addresses, prefixes) = if whole {
+        (eni.primary.into_iter().collect(), Vec::new())
+    } else {
+        (eni.secondary.clone(), eni.prefixes.clone())
+    };
+    Holding {
+        addresses,
+        prefixes,
+        ipv6_prefixes: eni.ipv6_prefixes.clone(),
     }
 }
 
@@ -110,11 +127,7 @@ pub(super) fn read(
         delete_on_termination: attachment
             .is_some_and(|attachment| attachment.delete_on_termination),
         groups,
-        holding: Holding {
-            addresses: eni.secondary.clone(),
-            prefixes: eni.prefixes.clone(),
-            ipv6_prefixes: eni.ipv6_prefixes.clone(),
-        },
+        holding: holding(eni, facts.pool.is_whole()),
     };
     Some((observed, facts))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    os::fd::AsFd,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -16,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use underlay_cloud::{Ec2, Imds};
-use underlay_ipam::{Input, Ipam};
+use underlay_ipam::{Cooldown, Input, Ipam};
 use underlay_journal::{LeaseState, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
@@ -33,6 +34,7 @@ use super::{
     journal::{Journal, JournalError},
     message::Message,
     node::{self, Found, NodeError},
+    observation::EniFacts,
     policy::Keeper,
     snat,
 };
@@ -311,10 +313,22 @@ impl Actor {
         for cooldown in &cooldowns {
             self.retired.extend(cooldown.device.clone());
         }
-        self.feed(Input::Restore { leases, cooldowns });
         let seen = self.read_interfaces(&found.interfaces);
+        self.expect_enis(&cooldowns);
+        self.feed(Input::Restore { leases, cooldowns });
         self.bring_back_pods();
         self.feed(Input::Observed { asked, enis: seen });
+    }
+
+    /// ENIs whose pods are gone, and which may still be in a namespace that nobody could open.
+    fn expect_enis(&self, cooldowns: &[Cooldown]) {
+        for cooldown in cooldowns {
+            let facts = self.enis.get(&cooldown.eni);
+            let whole = facts.filter(|facts| facts.pool.is_whole());
+            if let (Some(facts), Some(key)) = (whole, &cooldown.device) {
+                self.kernel.expect_home(key, facts.mac);
+            }
+        }
     }
 
     /// Before the kernel is compared with the leases, it must know the ENIs. Only those with pods
@@ -322,7 +336,8 @@ impl Actor {
     fn use_attached(&self) {
         let leases = &self.journal.state().leases;
         let with_pods: BTreeSet<_> = leases.values().map(|lease| &lease.eni).collect();
-        for (eni, _) in self.enis.iter().filter(|(_, facts)| !facts.foreign) {
+        let routed = |facts: &EniFacts| !facts.foreign && !facts.pool.is_whole();
+        for (eni, _) in self.enis.iter().filter(|(_, facts)| routed(facts)) {
             let Ok(wiring) = self.eni_wiring(eni) else {
                 continue;
             };
@@ -345,8 +360,10 @@ impl Actor {
         self.use_attached();
         let mut standing = Vec::new();
         let mut undone = Vec::new();
+        self.bring_back_owners();
         for record in self.journal.state().leases.values() {
             match wiring(record, self.mtus.pod) {
+                Ok(wiring) if wiring.whole().is_some() => {}
                 Ok(wiring) if record.state == LeaseState::Active => standing.push(wiring),
                 Ok(_) => undone.push(record.key.clone()),
                 Err(error) => {
@@ -361,6 +378,17 @@ impl Actor {
             self.note(failure.to_string());
             Restored::default()
         });
+        self.report_restored(&restored);
+        let gone = restored.gone.into_iter().map(|PodWiring { key, .. }| key);
+        for key in undone.into_iter().chain(gone) {
+            info!(%key, "a lease without a pod ends");
+            self.wire_failed(&key);
+        }
+        let pods = self.journal.state().leases.len();
+        info!(pods, "leases restored");
+    }
+
+    fn report_restored(&mut self, restored: &Restored) {
         for repair in &restored.repaired {
             info!(repair, "put right");
         }
@@ -371,12 +399,44 @@ impl Actor {
         for stray in &restored.strays {
             info!(device = stray, "a device without a lease goes");
         }
-        let gone = restored.gone.into_iter().map(|PodWiring { key, .. }| key);
-        for key in undone.into_iter().chain(gone) {
-            info!(%key, "a lease without a pod ends");
-            self.wire_failed(&key);
+    }
+
+    /// The same for pods that own an ENI: of these nothing stands on the node. One whose ENI is in
+    /// the node's namespace has lost it, with its own namespace or alone; the others have theirs.
+    fn bring_back_owners(&mut self) {
+        let leases = self.journal.state().leases.values();
+        let owners = leases.filter(|record| !record.interface.is_shared());
+        let owners: Vec<_> = owners.map(|record| record.key.clone()).collect();
+        for held in owners
+            .iter()
+            .filter_map(|key| self.held(key))
+            .collect::<Vec<_>>()
+        {
+            let Some(eni) = held.wiring.whole() else {
+                continue;
+            };
+            if held.state == LeaseState::Active {
+                match self.kernel.is_home(eni.mac) {
+                    Ok(false) => continue,
+                    Ok(true) if self.give_again(&held) => continue,
+                    Ok(true) => {}
+                    Err(failure) => {
+                        error!(%failure, "a pod's ENI cannot be looked for");
+                        continue;
+                    }
+                }
+            }
+            let key = &held.wiring.key;
+            let netns = held.namespace();
+            let netns: Vec<_> = netns.iter().map(AsFd::as_fd).collect();
+            match self.kernel.unwire_pod_in(&held.wiring, &netns) {
+                Ok(()) => {
+                    info!(%key, "a lease without a pod ends");
+                    self.wire_failed(key);
+                }
+                // The runtime's DEL tries again.
+                Err(failure) => error!(%key, %failure, "an ENI cannot be taken back"),
+            }
         }
-        let pods = self.journal.state().leases.len();
-        info!(pods, "leases restored");
     }
 }

@@ -18,10 +18,9 @@ use underlay_netplan::{
 };
 
 use super::{
-    Failure, Kernel,
-    failure::refused,
-    lock,
+    Failure, Kernel, lock,
     observe::{Observed, is_link_local},
+    wire::duplicate,
     workers::Context,
 };
 
@@ -35,16 +34,14 @@ impl Kernel {
         pod: &PodWiring,
         netns: BorrowedFd<'_>,
     ) -> Result<Vec<String>, Failure> {
-        let clean = |error| Failure::clean(format!("check pod {}", pod.key), error);
+        let doing = format!("check pod {}", pod.key);
+        let clean = |error| Failure::clean(&doing, error);
+        let netns = duplicate(netns).map_err(clean)?;
+        if let Some(eni) = pod.whole() {
+            return self.check_owner(pod, eni, netns).map_err(clean);
+        }
         let _topology = self.read_topology();
         let (state, pod) = (lock(&self.state).clone(), pod.clone());
-        let netns = netns.try_clone_to_owned().map_err(|error| {
-            clean(refused(
-                "duplicate",
-                "namespace descriptor",
-                error.to_string(),
-            ))
-        })?;
         let checked = self
             .workers
             .run(move |context| all_differences(context, &state, &pod, netns.as_fd()));
@@ -131,8 +128,8 @@ fn device_fact(link: &Link) -> PodFact {
     }
 }
 
-/// Adds what stands inside the pod; returns the index of its device.
-fn inside(
+/// Adds what stands inside the pod of its device; returns the index of its device.
+pub(super) fn inside(
     context: &Context,
     pod: &PodWiring,
     netns: BorrowedFd<'_>,

@@ -53,6 +53,16 @@ impl<'a> Execution<'a> {
         }
     }
 
+    pub(super) const fn context(&mut self) -> &mut Context {
+        self.context
+    }
+
+    /// The namespace of the pod that is wired or unwired.
+    pub(super) fn pod_netns(&self) -> Result<BorrowedFd<'a>, KernelError> {
+        self.netns
+            .ok_or_else(|| no_device("configure", "pod without namespace"))
+    }
+
     /// Carries out the whole plan or nothing of it: what was done before a failure is undone, in
     /// the reverse order. Returns the failure and what could not be undone.
     pub(super) fn all_or_nothing(
@@ -176,6 +186,11 @@ impl<'a> Execution<'a> {
         match op {
             Op::Add(_) | Op::Remove(_) => Ok(()),
             Op::AddPodDevice(pod) => self.add_pod_device(pod),
+            Op::ConfigureOwner {
+                pod,
+                eni,
+                reaches_metadata,
+            } => self.configure_owner(pod, *eni, *reaches_metadata),
             Op::ConfigurePod(pod) => self.configure_pod(pod),
             Op::DeleteDevice(device) => {
                 self.indices.remove(device);
@@ -183,6 +198,7 @@ impl<'a> Execution<'a> {
                     .socket
                     .run(&[link::delete_by_name(device).or_missing()])
             }
+            Op::LendEni(pod, eni) => self.lend_eni(pod, *eni),
             Op::RaiseDevice {
                 device,
                 address,
@@ -202,6 +218,7 @@ impl<'a> Execution<'a> {
                 }
                 None => Ok(()),
             },
+            Op::ReturnEni(_, eni) => self.return_eni(*eni),
             Op::Script(script) => nft::load(script),
             Op::Sysctl { name, value } => sysctl::write(name, value),
         }
@@ -232,9 +249,7 @@ impl<'a> Execution<'a> {
     }
 
     fn configure_pod(&self, pod: &PodWiring) -> Result<(), KernelError> {
-        let netns = self
-            .netns
-            .ok_or_else(|| no_device("configure", "pod without namespace"))?;
+        let netns = self.pod_netns()?;
         let ifname = pod.key.ifname.as_str();
         if pod.addresses.v6().is_some() {
             // Runtimes and distributions may have turned IPv6 off for new devices.

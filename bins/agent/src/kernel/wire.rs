@@ -14,7 +14,7 @@ use super::{
     Kernel, check,
     execute::Execution,
     failure::{Failure, refused},
-    lock,
+    lock, whole,
     workers::Context,
 };
 
@@ -36,6 +36,9 @@ impl Kernel {
     pub fn wire_pod(&self, pod: &PodWiring, netns: BorrowedFd<'_>) -> Result<(), Failure> {
         let doing = || format!("wire pod {}", pod.key);
         let clean = |error| Failure::clean(doing(), error);
+        if let Some(eni) = pod.whole() {
+            return self.wire_owner(pod, eni, duplicate(netns).map_err(clean)?);
+        }
         let _topology = self.read_topology();
         let state = lock(&self.state).clone();
         let plan = pod::wire(&state, pod)
@@ -43,13 +46,7 @@ impl Kernel {
         if let PoolGroups::Exactly(set) = &pod.groups {
             self.ensure_chains(set).map_err(clean)?;
         }
-        let netns = netns.try_clone_to_owned().map_err(|error| {
-            clean(refused(
-                "duplicate",
-                "namespace descriptor",
-                error.to_string(),
-            ))
-        })?;
+        let netns = duplicate(netns).map_err(clean)?;
         let wiring = pod.clone();
         let wired = self
             .workers
@@ -76,6 +73,22 @@ impl Kernel {
     /// # Errors
     /// What the kernel refused, after everything else was removed; repeat the call.
     pub fn unwire_pod(&self, pod: &PodWiring) -> Result<(), Failure> {
+        self.unwire_pod_in(pod, &[])
+    }
+
+    /// As [`Self::unwire_pod`]; an ENI that the pod owns is looked for in `namespaces` and is back in
+    /// the node's when this returns, if it was there.
+    ///
+    /// # Errors
+    /// As [`Self::unwire_pod`].
+    pub fn unwire_pod_in(
+        &self,
+        pod: &PodWiring,
+        namespaces: &[BorrowedFd<'_>],
+    ) -> Result<(), Failure> {
+        if let Some(eni) = pod.whole() {
+            return self.unwire_owner(pod, eni, whole::owned(namespaces));
+        }
         let doing = || format!("unwire pod {}", pod.key);
         let _topology = self.read_topology();
         let plan = pod::unwire(&lock(&self.state), pod);
@@ -91,6 +104,13 @@ impl Kernel {
         lock(&self.state).remove_pod(&pod.key);
         Ok(())
     }
+}
+
+/// A descriptor of a namespace for a worker.
+pub(super) fn duplicate(netns: BorrowedFd<'_>) -> Result<OwnedFd, KernelError> {
+    netns
+        .try_clone_to_owned()
+        .map_err(|error| refused("duplicate", "namespace descriptor", error.to_string()))
 }
 
 fn wire(

@@ -29,6 +29,11 @@ impl Context {
         })
     }
 
+    /// The node's namespace.
+    pub(super) fn home(&self) -> BorrowedFd<'_> {
+        self.home.as_fd()
+    }
+
     /// A socket in another namespace.
     pub(super) fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, KernelError> {
         self.visit(netns, Socket::open)

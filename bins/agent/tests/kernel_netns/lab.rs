@@ -19,7 +19,7 @@ use underlay_netlink::{
     sysctl,
 };
 use underlay_netplan::{EniSlot, EniWiring, NodeFacts, PodWiring};
-use underlay_types::{EniId, Families, Mac, PoolGroups};
+use underlay_types::{EniId, Families, Interface, Mac, PoolGroups};
 
 /// The subnet's router, which every port has.
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -106,7 +106,7 @@ pub(crate) fn eni(device: u8) -> EniWiring {
 
 /// A fresh namespace with the strictest reverse-path filter that a distribution may set, and
 /// without IPv6, whose addresses come and go by themselves.
-fn quiet_netns() -> OwnedFd {
+pub(crate) fn quiet_netns() -> OwnedFd {
     let netns = netns::create().unwrap();
     inside(&netns, || {
         sysctl::write("ipv6/conf/all/disable_ipv6", "1").unwrap();
@@ -121,7 +121,7 @@ fn quiet_netns() -> OwnedFd {
 }
 
 /// A port of the VPC with a device at its other end; returns the other end's index.
-fn plug(vpc: &OwnedFd, port: &str, other: &OwnedFd, device: &str, mac: Mac) -> IfIndex {
+pub(crate) fn plug(vpc: &OwnedFd, port: &str, other: &OwnedFd, device: &str, mac: Mac) -> IfIndex {
     let mut socket = Socket::open_in(vpc.as_fd()).unwrap();
     let near = VethEnd {
         mtu: Some(9001),
@@ -324,6 +324,7 @@ pub(crate) fn wiring(last: u8, device: u8) -> PodWiring {
         eni: slot(device),
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,
+        interface: Interface::Shared,
     }
 }
 

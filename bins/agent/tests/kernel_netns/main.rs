@@ -21,3 +21,4 @@ mod outside;
 mod routing;
 mod services;
 mod traffic;
+mod whole;

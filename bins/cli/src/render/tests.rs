@@ -33,7 +33,7 @@ fn busy_node() -> NodeStatus {
         "leases": [
             {"key": key("0123456789abcdef0123"), "addresses": ["10.0.0.11"], "eni": "eni-00000000000000001",
              "missing": false, "pod": {"namespace": "shop", "name": "web-1"}},
-            {"key": key("c2"), "addresses": ["10.0.0.12", "2600::12"], "eni": "eni-00000000000000001", "missing": true},
+            {"key": key("c2"), "addresses": ["10.0.0.12", "2600::12"], "eni": "eni-00000000000000001", "interface": "whole", "missing": true},
         ],
         "waiting": [{"key": key("c3"), "pool": "default", "waited_ms": 1250, "waits_for": "eni-3 to attach"}],
         "calls": ["attach eni-00000000000000003 at index 2"],
@@ -88,7 +88,7 @@ fn pods_of_a_busy_node() {
     insta::assert_snapshot!(pods(&busy_node()), @r"
     ADDRESSES            POD         ENI                    CONTAINER      INTERFACE  NOTE
     10.0.0.11            shop/web-1  eni-00000000000000001  0123456789abc  eth0
-    10.0.0.12, 2600::12  -           eni-00000000000000001  c2             eth0       not in EC2 any more
+    10.0.0.12, 2600::12  -           eni-00000000000000001  c2             eth0       owns the ENI, not in EC2 any more
     ");
 }
 

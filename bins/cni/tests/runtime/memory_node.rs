@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
     os::fd::OwnedFd,
     sync::{Condvar, Mutex},
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use underlay_agent::service::{Attachment, Measures, NodeService, PodRequest, ServiceError};
+use underlay_agent::service::{
+    Attachment, HostEnd, Measures, NodeService, PodRequest, ServiceError,
+};
 use underlay_types::{EniId, LeaseKey, Mac, NetworkName};
 
 /// Makes the answer of a node that fails.
@@ -105,10 +107,15 @@ impl NodeService for MemoryNode {
         let mut state = self.opened.wait_while(state, gated).unwrap();
         let last = u8::try_from(state.leases.len() + 10).unwrap();
         let attachment = Attachment {
-            addresses: Ipv4Addr::new(10, 0, 1, last).into(),
+            ips: vec![(
+                IpAddr::from([10, 0, 1, last]).into(),
+                IpAddr::from([169, 254, 1, 1]),
+            )],
             eni: EniId::from_serial(1),
-            host_ifname: "ul0123456789ab".into(),
-            host_mac: Mac([2, 0, 0, 0, 0, 1]),
+            host: Some(HostEnd {
+                ifname: "ul0123456789ab".into(),
+                mac: Mac([2, 0, 0, 0, 0, 1]),
+            }),
             pod_mac: Mac([2, 0, 0, 0, 0, 2]),
             mtu: 9001,
         };

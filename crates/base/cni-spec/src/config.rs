@@ -8,7 +8,7 @@ use underlay_types::{ContainerId, IfName, NetworkName};
 
 use crate::{
     CniError, CniVersion, Command, ErrorCode, PreviousResult,
-    keys::{RUN_DIR, SECURITY_GROUPS, refuse_unknown},
+    keys::{ENI, RUN_DIR, SECURITY_GROUPS, refuse_unknown},
 };
 
 /// The capability by which containerd passes a pod's annotations.
@@ -29,6 +29,8 @@ pub struct NetworkConfig {
     pub name: NetworkName,
     /// `securityGroups`, our key, as given; ADD and CHECK only.
     pub security_groups: Option<Vec<String>>,
+    /// `eni`, our key, as given; ADD and CHECK only.
+    pub eni: Option<String>,
     /// `runtimeConfig` [`POD_ANNOTATIONS`]; ADD and CHECK only.
     pub annotations: BTreeMap<String, String>,
     /// `prevResult`; ADD and CHECK only.
@@ -51,6 +53,7 @@ impl NetworkConfig {
             version,
             name: name(&config)?,
             security_groups: None,
+            eni: None,
             annotations: BTreeMap::new(),
             previous: None,
             valid_attachments: BTreeSet::new(),
@@ -59,6 +62,7 @@ impl NetworkConfig {
             Command::Add | Command::Check => {
                 refuse_unknown(&config)?;
                 parsed.security_groups = security_groups(config.get(SECURITY_GROUPS))?;
+                parsed.eni = eni(config.get(ENI))?;
                 parsed.annotations = annotations(config.get("runtimeConfig"))?;
                 parsed.previous = PreviousResult::from_config(config.remove("prevResult"))?;
                 if command == Command::Check && parsed.previous.is_none() {
@@ -166,6 +170,14 @@ fn security_groups(value: Option<&Value>) -> Result<Option<Vec<String>>, CniErro
         .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+fn eni(value: Option<&Value>) -> Result<Option<String>, CniError> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(invalid(ENI, "must be \"own\" or \"shared\"")),
+    }
 }
 
 /// Go runtimes write an empty map as null.

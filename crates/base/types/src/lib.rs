@@ -11,6 +11,7 @@ mod error_chain;
 mod error_class;
 mod group_set;
 mod ids;
+mod interface;
 mod kubernetes_pod;
 mod lease;
 mod mac;
@@ -31,10 +32,11 @@ pub use ids::{
     SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, TrunkAssociationId,
     VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
+pub use interface::{Interface, WholeEni};
 pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};
-pub use pool::{PoolGroups, PoolKey, SubnetClassId};
+pub use pool::{EniUse, PoolGroups, PoolKey, SubnetClassId};
 pub use refusal::Refusal;
 pub use time::Timestamp;
 

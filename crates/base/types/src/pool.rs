@@ -38,6 +38,31 @@ impl SubnetClassId {
     }
 }
 
+/// Who uses the ENIs of a pool.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EniUse {
+    /// Any number of pods, each with addresses of its own.
+    #[default]
+    Shared,
+    /// One pod each, which gets the device and its primary address.
+    Whole,
+}
+
+impl EniUse {
+    /// Whether pods share an ENI.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared)
+    }
+}
+
+/// What the text of a pool of whole ENIs begins with. Versions that know no such pools take an ENI
+/// that is tagged so for somebody else's, and leave it alone.
+const WHOLE: &str = "whole/";
+
 /// The key of a pool of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolKey {
@@ -47,6 +72,9 @@ pub struct PoolKey {
     pub subnets: SubnetClassId,
     /// The network card the pool's ENIs sit on.
     pub card: u8,
+    /// Who uses the pool's ENIs.
+    #[serde(default, skip_serializing_if = "EniUse::is_shared")]
+    pub eni_use: EniUse,
 }
 
 impl PoolKey {
@@ -57,6 +85,7 @@ impl PoolKey {
             groups: PoolGroups::Default,
             subnets: SubnetClassId::node(),
             card: 0,
+            eni_use: EniUse::Shared,
         }
     }
 
@@ -67,7 +96,30 @@ impl PoolKey {
             groups: PoolGroups::Exactly(set),
             subnets: SubnetClassId::node(),
             card: 0,
+            eni_use: EniUse::Shared,
         }
+    }
+
+    /// The pool of whole ENIs with the same groups and subnets.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self {
+            eni_use: EniUse::Whole,
+            ..self
+        }
+    }
+
+    /// Whether each ENI of the pool is one pod's.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.eni_use, EniUse::Whole)
+    }
+
+    /// Reads what a tag says before the groups: who uses the ENI, and the rest of the text.
+    #[must_use]
+    pub fn split_use(text: &str) -> (EniUse, &str) {
+        text.strip_prefix(WHOLE)
+            .map_or((EniUse::Shared, text), |rest| (EniUse::Whole, rest))
     }
 
     /// The explicit set, if the pool has one.
@@ -82,6 +134,9 @@ impl PoolKey {
 
 impl fmt::Display for PoolKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_whole() {
+            f.write_str(WHOLE)?;
+        }
         match &self.groups {
             PoolGroups::Default => f.write_str("default")?,
             PoolGroups::Exactly(set) => fmt::Display::fmt(set, f)?,
@@ -109,9 +164,23 @@ mod tests {
         for key in [
             PoolKey::default_pool(),
             PoolKey::exactly("sg-0000000a".parse().unwrap()),
+            PoolKey::default_pool().whole(),
         ] {
             let json = serde_json::to_string(&key).unwrap();
             assert_eq!(serde_json::from_str::<PoolKey>(&json).unwrap(), key);
         }
+    }
+
+    #[test]
+    fn the_text_of_a_pool_of_whole_enis_is_no_other_pools() {
+        let set: SecurityGroupSet = "sg-0000000a".parse().unwrap();
+        let pool = PoolKey::exactly(set).whole();
+        assert_eq!(pool.to_string(), "whole/sg-0000000a");
+        assert_eq!(
+            PoolKey::split_use("whole/sg-0000000a"),
+            (EniUse::Whole, "sg-0000000a")
+        );
+        assert_eq!(PoolKey::split_use("default"), (EniUse::Shared, "default"));
+        assert!("whole/sg-0000000a".parse::<SecurityGroupSet>().is_err());
     }
 }

@@ -88,6 +88,10 @@ impl Eni {
     /// Pods that it can take, or will once the call under way is done: by IPv4 addresses, which are
     /// scarce, unless pods get none.
     pub(crate) fn supply(&self) -> usize {
+        if self.pool.is_whole() {
+            let comes = self.lacks_ipv6() && self.expecting == Some(Grant::Ipv6Prefix);
+            return self.free().max(usize::from(comes && self.is_idle()));
+        }
         let prefix = self.expecting == Some(Grant::Ipv6Prefix);
         let expected = match self.families {
             Families::V6 if prefix => IPV6_PREFIX_SIZE,
@@ -98,9 +102,20 @@ impl Eni {
 
     /// Pods that its free addresses can serve; counted as in [`Self::supply`].
     pub(crate) fn free(&self) -> usize {
+        if self.pool.is_whole() {
+            return usize::from(self.is_idle() && self.has_addresses());
+        }
         match self.families {
             Families::V4 | Families::Dual => self.slots.free(),
             Families::V6 => self.ipv6.size().saturating_sub(self.ipv6.len()),
+        }
+    }
+
+    /// Whether it has what one pod needs, used or not.
+    fn has_addresses(&self) -> bool {
+        match self.families {
+            Families::V4 | Families::Dual => !self.slots.is_empty(),
+            Families::V6 => !self.lacks_ipv6(),
         }
     }
 

@@ -4,6 +4,9 @@
 //! the pools filled. It never reads a clock, a socket or a file: the program feeds [`Input`]s with
 //! the time, runs the [`Action`]s that come out, and feeds their outcomes back.
 //!
+//! A pool of whole ENIs hands each to one pod at a time, under its primary address: it holds none
+//! ahead of need, and such an ENI neither gets addresses nor gives any back.
+//!
 //! An address is in exactly one state: free, leased, cooling or being given back. A pool never
 //! hands out an address of another pool's ENI.
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp};
+use underlay_types::{EniId, Interface, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
 /// One record after the header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct LeaseRecord {
     pub place: Place,
     /// The pool it came from.
     pub pool: PoolKey,
+    /// What the pod has of the ENI.
+    #[serde(default, skip_serializing_if = "Interface::is_shared")]
+    pub interface: Interface,
     /// Whose interface it is, where known.
     pub pod: Option<KubernetesPod>,
     /// `CNI_NETNS` as given.

@@ -5,13 +5,16 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
-use underlay_types::{EniId, Families, Family, LeaseKey, Mac, PodAddresses, PoolGroups};
+use underlay_types::{
+    EniId, Families, Family, Interface, LeaseKey, Mac, PodAddresses, PoolGroups, WholeEni,
+};
 
 use crate::{
     Egress, NodePort, Snat, names,
     numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
+    whole,
 };
 
 /// The node itself.
@@ -86,6 +89,12 @@ impl fmt::Display for EniSlot {
 /// Link-local, the same in every subnet.
 const ROUTER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0x0ec2, 0, 0, 0, 0, 0, 1));
 
+/// The IPv4 router of a subnet.
+fn router_v4(subnet: Ipv4Net) -> IpAddr {
+    let first = u32::from(subnet.network()).saturating_add(1);
+    IpAddr::V4(Ipv4Addr::from(first))
+}
+
 /// An ENI that pods use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EniWiring {
@@ -113,9 +122,8 @@ impl EniWiring {
     /// the router of every subnet has (Amazon VPC User Guide, "Subnet sizing for IPv6"), so that
     /// nothing waits for a router advertisement.
     pub fn routers(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let v4 = Ipv4Addr::from(u32::from(self.subnet.network()).saturating_add(1));
         let v6 = self.families.has(Family::V6).then_some(ROUTER_V6);
-        [IpAddr::V4(v4)].into_iter().chain(v6)
+        [router_v4(self.subnet)].into_iter().chain(v6)
     }
 }
 
@@ -135,6 +143,8 @@ pub struct PodWiring {
     pub groups: PoolGroups,
     /// Bytes of a packet: the ENI's.
     pub mtu: u32,
+    /// What the pod has of the ENI.
+    pub interface: Interface,
 }
 
 impl PodWiring {
@@ -155,6 +165,34 @@ impl PodWiring {
     /// Every address that the pod's end has.
     pub fn inside(&self) -> impl Iterator<Item = IpAddr> + use<> {
         self.addresses.iter().chain(self.egress.map(IpAddr::V4))
+    }
+
+    /// The ENI, if the pod has it as a whole.
+    #[must_use]
+    pub const fn whole(&self) -> Option<WholeEni> {
+        match self.interface {
+            Interface::Shared => None,
+            Interface::Whole(eni) => Some(eni),
+        }
+    }
+
+    /// The addresses as the pod's device has them, each with the next hop of its family's default
+    /// route.
+    pub fn ips(&self) -> impl Iterator<Item = (IpNet, IpAddr)> + use<> {
+        let interface = self.interface;
+        self.addresses.iter().map(move |address| {
+            let family = Family::of(address);
+            match interface {
+                Interface::Shared => (IpNet::from(address), Self::gateway(family)),
+                Interface::Whole(eni) => {
+                    let router = match family {
+                        Family::V4 => router_v4(eni.subnet),
+                        Family::V6 => ROUTER_V6,
+                    };
+                    (whole::on_device(address, eni), router)
+                }
+            }
+        })
     }
 
     /// The name of the node's end.

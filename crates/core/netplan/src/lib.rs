@@ -12,6 +12,8 @@
 //! 2. one rule for each ENI sends the mark to the ENI's table;
 //! 3. the table has the node's pods of the same group set, and the VPC's router for the rest.
 //!
+//! A pod that owns an ENI takes none of this way: see [`whole`].
+//!
 //! Directions are the pod's: what it sends leaves it.
 
 #![forbid(unsafe_code)]
@@ -32,6 +34,7 @@ mod services;
 pub mod set_chain;
 pub mod snat;
 mod state;
+pub mod whole;
 
 pub use egress::Egress;
 pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};

@@ -2,7 +2,7 @@
 
 use underlay_types::{LeaseKey, Mac, SecurityGroupSet};
 
-use crate::numbers::{NFT_SET_CHAIN_PREFIX, POD_DEVICE_PREFIX};
+use crate::numbers::{LENT_PREFIX, NFT_SET_CHAIN_PREFIX, POD_DEVICE_PREFIX, RETURNED_PREFIX};
 
 /// The name of the node's end of a pod's device: 15 bytes, the most the kernel takes. From the
 /// whole key: a re-created pod of the same name must not meet its predecessor's device.
@@ -21,6 +21,24 @@ pub fn host_mac(key: &LeaseKey) -> Mac {
 #[must_use]
 pub fn pod_mac(key: &LeaseKey) -> Mac {
     Mac::local(!key.stable_hash())
+}
+
+/// The name of an ENI's device once it came back from a pod; also the 15 bytes that the kernel
+/// takes. What it was called before may be another device's name by then.
+#[must_use]
+pub fn returned_device(mac: Mac) -> String {
+    format!("{RETURNED_PREFIX}{}", digits(mac))
+}
+
+/// A further name of an ENI's device that a pod owns, by which it is told from devices that the pod
+/// made with its Ethernet address. Longer than a first name can be.
+#[must_use]
+pub fn lent_device(mac: Mac) -> String {
+    format!("{LENT_PREFIX}{}", digits(mac))
+}
+
+fn digits(mac: Mac) -> String {
+    mac.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of the chain with the rules of `set`.
@@ -55,5 +73,8 @@ mod tests {
         let same: SecurityGroupSet = "sg-0000000a,sg-0000000b".parse().unwrap();
         assert_eq!(set_chain(&set), set_chain(&same));
         assert_eq!(set_chain(&set).len(), 20);
+        let mac = Mac([2, 0, 0xa, 0, 0, 0xff]);
+        assert_eq!(returned_device(mac), "une02000a0000ff");
+        assert_eq!(lent_device(mac), "underlay-02000a0000ff");
     }
 }

@@ -53,6 +53,10 @@ pub const NFT_SOURCE_KEPT: &str = "source-kept";
 pub const NFT_SET_CHAIN_PREFIX: &str = "set-";
 /// What the name of a pod's node end starts with.
 pub const POD_DEVICE_PREFIX: &str = "und";
+/// What the name of an ENI starts with that came back from a pod.
+pub const RETURNED_PREFIX: &str = "une";
+/// What the further name of an ENI starts with that a pod has, or had.
+pub const LENT_PREFIX: &str = "underlay-";
 /// The block that pods of IPv6 alone have their IPv4 address of, on every node the same.
 pub const EGRESS_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 172, 0), 22);
 
@@ -74,7 +78,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 19] {
+fn rows() -> [[String; 3]; 21] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -90,6 +94,8 @@ fn rows() -> [[String; 3]; 19] {
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),
         row("device names", format!("{POD_DEVICE_PREFIX}*"), "node ends of pods: prefix and 12 digits of a hash of the lease's key"),
+        row("device names", format!("{RETURNED_PREFIX}*"), "ENIs that came back from a pod that owned them: prefix and Ethernet address"),
+        row("further names", format!("{LENT_PREFIX}*"), "ENIs that a pod owns, or owned: prefix and Ethernet address"),
         row("IPv4 block", EGRESS_BLOCK.to_string(), "addresses inside the node of pods of IPv6 alone"),
         row("nftables table", format!("inet {NFT_TABLE}"), "everything of ours"),
         row("nftables set", NFT_ENI.to_owned(), "devices of ENIs in use"),

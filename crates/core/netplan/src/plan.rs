@@ -6,9 +6,9 @@ use std::{
 };
 
 use ipnet::IpNet;
-use underlay_types::Family;
+use underlay_types::{Family, WholeEni};
 
-use crate::{Object, PodWiring};
+use crate::{Object, PodWiring, whole};
 
 /// One operation. Adding what is there and removing what is not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,19 @@ pub enum Op {
     AddPodDevice(PodWiring),
     /// Inside the pod: device up, address, gateway, default route.
     ConfigurePod(PodWiring),
+    /// Inside a pod that owns an ENI: device up, addresses, default routes, and what is closed.
+    ConfigureOwner {
+        /// The pod.
+        pod: PodWiring,
+        /// Its ENI.
+        eni: WholeEni,
+        /// Whether the pod may reach the instance metadata service.
+        reaches_metadata: bool,
+    },
     /// Deletes a device and waits until it is gone.
     DeleteDevice(String),
+    /// Moves the device of an ENI into the pod that is to own it, under the name it has there.
+    LendEni(PodWiring, WholeEni),
     /// Brings a device up with an MTU and, as a /32 that goes with the device, an address.
     RaiseDevice {
         /// The device.
@@ -34,6 +45,9 @@ pub enum Op {
     Remove(Object),
     /// Hands a pod's device to the reaper; its packets are dropped from now on.
     RetireDevice(String),
+    /// Moves the device of an ENI back to the node, if the pod has it. What was configured of it is
+    /// gone with that.
+    ReturnEni(PodWiring, WholeEni),
     /// Carries out a script of `nft`, all or nothing.
     Script(String),
     /// Sets a value under /proc/sys/net.
@@ -63,11 +77,14 @@ impl Op {
         match self {
             Self::Add(object) => Some(Self::Remove(object.clone())),
             Self::AddPodDevice(pod) => Some(Self::DeleteDevice(pod.host_device())),
+            Self::LendEni(pod, eni) => Some(Self::ReturnEni(pod.clone(), *eni)),
             Self::Remove(object) => Some(Self::Add(object.clone())),
-            Self::ConfigurePod(_)
+            Self::ConfigureOwner { .. }
+            | Self::ConfigurePod(_)
             | Self::DeleteDevice(_)
             | Self::RaiseDevice { .. }
             | Self::RetireDevice(_)
+            | Self::ReturnEni(..)
             | Self::Script(_)
             | Self::Sysctl { .. } => None,
         }
@@ -87,13 +104,28 @@ impl fmt::Display for Op {
                 pod.pod_mac(),
                 pod.mtu
             ),
+            Self::ConfigureOwner {
+                pod,
+                reaches_metadata,
+                ..
+            } => {
+                let ips: String = pod.ips().map(in_pod).collect();
+                write!(f, "in the pod: {} up, mtu {}{ips}", pod.key.ifname, pod.mtu)?;
+                whole::closed(pod, *reaches_metadata)
+                    .try_for_each(|to| write!(f, ", {to} unreachable"))
+            }
             Self::ConfigurePod(pod) => write!(
                 f,
                 "in the pod: {} up{}",
                 pod.key.ifname,
-                pod.inside().map(in_pod).collect::<String>()
+                pod.inside()
+                    .map(|own| in_pod((IpNet::from(own), PodWiring::gateway(Family::of(own)))))
+                    .collect::<String>()
             ),
             Self::DeleteDevice(device) => write!(f, "delete {device}"),
+            Self::LendEni(pod, eni) => {
+                write!(f, "move {} into the pod as {}", eni.mac, pod.key.ifname)
+            }
             Self::RaiseDevice {
                 device,
                 address,
@@ -104,15 +136,15 @@ impl fmt::Display for Op {
             }
             Self::Remove(object) => write!(f, "remove {object}"),
             Self::RetireDevice(device) => write!(f, "retire {device}"),
+            Self::ReturnEni(_, eni) => write!(f, "move {} back to the node", eni.mac),
             Self::Script(script) => write!(f, "nft:\n{script}"),
             Self::Sysctl { name, value } => write!(f, "set net/{name} to {value}"),
         }
     }
 }
 
-fn in_pod(address: IpAddr) -> String {
-    let gateway = PodWiring::gateway(Family::of(address));
-    format!(", address {}, default via {gateway}", IpNet::from(address))
+fn in_pod((address, gateway): (IpNet, IpAddr)) -> String {
+    format!(", address {address}, default via {gateway}")
 }
 
 /// Operations in their order.

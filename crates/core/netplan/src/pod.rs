@@ -99,6 +99,8 @@ pub struct WrongEni {
 pub enum PodFact {
     /// An address of the pod's end.
     Address(IpNet),
+    /// What the pod must not reach.
+    Closed(IpNet),
     /// A device: the node's end or the pod's.
     Device {
         /// Its name.
@@ -122,6 +124,7 @@ impl fmt::Display for PodFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "address {address} in the pod"),
+            Self::Closed(to) => write!(f, "route {to} unreachable in the pod"),
             Self::Device {
                 name,
                 mac,

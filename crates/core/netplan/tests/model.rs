@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use underlay_netplan::{
     EniSlot, EniWiring, NodeState, Object, Op, Plan, PodWiring, diff, eni, eni::EniInUse, pod,
 };
-use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, Interface, LeaseKey, Mac, PoolGroups};
 
 /// The objects that exist and the devices of pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +31,13 @@ impl Model {
                 self.objects
                     .retain(|object| object.device() != Some(device));
             }
-            Op::ConfigurePod(_) | Op::RaiseDevice { .. } | Op::Script(_) | Op::Sysctl { .. } => {}
+            Op::ConfigureOwner { .. }
+            | Op::ConfigurePod(_)
+            | Op::LendEni(..)
+            | Op::RaiseDevice { .. }
+            | Op::ReturnEni(..)
+            | Op::Script(_)
+            | Op::Sysctl { .. } => {}
         }
     }
 
@@ -87,6 +93,7 @@ fn pod_at(number: u8, slot: u8) -> PodWiring {
         eni: EniSlot::new(0, slot).unwrap(),
         groups: groups(slot),
         mtu: 9001,
+        interface: Interface::Shared,
     }
 }
 

@@ -4,10 +4,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use underlay_netplan::{
-    Egress, EniSlot, EniWiring, NodeFacts, NodeState, PodWiring, Snat, SourcePorts, eni,
-    eni::EniInUse, node, numbers, pod, set_chain, snat,
+    Egress, EniSlot, EniWiring, NodeFacts, NodeState, Op, PodWiring, Snat, SourcePorts, eni,
+    eni::EniInUse, node, numbers, pod, set_chain, snat, whole,
 };
-use underlay_types::{EniId, Families, LeaseKey, Mac, PodAddresses, PoolGroups};
+use underlay_types::{
+    EniId, Families, Interface, LeaseKey, Mac, PodAddresses, PoolGroups, WholeEni,
+};
 
 fn groups(text: &str) -> PoolGroups {
     match text {
@@ -44,6 +46,7 @@ fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
         eni: EniSlot::new(0, device).unwrap(),
         groups: groups(carried),
         mtu: 9001,
+        interface: Interface::Shared,
     }
 }
 
@@ -148,6 +151,46 @@ fn a_pod_of_the_default_set_is_wired_and_unwired() {
 fn a_pod_of_an_explicit_set_is_guarded_before_it_is_reachable() {
     let pod = pod_on("c4", 44, 3, "sg-0000000a");
     insta::assert_snapshot!("pod_explicit_wire", pod::wire(&state(), &pod).unwrap());
+}
+
+#[test]
+fn a_pod_that_owns_an_eni_needs_nothing_on_the_node() {
+    let eni = WholeEni {
+        mac: Mac::local(7),
+        subnet: "10.0.0.0/24".parse().unwrap(),
+    };
+    let mut pod = PodWiring {
+        addresses: PodAddresses::new(
+            Some([10, 0, 0, 77].into()),
+            Some("2600:0:0:1:0::7".parse().unwrap()),
+        )
+        .unwrap(),
+        interface: Interface::Whole(eni),
+        ..pod_on("c7", 77, 4, "default")
+    };
+    insta::assert_snapshot!("whole_wire", whole::wire(&pod, eni, false));
+    insta::assert_snapshot!("whole_unwire", whole::unwire(&pod, eni));
+    // A kill after any part of it is undone by the same operation.
+    let undo: Vec<_> = whole::wire(&pod, eni, true)
+        .0
+        .iter()
+        .filter_map(Op::inverse)
+        .collect();
+    assert_eq!(undo, whole::unwire(&pod, eni).0);
+    pod.addresses = Ipv4Addr::new(10, 0, 0, 77).into();
+    let facts = |reaches| -> Vec<_> {
+        let facts = whole::facts(&pod, eni, reaches).into_iter();
+        facts.map(|fact| fact.to_string()).collect()
+    };
+    let mut wanted = vec![
+        "device eth0 02:00:00:00:00:07 mtu 9001 up group 0x0",
+        "address 10.0.0.77/24 in the pod",
+        "route 0.0.0.0/0 via 10.0.0.1 in the pod",
+        "route 10.0.0.0/24 in the pod",
+    ];
+    assert_eq!(facts(true), wanted);
+    wanted.push("route 169.254.169.254/32 unreachable in the pod");
+    assert_eq!(facts(false), wanted);
 }
 
 #[test]

@@ -96,6 +96,16 @@ pub fn move_to(index: IfIndex, netns: BorrowedFd<'_>) -> Request {
     })
 }
 
+/// As [`move_to`], with another name there. Should only the name be refused, the device is moved all
+/// the same.
+#[must_use]
+pub fn move_to_as(index: IfIndex, netns: BorrowedFd<'_>, name: &str) -> Request {
+    change("move link", index, |message| {
+        message.attr(IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+        message.attr_text(IFLA_IFNAME, name);
+    })
+}
+
 fn prop(op: &'static str, kind: u16, flags: u16, index: IfIndex, name: &str) -> Request {
     let mut message = Message::new(kind, flags, &header(index.0, 0, 0));
     message.nest(IFLA_PROP_LIST, |list| {

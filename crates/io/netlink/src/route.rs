@@ -144,6 +144,23 @@ impl Route {
         }
     }
 
+    /// A route of the main table that answers that `destination` is unreachable.
+    #[must_use]
+    pub const fn unreachable(destination: IpNet) -> Self {
+        Self {
+            table: MAIN,
+            destination,
+            kind: Kind::Unreachable,
+            scope: Scope::Universe,
+            dev: None,
+            gateway: None,
+            source: None,
+            onlink: false,
+            metric: 0,
+            protocol: PROTOCOL_STATIC,
+        }
+    }
+
     /// Without `gateway` being taken to be on link.
     #[must_use]
     pub const fn without_onlink(mut self) -> Self {

@@ -13,6 +13,7 @@
 )]
 
 mod inject;
+mod owner;
 mod runtime;
 mod server;
 mod state;
@@ -24,7 +25,7 @@ use runtime::Container;
 use state::State;
 use underlay_netplan::{EniSlot, EniWiring, NodeState, Plan, PodWiring, eni::EniInUse, pod};
 use underlay_testkit::{Cluster, ClusterNode, NodeSpec, wait_for_async};
-use underlay_types::{EniId, Families, LeaseKey, Mac, PoolGroups};
+use underlay_types::{EniId, Families, Interface, LeaseKey, Mac, PoolGroups};
 
 /// Bounds an endless schedule.
 const CALLS_MAX: u32 = 40;
@@ -142,6 +143,7 @@ fn batches_of_a_pod() -> (u32, u32) {
         eni: EniSlot::PRIMARY,
         groups: PoolGroups::Default,
         mtu: 9001,
+        interface: Interface::Shared,
     };
     let mut state = NodeState::default();
     state.insert_eni(eni);

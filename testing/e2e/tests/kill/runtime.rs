@@ -15,6 +15,8 @@ pub(crate) struct Container {
     name: &'static str,
     node_commands: NodeCommands,
     netns: PathBuf,
+    /// Whether it asks for an ENI of its own.
+    owns_eni: bool,
 }
 
 /// What the plugin answered; nothing if it was killed.
@@ -65,7 +67,7 @@ impl Answer {
     /// The pod's address.
     pub(crate) fn address(&self) -> Option<Ipv4Addr> {
         let address = self.printed["ips"][0]["address"].as_str()?;
-        address.strip_suffix("/32")?.parse().ok()
+        address.split_once('/')?.0.parse().ok()
     }
 }
 
@@ -83,6 +85,15 @@ impl Container {
             name,
             node_commands,
             netns,
+            owns_eni: false,
+        }
+    }
+
+    /// Makes the namespace of one that asks for an ENI of its own.
+    pub(crate) fn create_owner(node: &Node, name: &'static str) -> Self {
+        Self {
+            owns_eni: true,
+            ..Self::create(node, name)
         }
     }
 
@@ -146,7 +157,10 @@ impl Container {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let config = json!({"cniVersion": "1.0.0", "name": "underlay", "type": "underlay-cni"});
+        let mut config = json!({"cniVersion": "1.0.0", "name": "underlay", "type": "underlay-cni"});
+        if self.owns_eni {
+            config["eni"] = json!("own");
+        }
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(config.to_string().as_bytes()).unwrap();
         drop(stdin);

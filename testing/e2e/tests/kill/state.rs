@@ -40,6 +40,9 @@ const PASSING: [&str; 8] = [
     "preferred_life_time",
 ];
 
+/// Fields that name a device, or the namespace of its other end.
+const NAMES: [&str; 4] = ["altnames", "ifname", "link_netnsid", "link_netns"];
+
 impl State {
     pub(crate) async fn read(cluster: &Cluster, node: usize) -> anyhow::Result<Self> {
         let this = &cluster.nodes[node];
@@ -59,6 +62,20 @@ impl State {
             imds: imds_addresses(this.node.netns())?,
             tombstones: std::fs::read_dir(tombstones).map_or(0, Iterator::count),
         })
+    }
+
+    /// Without what the device with this Ethernet address is called: a name changes as the device
+    /// goes into a namespace and comes back.
+    pub(crate) fn without_names_of(mut self, mac: &str) -> Self {
+        for (_, shown) in &mut self.kernel {
+            let devices = shown.as_array_mut().into_iter().flatten();
+            for device in devices.filter(|device| device["address"] == mac) {
+                if let Some(fields) = device.as_object_mut() {
+                    fields.retain(|name, _| !NAMES.contains(&name.as_str()));
+                }
+            }
+        }
+        self
     }
 
     /// Whether no address of an ENI is still being probed for duplicates.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
-use underlay_types::LeaseKey;
+use underlay_types::{Interface, LeaseKey};
 
 use super::{Recorded, World};
 use crate::world::{Event, Wish};
@@ -78,6 +78,7 @@ impl World {
             eni: lease.eni.clone(),
             place,
             pool: lease.pool.clone(),
+            interface: Interface::Shared,
             pod: None,
             netns_path: String::new(),
             netns_cookie: 1,

@@ -12,17 +12,18 @@ use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
 use underlay_journal::{Change, Creation};
 use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
-use underlay_types::{AttachmentId, Class, EniId, PoolKey, SecurityGroupSet};
+use underlay_types::{AttachmentId, Class, EniId, Interface, PoolKey, SecurityGroupSet, WholeEni};
 
 use super::Actor;
 use crate::{
     engine::{
         calls::{Call, failure},
         clock::{boot_time, wall_ms},
-        message::Message,
+        message::{Devices, Message},
         node, observation, policy,
     },
     kernel::{Failure, Kernel},
+    service::ServiceError,
 };
 
 /// How long the device of an attached ENI may take to appear.
@@ -130,6 +131,13 @@ impl Actor {
     }
 
     pub(super) fn use_eni(&self, eni: EniId) {
+        if self
+            .enis
+            .get(&eni)
+            .is_some_and(|facts| facts.pool.is_whole())
+        {
+            return self.use_whole(eni);
+        }
         let wiring = self.eni_wiring(&eni);
         let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
         let policies = self.policies.clone();
@@ -151,6 +159,39 @@ impl Actor {
             }
             drop(inbox.send(Message::Used(eni, used)));
         });
+    }
+
+    /// An ENI that pods own one by one needs nothing on the node but its device, which a pod may
+    /// have by now.
+    fn use_whole(&self, eni: EniId) {
+        let state = self.journal.state();
+        let held = state.leases.values().any(|lease| lease.eni == eni);
+        let mac = self.enis.get(&eni).map(|facts| facts.mac);
+        let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
+        self.runtime.spawn_blocking(move || {
+            let used = match mac {
+                Some(_) if held => Ok(()),
+                Some(mac) => wait_for_device(|| kernel.find_eni(mac)),
+                None => Err("it was never observed".to_owned()),
+            };
+            drop(inbox.send(Message::Used(eni, used)));
+        });
+    }
+
+    /// What a pod has of the ENI that its addresses are of.
+    pub(super) fn interface(&self, eni: &EniId) -> Result<Interface, ServiceError> {
+        let facts = self.enis.get(eni).filter(|facts| facts.pool.is_whole());
+        let Some(facts) = facts else {
+            return Ok(Interface::Shared);
+        };
+        let wiring = self.eni_wiring(eni).map_err(|reason| {
+            let message = format!("{eni} cannot be given to a pod: {reason}; try again");
+            ServiceError::NotReady { message }
+        })?;
+        Ok(Interface::Whole(WholeEni {
+            mac: facts.mac,
+            subnet: wiring.subnet,
+        }))
     }
 
     pub(in crate::engine) fn eni_wiring(&self, eni: &EniId) -> Result<EniWiring, String> {
@@ -187,8 +228,8 @@ impl Actor {
             .any(|(id, facts)| *id != eni && Some(&facts.pool) == pool.as_ref());
         if let Some(set) = pool
             .as_ref()
+            .filter(|pool| last && !pool.is_whole())
             .and_then(PoolKey::explicit_set)
-            .filter(|_| last)
         {
             let request = policy::Request::Forget(set.clone());
             if let Err(error) = self.policies.try_send(request) {
@@ -207,10 +248,13 @@ impl Actor {
             let links = Socket::open().and_then(|mut socket| link::dump(&mut socket));
             match links {
                 Ok(links) => {
-                    let names = links.into_iter().map(|link| link.name).collect();
+                    let devices = Devices {
+                        macs: links.iter().filter_map(|link| link.mac).collect(),
+                        names: links.into_iter().map(|link| link.name).collect(),
+                    };
                     drop(inbox.send(Message::Devices {
                         since_wall_ms,
-                        names,
+                        devices,
                     }));
                 }
                 Err(error) => warn!(%error, "cannot read the node's devices"),
@@ -241,10 +285,15 @@ fn in_ec2s_words(grant: Grant) -> Option<Ipv4Grant> {
 
 /// Brings an ENI into use as soon as its device is there.
 pub(in crate::engine) fn wait_and_use(kernel: &Kernel, eni: &EniWiring) -> Result<(), String> {
+    wait_for_device(|| kernel.use_eni(eni))
+}
+
+/// Tries until the device is there.
+fn wait_for_device(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(), String> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        match kernel.use_eni(eni) {
+        match attempt() {
             Ok(()) => return Ok(()),
             Err(error) if may_appear(&error) && begun.elapsed() < DEVICE_DEADLINE => {
                 std::thread::sleep(pause);

@@ -15,7 +15,8 @@ impl Actor {
     /// ones are taken; what was given last is not given next.
     pub(super) fn egress(&self, lease: &Lease) -> Result<Option<Ipv4Addr>, ServiceError> {
         let is_alone = lease.addresses.v4().is_none();
-        if !self.gives_egress || !is_alone || lease.pool.groups != PoolGroups::Default {
+        let shares = lease.pool.groups == PoolGroups::Default && !lease.pool.is_whole();
+        if !self.gives_egress || !is_alone || !shares {
             return Ok(None);
         }
         let leases = self.journal.state().leases.values();

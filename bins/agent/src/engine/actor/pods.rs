@@ -1,6 +1,6 @@
 //! Leases: reserved before the pod is wired, active once it is, cooling once it is not.
 
-use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
@@ -11,7 +11,7 @@ use super::{Actor, Pending, answer};
 use crate::{
     engine::{
         clock::{boot_time, wall_ms},
-        message::{Granted, Held, Reply, Reserve},
+        message::{Devices, Granted, Held, Reply, Reserve},
     },
     service::ServiceError,
 };
@@ -80,6 +80,7 @@ impl Actor {
                 message: format!("{} is not attached any more; try again", lease.eni),
             })?,
             pool: lease.pool.clone(),
+            interface: self.interface(&lease.eni)?,
             pod: wish.pod,
             netns_path: wish.netns_path,
             netns_cookie: wish.netns_cookie,
@@ -160,7 +161,7 @@ impl Actor {
         leases.map(|lease| lease.key.clone()).collect()
     }
 
-    pub(super) fn held(&self, key: &LeaseKey) -> Option<Held> {
+    pub(in crate::engine) fn held(&self, key: &LeaseKey) -> Option<Held> {
         let record = self.journal.state().leases.get(key)?;
         self.held_by(record).ok()
     }
@@ -170,6 +171,7 @@ impl Actor {
             wiring: wiring(record, self.mtus.pod)?,
             eni: record.eni.clone(),
             pod: record.pod.clone(),
+            netns_path: record.netns_path.clone(),
             netns_cookie: record.netns_cookie,
             state: record.state,
         })
@@ -187,17 +189,41 @@ impl Actor {
 
     /// Ends leases of pods whose device is gone, twice in a row: their namespace died, and no
     /// runtime came to say so.
-    pub(super) fn end_vanished(&mut self, since_wall_ms: u64, devices: &BTreeSet<String>) {
+    pub(super) fn end_vanished(&mut self, since_wall_ms: u64, devices: &Devices) {
         let leases = self.journal.state().leases.values();
         for key in self.vanished.seen_twice(leases, since_wall_ms, devices) {
-            tracing::warn!(%key, "the pod's device is gone: its lease ends");
             let Some(held) = self.held(&key) else {
                 continue;
             };
+            if self.give_again(&held) {
+                continue;
+            }
+            tracing::warn!(%key, "the pod's device is gone: its lease ends");
             // Here and now, so that no new ADD of the key comes between.
             match self.kernel.unwire_pod(&held.wiring) {
                 Ok(()) => self.wire_failed(&key),
                 Err(failure) => tracing::warn!(%key, %failure, "its routes stay for now"),
+            }
+        }
+    }
+
+    /// Gives a pod that lives the ENI that it owns and has lost: its device is in the node's
+    /// namespace. Whether that was done.
+    pub(in crate::engine) fn give_again(&mut self, held: &Held) -> bool {
+        let Some(netns) = held.namespace() else {
+            return false;
+        };
+        let key = &held.wiring.key;
+        match self.kernel.wire_pod(&held.wiring, netns.as_fd()) {
+            Ok(()) => {
+                tracing::info!(%key, eni = %held.eni, "put right: the pod has its ENI again");
+                true
+            }
+            Err(failure) => {
+                tracing::warn!(%key, eni = %held.eni, %failure, "the pod has lost its ENI");
+                self.note(failure.to_string());
+                // It lives: its runtime will say when its lease ends.
+                true
             }
         }
     }
@@ -233,6 +259,7 @@ pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWir
         })?,
         groups: record.pool.groups.clone(),
         mtu,
+        interface: record.interface,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use underlay_journal::LeaseState;
+use underlay_types::Interface;
 
 use super::Actor;
 use crate::service::Measures;
@@ -31,6 +32,9 @@ impl Actor {
                 lease["pool"] = json!(record.pool.to_string());
                 lease["since_wall_ms"] = json!(record.since_wall_ms);
                 lease["state"] = json!(record.state);
+                if let Interface::Whole(_) = record.interface {
+                    lease["interface"] = json!("whole");
+                }
                 lease["netns"] = json!(record.netns_path);
                 lease["egress"] = json!(record.egress);
             }

@@ -4,25 +4,27 @@ use std::collections::BTreeSet;
 
 use underlay_journal::{LeaseRecord, LeaseState};
 use underlay_netplan::names;
-use underlay_types::LeaseKey;
+use underlay_types::{Interface, LeaseKey};
+
+use crate::engine::message::Devices;
 
 /// Keys whose device was not there at the last audit.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Vanished(BTreeSet<LeaseKey>);
 
 impl Vanished {
-    /// Judges by names of devices read since `since_wall_ms`. Returns the keys whose device was
+    /// Judges by devices of the node read since `since_wall_ms`. Returns the keys whose device was
     /// missing at the last audit too, and starts anew with them.
     pub(super) fn seen_twice<'a>(
         &mut self,
         leases: impl Iterator<Item = &'a LeaseRecord>,
         since_wall_ms: u64,
-        devices: &BTreeSet<String>,
+        devices: &Devices,
     ) -> BTreeSet<LeaseKey> {
         let missing = leases
             .filter(|lease| lease.state == LeaseState::Active)
             .filter(|lease| lease.since_wall_ms < since_wall_ms)
-            .filter(|lease| !devices.contains(&names::host_device(&lease.key)))
+            .filter(|lease| is_missing(lease, devices))
             .map(|lease| lease.key.clone());
         let before = std::mem::take(&mut self.0);
         let (twice, once) = missing.partition(|key| before.contains(key));
@@ -36,9 +38,17 @@ impl Vanished {
     }
 }
 
+/// Whether the pod has lost its device: a veth is gone, an ENI is back in the node's namespace.
+fn is_missing(lease: &LeaseRecord, devices: &Devices) -> bool {
+    match lease.interface {
+        Interface::Shared => !devices.names.contains(&names::host_device(&lease.key)),
+        Interface::Whole(eni) => devices.macs.contains(&eni.mac),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use underlay_types::{EniId, PoolKey};
+    use underlay_types::{EniId, Mac, PoolKey, WholeEni};
 
     use super::*;
 
@@ -55,6 +65,7 @@ mod tests {
             eni: EniId::from_serial(1),
             place: underlay_ipam::Place::PRIMARY,
             pool: PoolKey::default_pool(),
+            interface: Interface::Shared,
             pod: None,
             netns_path: "/run/netns/x".to_owned(),
             netns_cookie: 42,
@@ -64,7 +75,10 @@ mod tests {
     }
 
     fn audit(vanished: &mut Vanished, lease: &LeaseRecord, devices: &[String]) -> usize {
-        let devices = devices.iter().cloned().collect();
+        let devices = Devices {
+            names: devices.iter().cloned().collect(),
+            ..Devices::default()
+        };
         let leases = std::iter::once(lease);
         vanished.seen_twice(leases, 2_000, &devices).len()
     }
@@ -78,6 +92,32 @@ mod tests {
         assert_eq!(audit(&mut vanished, &lease, &[]), 0);
         assert_eq!(audit(&mut vanished, &lease, &[]), 1);
         assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+    }
+
+    #[test]
+    fn a_pod_that_owns_an_eni_has_lost_it_once_the_node_has_it() {
+        let mac = Mac::local(7);
+        let whole = WholeEni {
+            mac,
+            subnet: "10.0.0.0/24".parse().unwrap(),
+        };
+        let lease = LeaseRecord {
+            interface: Interface::Whole(whole),
+            ..lease()
+        };
+        let mut vanished = Vanished::default();
+        let mut audit = |macs: &[Mac]| {
+            let devices = Devices {
+                macs: macs.iter().copied().collect(),
+                ..Devices::default()
+            };
+            let leases = std::iter::once(&lease);
+            vanished.seen_twice(leases, 2_000, &devices).len()
+        };
+        assert_eq!(audit(&[]), 0);
+        assert_eq!(audit(&[]), 0);
+        assert_eq!(audit(&[mac]), 0);
+        assert_eq!(audit(&[mac]), 1);
     }
 
     #[test]

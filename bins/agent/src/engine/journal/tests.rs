@@ -1,5 +1,5 @@
 use underlay_journal::{Cooling, Creation, LeaseRecord, LeaseState};
-use underlay_types::{EniId, KubernetesPod, PoolKey, Timestamp};
+use underlay_types::{EniId, Interface, KubernetesPod, PoolKey, Timestamp};
 
 use super::*;
 
@@ -16,6 +16,7 @@ fn lease(container: u8, state: LeaseState) -> LeaseRecord {
         eni: EniId::from_serial(1),
         place: underlay_ipam::Place::PRIMARY,
         pool: PoolKey::default_pool(),
+        interface: Interface::Shared,
         pod: Some(KubernetesPod {
             namespace: "default".to_owned(),
             name: format!("pod-{container}"),

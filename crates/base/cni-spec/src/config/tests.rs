@@ -11,7 +11,7 @@ fn a_configuration_as_containerd_writes_it_is_read() {
     let config = add(
         r#"{"cniVersion":"1.0.0","name":"underlay","type":"underlay-cni",
             "capabilities":{"io.kubernetes.cri.pod-annotations":true},
-            "securityGroups":["sg-0000000a"],"example.com/other":1,"a.b":2,
+            "securityGroups":["sg-0000000a"],"eni":"own","example.com/other":1,"a.b":2,
             "runtimeConfig":{"portMappings":[{"hostPort":80}],
               "io.kubernetes.cri.pod-annotations":{"underlay.dev/security-groups":"sg-0000000b"}}}"#,
     )
@@ -21,6 +21,7 @@ fn a_configuration_as_containerd_writes_it_is_read() {
         NetworkConfig {
             version: CniVersion::V1_0_0,
             name: "underlay".parse().unwrap(),
+            eni: Some("own".into()),
             security_groups: Some(vec!["sg-0000000a".into()]),
             annotations: [("underlay.dev/security-groups".into(), "sg-0000000b".into())].into(),
             previous: None,

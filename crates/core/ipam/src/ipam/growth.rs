@@ -46,6 +46,12 @@ impl Ipam {
     /// or the pool is below its minimum; and no more than the node may still hold.
     fn lack(&self, pool: &PoolKey) -> Option<Lack> {
         let waiters = self.waiters(pool);
+        if pool.is_whole() {
+            // None is held ahead of need, and none counts as an address held.
+            let all = waiters.saturating_sub(self.supply(pool));
+            let waited_for = all;
+            return (all > 0).then_some(Lack { all, waited_for });
+        }
         let warm = self.warm_target(pool);
         let supply = self.supply(pool);
         let trigger = waiters + warm.div_ceil(2).max(self.below_minimum(pool));
@@ -73,7 +79,7 @@ impl Ipam {
 
     /// Free addresses without which the pool holds less than its minimum.
     fn below_minimum(&self, pool: &PoolKey) -> usize {
-        if pool.groups != PoolGroups::Default {
+        if pool.groups != PoolGroups::Default || pool.is_whole() {
             return 0;
         }
         let numbers = self.numbers(pool);
@@ -91,7 +97,8 @@ impl Ipam {
     /// Addresses on ENIs of ours, or asked for.
     pub(super) fn held(&self) -> usize {
         let there = |eni: &Eni| eni.slots.len() + eni.expected_addresses();
-        let enis: usize = self.enis.values().map(there).sum();
+        let shared = self.enis.values().filter(|eni| !eni.pool.is_whole());
+        let enis: usize = shared.map(there).sum();
         let created = self.creating().map(|(_, grant)| grant.addresses());
         enis + created.map(usize::from).sum::<usize>()
     }
@@ -126,6 +133,7 @@ impl Ipam {
 
     pub(super) fn warm_target(&self, pool: &PoolKey) -> usize {
         match pool.groups {
+            _ if pool.is_whole() => 0,
             PoolGroups::Default => usize::from(self.config.warm_default),
             PoolGroups::Exactly(_) => {
                 let used = self
@@ -153,6 +161,7 @@ impl Ipam {
             .creating()
             .filter(|(creating, _)| *creating == pool)
             .map(|(_, grant)| match self.config.families {
+                _ if pool.is_whole() => 1,
                 Families::V4 | Families::Dual => usize::from(grant.addresses()),
                 Families::V6 => IPV6_PREFIX_SIZE,
             })
@@ -168,6 +177,7 @@ impl Ipam {
     /// Addresses of this pool that fit where `taken` places are.
     fn capacity(&self, pool: &PoolKey, taken: usize) -> usize {
         match self.config.families {
+            _ if pool.is_whole() => 1,
             Families::V4 | Families::Dual => {
                 self.places_left(taken) * usize::from(self.delegation(pool).per_place())
             }
@@ -196,7 +206,7 @@ impl Ipam {
     }
 
     fn assign_to_attached(&mut self, pool: &PoolKey, lack: &mut Lack, out: &mut Vec<Action>) {
-        if self.config.families == Families::V6 {
+        if self.config.families == Families::V6 || pool.is_whole() {
             return;
         }
         let mut candidates: Vec<_> = self
@@ -225,6 +235,8 @@ impl Ipam {
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
             .filter(|(_, eni)| eni.op.is_none() && !eni.suspended)
+            // One that a pod owned serves nobody before it has rested.
+            .filter(|(_, eni)| !pool.is_whole() || eni.free() > 0 || eni.lacks_ipv6())
             .map(|(id, _)| id.clone())
             .collect();
         for id in detached {
@@ -257,6 +269,7 @@ impl Ipam {
         while self.may_take_slot(pool, lack) {
             let wanted = lack.all.max(self.warm_target(pool));
             let grant = match self.config.families {
+                _ if pool.is_whole() => Some(Grant::Addresses(0)),
                 Families::V4 | Families::Dual => self.grant(pool, wanted, self.places_left(0)),
                 Families::V6 => Some(Grant::Addresses(0)),
             };
@@ -273,6 +286,9 @@ impl Ipam {
 
     /// Addresses that busy ENIs of the pool can be asked for once their calls have ended.
     fn room_to_come(&self, pool: &PoolKey) -> usize {
+        if pool.is_whole() {
+            return 0;
+        }
         let busy = self
             .enis
             .values()
@@ -300,7 +316,7 @@ impl Ipam {
         if lack.waited_for > 0 {
             free > 0
         } else {
-            lack.all > 0 && free > 1 && pool.groups == PoolGroups::Default
+            lack.all > 0 && free > 1 && pool.groups == PoolGroups::Default && !pool.is_whole()
         }
     }
 

@@ -51,6 +51,7 @@ impl Ipam {
     fn spares(&self, eni: &Eni) -> bool {
         let free = self.numbers(&eni.pool).free;
         match eni.pool.groups {
+            _ if eni.pool.is_whole() => true,
             PoolGroups::Exactly(_) => true,
             PoolGroups::Default => free.saturating_sub(eni.free()) >= self.free_target(&eni.pool),
         }
@@ -153,6 +154,10 @@ impl Ipam {
     /// What of each ENI a pool can do without: whole prefixes, and single addresses if it holds
     /// more than a few too many.
     fn spare(&self, pool: &PoolKey) -> Vec<(EniId, Unused)> {
+        if pool.is_whole() {
+            // A primary address goes with its ENI.
+            return Vec::new();
+        }
         let free = self.numbers(pool).free;
         let mut surplus = free.saturating_sub(self.free_target(pool));
         let tolerated = match self.config.delegation {

@@ -87,6 +87,7 @@ impl Ipam {
     fn has_room(&self, pool: &PoolKey) -> bool {
         let has_places = |eni: &Eni| {
             let left = match self.config.families {
+                _ if pool.is_whole() => 0,
                 Families::V4 | Families::Dual => self.places_left(eni.slots.places()),
                 Families::V6 => 0,
             };
@@ -105,7 +106,7 @@ impl Ipam {
 
     /// Whether not even one place more may be filled.
     fn is_at_maximum(&self, pool: &PoolKey) -> bool {
-        self.headroom() < self.delegation(pool).per_place().into()
+        !pool.is_whole() && self.headroom() < self.delegation(pool).per_place().into()
     }
 
     fn why_not(&self, pool: &PoolKey, since: Timestamp, deadline: Timestamp) -> Reason {
@@ -171,7 +172,9 @@ impl Ipam {
 
 /// Whether a cooling address of the own pool comes free, or another pool's ENI may leave.
 fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
-    let until = if eni.serves(pool) {
+    let until = if eni.serves(pool) && pool.is_whole() {
+        eni.cooling_ends().max()
+    } else if eni.serves(pool) {
         eni.slots.next_frees().min()
     } else if !eni.primary && eni.pool != *pool && eni.leased() == 0 {
         eni.cooling_ends().max()

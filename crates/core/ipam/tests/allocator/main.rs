@@ -9,6 +9,7 @@ mod prefixes;
 mod properties;
 mod scenarios;
 mod targets;
+mod whole;
 
 use underlay_types::{LeaseKey, PoolKey};
 
@@ -20,9 +21,13 @@ fn key(container: u8) -> LeaseKey {
     }
 }
 
+/// The pool of whole ENIs with the node's groups.
+const WHOLE: u8 = 3;
+
 fn pool(which: u8) -> PoolKey {
     match which {
         0 => PoolKey::default_pool(),
+        WHOLE => PoolKey::default_pool().whole(),
         set => PoolKey::exactly(format!("sg-0000000{:x}", set + 9).parse().unwrap()),
     }
 }

@@ -43,7 +43,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0u8..12, 0u8..3, 0u8..30).prop_map(|(container, pool, wait_secs)| {
+        8 => (0u8..12, 0u8..4, 0u8..30).prop_map(|(container, pool, wait_secs)| {
             Step::Add { container, pool, wait_secs }
         }),
         4 => (0u8..12).prop_map(Step::Del),

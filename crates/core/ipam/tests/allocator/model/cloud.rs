@@ -33,7 +33,8 @@ impl CloudEni {
     }
 
     fn places(&self) -> usize {
-        self.addresses.len() + self.prefixes.len()
+        let own = usize::from(self.pool.is_whole());
+        self.addresses.len() + self.prefixes.len() - own
     }
 }
 
@@ -162,6 +163,8 @@ impl Cloud {
             | Ec2Op::UnassignIpv6Prefixes { eni, .. }
             | Ec2Op::UnassignPrefixes { eni, .. } => match self.enis.get_mut(eni) {
                 Some(found) => {
+                    let of_ipv6 = matches!(op, Ec2Op::UnassignIpv6Prefixes { .. });
+                    assert!(!found.pool.is_whole() || of_ipv6, "{op}: a primary address");
                     unassign(found, op, &mut self.free, &mut self.free_ipv6);
                     Ec2Outcome::Done
                 }
@@ -174,6 +177,17 @@ impl Cloud {
         if grant.places() >= IPV4_PER_ENI {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
+        // Of an ENI that a pod owns the primary address is the pod's; of others it is not modelled.
+        let grant = if pool.is_whole() {
+            assert_eq!(
+                grant,
+                Grant::Addresses(0),
+                "a whole ENI has its own address"
+            );
+            Grant::Addresses(1)
+        } else {
+            grant
+        };
         let Some((addresses, prefixes)) = self.take(grant) else {
             return exhausted(grant);
         };
@@ -219,6 +233,7 @@ impl Cloud {
         let Some(found) = self.enis.get(eni) else {
             return not_found();
         };
+        assert!(!found.pool.is_whole(), "{eni} is one pod's");
         if found.places() + usize::from(grant.places()) >= usize::from(IPV4_PER_ENI) {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }

@@ -278,6 +278,13 @@ impl Node {
             .values()
             .flat_map(|other| other.addresses.iter());
         assert!(others.all(|other| !given.contains(&other)), "{lease:?}");
+        if lease.pool.is_whole() {
+            let mut others = self.leases.values();
+            assert!(
+                others.all(|other| other.eni != lease.eni),
+                "{lease:?}: another's"
+            );
+        }
         for address in given {
             self.check_given(&lease, address);
         }
@@ -333,7 +340,12 @@ impl Node {
         let (Some(maximum), more @ 1..) = (self.config.maximum, asked(op)) else {
             return;
         };
-        let held: usize = self.ipam.report().enis.iter().map(|eni| eni.total).sum();
+        let report = self.ipam.report();
+        let shared = report
+            .enis
+            .iter()
+            .filter(|eni| !eni.pool.starts_with("whole/"));
+        let held: usize = shared.map(|eni| eni.total).sum();
         let under_way: u16 = self.ops.iter().map(|(_, op)| asked(op)).sum();
         let all = held + usize::from(under_way) + usize::from(more);
         assert!(all <= maximum.into(), "{op}: {all} of {maximum}");

@@ -35,15 +35,17 @@ impl Node {
     pub(crate) fn change_outside(&mut self, change: Change) {
         match change {
             Change::Unassign(address) => {
-                if let Some(held) = pick(&assigned(&self.cloud), address) {
+                if let Some(held) = pick(&movable(&self.cloud), address) {
                     self.note_moved(&held);
                     self.cloud.unassign_outside(held.1);
                 }
             }
             Change::Reassign { address, to } => {
-                let enis: Vec<EniId> = self.cloud.enis.keys().cloned().collect();
+                let shared = self.cloud.enis.iter();
+                let shared = shared.filter(|(_, eni)| !eni.pool.is_whole());
+                let enis: Vec<EniId> = shared.map(|(id, _)| id.clone()).collect();
                 if let (Some(held), Some(to)) =
-                    (pick(&assigned(&self.cloud), address), pick(&enis, to))
+                    (pick(&movable(&self.cloud), address), pick(&enis, to))
                 {
                     self.note_moved(&held);
                     self.cloud.reassign_outside(held.1, &to);
@@ -124,6 +126,13 @@ fn assigned(cloud: &Cloud) -> Vec<(EniId, Ipv4Addr)> {
             .map(move |address| (id.clone(), address))
     };
     cloud.enis.iter().flat_map(of).collect()
+}
+
+/// Primary addresses stay where they are.
+fn movable(cloud: &Cloud) -> Vec<(EniId, Ipv4Addr)> {
+    let mut all = assigned(cloud);
+    all.retain(|(eni, _)| !cloud.enis[eni].pool.is_whole());
+    all
 }
 
 fn secondary(cloud: &Cloud) -> Vec<EniId> {
