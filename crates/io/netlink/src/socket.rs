@@ -239,7 +239,8 @@ impl Socket {
                 }
                 complete &= received.flags & NLM_F_DUMP_INTR == 0;
                 match received.kind {
-                    NLMSG_DONE => return Ok(complete),
+                    // It ends with an errno when the kernel could not go on.
+                    NLMSG_DONE => return answer_of(received).map(|()| complete),
                     NLMSG_ERROR => answer_of(received)?,
                     _ => take(received.payload),
                 }
@@ -316,3 +317,6 @@ fn answer_of(received: Received<'_>) -> Answer {
         .unwrap_or_default();
     Err((Errno::from_raw_os_error(-code), message))
 }
+
+#[cfg(test)]
+mod tests;
