@@ -106,3 +106,51 @@ fn an_add_whose_plugin_is_gone_does_not_begin() {
     assert_eq!(node.log().iter().filter(|line| adds(line)).count(), 1);
     assert_eq!(node.leases(), Vec::<String>::new());
 }
+
+/// The calls of one attachment are carried out one after the other, each as a whole, whatever their
+/// number and order; what stands in the end is what the last of them left.
+#[test]
+fn adds_and_dels_of_the_same_and_of_other_pods_at_once_end_right() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    let mut random: u32 = 7;
+    let mut below = |limit: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 16) % limit
+    };
+    for round in 0..4 {
+        let begun = node.log().len();
+        let calls: Vec<_> = (0..24)
+            .map(|_| {
+                let command = if below(2) == 0 { "ADD" } else { "DEL" };
+                let container = format!("c{}", below(3));
+                let call = host.invocation(command).var("CNI_CONTAINERID", &container);
+                call.start()
+            })
+            .collect();
+        for call in calls {
+            let output = finish(call);
+            assert_eq!(output.exit, 0, "round {round}: {output:?}");
+        }
+        let log = node.log().split_off(begun);
+        let standing = node.leases();
+        for key in ["c0", "c1", "c2"].map(|container| format!("underlay/{container}/eth0")) {
+            let of_key = log.iter().filter(|line| line.contains(&key));
+            let verbs: Vec<&str> = of_key.filter_map(|line| line.split(' ').next()).collect();
+            let mut is_adding = false;
+            for verb in &verbs {
+                assert_eq!(
+                    *verb == "added",
+                    is_adding,
+                    "{key}, round {round}: {verbs:?}"
+                );
+                is_adding = *verb == "add";
+            }
+            if let Some(last) = verbs.last() {
+                let stands = standing.contains(&key);
+                assert_eq!(stands, *last == "added", "{key}, round {round}: {verbs:?}");
+            }
+        }
+    }
+}
