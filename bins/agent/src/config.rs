@@ -5,6 +5,7 @@
 //! [`Config::parse`] reports all mistakes of a file together; unknown keys are mistakes.
 
 mod groups;
+mod log;
 mod mistakes;
 mod sections;
 mod targets;
@@ -18,6 +19,7 @@ use std::{
 
 pub use groups::{AllowedGroups, AllowedTag};
 use ipnet::Ipv4Net;
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub use mistakes::{ConfigError, Mistake};
 pub use targets::{Amount, Targets};
 use underlay_netplan::{NodePort, SourcePorts};
@@ -40,6 +42,10 @@ pub struct Config {
     pub pods: PodConfig,
     /// `[snat]`: which address pods have outside of the VPC.
     pub snat: SnatConfig,
+    /// `[drift]`: how often the node is looked at for what others changed.
+    pub drift: DriftConfig,
+    /// `[log]`: what is told on standard error, and how.
+    pub log: LogConfig,
     /// `[metrics]`: where they are served.
     pub metrics: MetricsConfig,
     /// `[conflist]`: what the container runtime is told.
@@ -142,6 +148,21 @@ impl Default for SnatConfig {
             v4_egress: true,
             ports: SourcePorts::default(),
             poll_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[drift]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftConfig {
+    /// `interval`: how often it is looked, give or take a fifth.
+    pub interval: Duration,
+}
+
+impl Default for DriftConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (the intent is recorded), wire, record, answer; whatever fails on the way undoes the rest.
 
 mod actor;
+mod auditor;
 mod calls;
 mod clock;
 mod groups;
@@ -214,17 +215,17 @@ impl NodeService for Engine {
     fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError> {
         let begun = Instant::now();
         let (key, pool) = (request.key.clone(), request.pool.clone());
-        let pod = name(request.pod.as_ref());
+        let (namespace, pod) = names(request.pod.as_ref());
         let result = self.try_add(request, wait);
-        let took = begun.elapsed();
+        let milliseconds = milliseconds(begun);
         match result {
             Ok(held) => {
-                let addresses = held.wiring.addresses;
-                info!(%key, pod, %pool, %addresses, eni = %held.eni, ?took, "ADD");
+                let (addresses, eni) = (held.wiring.addresses, &held.eni);
+                info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "ADD");
                 Ok(attachment(held))
             }
             Err(error) => {
-                warn!(%key, pod, %pool, %error, ?took, "ADD failed");
+                warn!(%key, namespace, pod, %pool, %error, milliseconds, "ADD failed");
                 Err(error)
             }
         }
@@ -233,19 +234,20 @@ impl NodeService for Engine {
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
         let begun = Instant::now();
         let result = self.try_del(key, netns.as_ref());
-        let took = begun.elapsed();
+        let milliseconds = milliseconds(begun);
         match result {
             Ok(Some(held)) => {
-                let (pod, addresses) = (name(held.pod.as_ref()), held.wiring.addresses);
-                info!(%key, pod, %addresses, eni = %held.eni, ?took, "DEL");
+                let (namespace, pod) = names(held.pod.as_ref());
+                let (addresses, eni, pool) = (held.wiring.addresses, &held.eni, &held.pool);
+                info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "DEL");
                 Ok(())
             }
             Ok(None) => {
-                tracing::debug!(%key, ?took, "DEL of an interface without a lease");
+                tracing::debug!(%key, milliseconds, "DEL of an interface without a lease");
                 Ok(())
             }
             Err(error) => {
-                warn!(%key, %error, ?took, "DEL failed");
+                warn!(%key, %error, milliseconds, "DEL failed");
                 Err(error)
             }
         }
@@ -378,9 +380,15 @@ fn attachment(held: Held) -> Attachment {
     }
 }
 
-fn name(pod: Option<&KubernetesPod>) -> String {
-    pod.map(|pod| format!("{}/{}", pod.namespace, pod.name))
+/// The pod's namespace and name for the log; empty where the runtime did not say.
+fn names(pod: Option<&KubernetesPod>) -> (String, String) {
+    pod.map(|pod| (pod.namespace.clone(), pod.name.clone()))
         .unwrap_or_default()
+}
+
+/// Since `begun`, to the microsecond: a number that programs can read.
+fn milliseconds(begun: Instant) -> f64 {
+    (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn kernel_error(failure: &Failure) -> ServiceError {

@@ -3,12 +3,14 @@
 //! All calls block, on the caller's thread; the work is done by threads of the [`Kernel`]'s own,
 //! which hold its sockets and may change namespaces. Calls may come from any number of threads.
 
+mod audit;
 mod check;
 mod execute;
 mod failure;
 mod observe;
 mod reaper;
 mod restore;
+mod rules;
 mod translate;
 mod whole;
 mod wire;
@@ -24,12 +26,13 @@ use std::{
     time::Duration,
 };
 
+pub use audit::{Look, Repaired};
 pub use failure::Failure;
 use ipnet::Ipv4Net;
 pub use restore::Restored;
 use underlay_netlink::{KernelError, link, netns};
 use underlay_netplan::{
-    EniWiring, NodeFacts, NodeState, Op, Plan, eni,
+    Drift, EniWiring, NodeFacts, NodeState, Op, Plan, eni,
     eni::EniInUse,
     names, node,
     numbers::{POD_GROUP, RETIRED_GROUP},
@@ -37,7 +40,7 @@ use underlay_netplan::{
 };
 use underlay_types::{EniId, LeaseKey, Mac, PoolGroups, SecurityGroupSet};
 
-use self::{execute::Execution, reaper::Reaper, workers::Workers};
+use self::{execute::Execution, reaper::Reaper, rules::Rules, workers::Workers};
 
 /// What may be set about the kernel's work.
 #[derive(Debug, Clone)]
@@ -65,8 +68,10 @@ pub struct Kernel {
     /// Read while a pod is wired or unwired, written while ENIs come and go.
     topology: RwLock<()>,
     state: Mutex<NodeState>,
-    /// Group sets whose chains exist.
-    chains: Mutex<BTreeSet<SecurityGroupSet>>,
+    /// What the node's chains must be. Held while they are written.
+    rules: Mutex<Rules>,
+    /// What was put right since the start, by kind.
+    repairs: Mutex<BTreeMap<Drift, u64>>,
     /// ENIs that pods owned and that are not back in the node's namespace yet.
     away: Mutex<BTreeMap<LeaseKey, Mac>>,
     pods_reach_metadata: AtomicBool,
@@ -98,7 +103,8 @@ impl Kernel {
                 reaper: Reaper::start(&home, config.reap_after)?,
                 topology: RwLock::default(),
                 state: Mutex::default(),
-                chains: Mutex::default(),
+                rules: Mutex::default(),
+                repairs: Mutex::new(Drift::ALL.map(|drift| (drift, 0)).into()),
                 away: Mutex::default(),
                 pods_reach_metadata: AtomicBool::new(false),
             })
@@ -113,9 +119,13 @@ impl Kernel {
     /// What the kernel or `nft` refused; repeat the call.
     pub fn setup_node(&self, facts: &NodeFacts) -> Result<(), Failure> {
         let doing = "set the node up";
+        let mut rules = lock(&self.rules);
         self.pods_reach_metadata
             .store(facts.pods_reach_metadata, Ordering::Relaxed);
         self.all_or_nothing(doing, node::setup(facts))?;
+        rules.facts = Some(facts.clone());
+        self.learn(doing, &mut rules, rules::is_of_node)?;
+        drop(rules);
         self.reaper
             .reap()
             .map_err(|error| Failure::clean(doing, error))
@@ -185,7 +195,7 @@ impl Kernel {
         self.all_possible(&doing, plan)?;
         *lock(&self.state) = state;
         if let Some(set) = &orphaned {
-            lock(&self.chains).remove(set);
+            lock(&self.rules).forget(set);
         }
         Ok(())
     }
@@ -202,10 +212,11 @@ impl Kernel {
     ) -> Result<(), Failure> {
         let sender = policy.sender_chain(&set_chain::receiver_chain(set));
         let plan = set_chain::write(set, &sender, &policy.receiver_chain());
-        let mut chains = lock(&self.chains);
-        self.all_or_nothing(&format!("set the rules of {set}"), plan)?;
-        chains.insert(set.clone());
-        Ok(())
+        let mut rules = lock(&self.rules);
+        let doing = format!("set the rules of {set}");
+        self.all_or_nothing(&doing, plan.clone())?;
+        rules.sets.insert(set.clone(), Some(plan));
+        self.learn(&doing, &mut rules, |chain| rules::is_of(set, chain))
     }
 
     /// Says anew who sees the pods' own addresses where others see the node's. Connections go on as
@@ -214,7 +225,12 @@ impl Kernel {
     /// # Errors
     /// What `nft` refused; the old blocks stay.
     pub fn keep_source_towards(&self, blocks: &[Ipv4Net]) -> Result<(), Failure> {
-        self.all_or_nothing("set who sees the pods' own addresses", snat::keep(blocks))
+        let mut rules = lock(&self.rules);
+        self.all_or_nothing("set who sees the pods' own addresses", snat::keep(blocks))?;
+        if let Some(snat) = rules.facts.as_mut().and_then(|facts| facts.snat.as_mut()) {
+            snat.kept = blocks.to_vec();
+        }
+        Ok(())
     }
 
     /// Whether the device of the unwired pod with this key still exists, or the ENI that it owned is
@@ -260,14 +276,14 @@ impl Kernel {
             .unwrap_or_else(|error: KernelError| vec![error]);
         Failure::first(doing, errors)?;
         *lock(&self.state) = NodeState::default();
-        lock(&self.chains).clear();
+        *lock(&self.rules) = Rules::default();
         self.reap()
     }
 
     /// Makes the chains of `set` exist; they may be empty, which lets nothing pass.
     fn ensure_chains(&self, set: &SecurityGroupSet) -> Result<(), KernelError> {
-        let mut chains = lock(&self.chains);
-        if chains.contains(set) {
+        let mut rules = lock(&self.rules);
+        if rules.sets.contains_key(set) {
             return Ok(());
         }
         let plan = set_chain::ensure(set);
@@ -275,7 +291,7 @@ impl Kernel {
             .workers
             .run(move |context| Execution::new(context, None).all_or_nothing(&plan))?;
         done.map_err(|(error, _)| error)?;
-        chains.insert(set.clone());
+        rules.sets.insert(set.clone(), None);
         Ok(())
     }
 

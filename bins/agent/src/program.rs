@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 use underlay_agent::{
     cni_front::{Front, RunDir},
-    config::Config,
+    config::{Config, LogConfig, LogFormat, LogLevel},
     engine::{Engine, EngineConfig},
     kernel::{Kernel, KernelConfig},
     metrics::Endpoint,
@@ -57,6 +57,7 @@ impl Agent {
             security_groups: config.security_groups.clone(),
             pods: config.pods.clone(),
             snat: config.snat.clone(),
+            drift: config.drift.clone(),
             journal: config.paths.journal(),
         };
         let engine = Engine::start(engine, kernel, &imds, connect, runtime.handle().clone())?;
@@ -110,12 +111,31 @@ pub(crate) fn prepare(config: &Path) -> anyhow::Result<Config> {
     );
     let config = Config::load(config)?;
     preflight::packet_rules()?;
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::INFO)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    start_logging(config.log);
     Ok(config)
+}
+
+fn start_logging(config: LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    match config.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .init(),
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -12,6 +12,7 @@ use std::{
 use ipnet::IpNet;
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
+use underlay_netplan::Drift;
 use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
 
 /// One CNI ADD, parsed.
@@ -65,6 +66,8 @@ pub struct Measures {
     pub retired_devices: usize,
     /// What people were told, by kind, since the start.
     pub notices: BTreeMap<&'static str, u64>,
+    /// What somebody else changed and the agent put right, by kind, since the start.
+    pub repairs: BTreeMap<Drift, u64>,
 }
 
 /// Why the engine could not do what was asked. `Display` is what the pod event shows.

@@ -10,12 +10,14 @@ use underlay_types::{Families, Family, SecurityGroupId};
 
 use super::{
     ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError,
-    ConflistConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig, SecurityGroupConfig,
-    SnatConfig, Targets,
+    ConflistConfig, DriftConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig,
+    SecurityGroupConfig, SnatConfig, Targets, log,
     mistakes::{Section, boolean, duration, list_of, number, text},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What somebody broke stays so no longer.
+const DRIFT_INTERVAL_MAX: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
 /// The smallest MTU that IPv4 allows.
 const MTU_MIN_IPV4: u32 = 576;
@@ -37,6 +39,8 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         security_groups: security_groups(root.section("security_groups")),
         pods: pods(root.section("pods"), families),
         snat: snat(root.section("snat"), families),
+        drift: drift(root.section("drift")),
+        log: log::read(root.section("log")),
         metrics: metrics(root.section("metrics")),
         conflist: conflist(root.section("conflist")),
         paths: paths(root.section("paths")),
@@ -47,6 +51,8 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         "security_groups",
         "pods",
         "snat",
+        "drift",
+        "log",
         "metrics",
         "conflist",
         "paths",
@@ -201,6 +207,15 @@ impl FromStr for Block {
             Err(format!("{text:?} is not a whole block: write \"{whole}\""))
         }
     }
+}
+
+fn drift(mut section: Section<'_>) -> DriftConfig {
+    let mut config = DriftConfig::default();
+    section.read("interval", &mut config.interval, |v| {
+        duration(v, SECOND, DRIFT_INTERVAL_MAX)
+    });
+    section.finish(&["interval"]);
+    config
 }
 
 fn metrics(mut section: Section<'_>) -> MetricsConfig {

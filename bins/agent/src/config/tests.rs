@@ -43,6 +43,11 @@ fn every_key_is_read() {
         v4_egress = false
         ports = "keep"
         poll_interval = "1m"
+        [drift]
+        interval = "1m"
+        [log]
+        format = "json"
+        level = "warn"
         [conflist]
         cni_version = "1.1.0"
         portmap = false
@@ -95,6 +100,13 @@ fn everything() -> Config {
             v4_egress: false,
             ports: SourcePorts::Keep,
             poll_interval: Duration::from_mins(1),
+        },
+        drift: DriftConfig {
+            interval: Duration::from_mins(1),
+        },
+        log: LogConfig {
+            format: LogFormat::Json,
+            level: LogLevel::Warn,
         },
         metrics: MetricsConfig::default(),
         conflist: ConflistConfig {
@@ -163,7 +175,7 @@ fn all_mistakes_are_listed_together() {
   conflist.bandwidth: must be true or false, not an integer
   conflist.sysctls: "kernel.pid_max" is not a pod's own: only net.* is
   paths.run_dir: must be an absolute path, not run
-  vresion: unknown key; known are version, addresses, security_groups, pods, snat, metrics, conflist, paths"#
+  vresion: unknown key; known are version, addresses, security_groups, pods, snat, drift, log, metrics, conflist, paths"#
     );
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Actor {
     /// Keys whose device may still exist after their lease.
     pub(super) retired: BTreeSet<LeaseKey>,
     pub(super) vanished: Vanished,
+    /// Leases of failed ADDs whose end could not be recorded, as on a full disk.
+    pub(super) unended: BTreeSet<LeaseKey>,
     pub(super) notices: VecDeque<Noted>,
     /// The allocator's notices since the start, by kind.
     pub(super) notice_counts: BTreeMap<&'static str, u64>,
@@ -147,7 +149,8 @@ impl Actor {
     }
 
     fn wake_at(&self) -> Timestamp {
-        let device_poll = (!self.retired.is_empty()).then_some(self.device_poll_at);
+        let polls = !self.retired.is_empty() || !self.unended.is_empty();
+        let device_poll = polls.then_some(self.device_poll_at);
         let observe = (!self.looks.under_way).then_some(self.looks.next_at);
         let times = self
             .ipam
@@ -170,7 +173,9 @@ impl Actor {
         {
             self.feed(Input::Tick);
         }
-        if !self.retired.is_empty() && self.device_poll_at <= now {
+        let polls = !self.retired.is_empty() || !self.unended.is_empty();
+        if polls && self.device_poll_at <= now {
+            self.end_unended();
             self.poll_devices();
             self.device_poll_at = boot_time() + DEVICE_POLL;
         }
@@ -206,6 +211,7 @@ impl Actor {
                 since_wall_ms,
                 devices,
             } => self.end_vanished(since_wall_ms, &devices),
+            Message::Note(text) => self.note(text),
             Message::Status(reply) => answer(&reply, self.report()),
             Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
@@ -332,7 +338,6 @@ impl Actor {
                     .retain(|id, _| shown.contains(id) || ipam.knows(id));
                 self.journal
                     .forget_cooled(wall_ms(), boot_time(), self.cooldown);
-                self.read_devices();
             }
             Err(failure) => {
                 error!(code = failure.code, "cannot ask EC2 what this instance has");

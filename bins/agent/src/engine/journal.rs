@@ -53,8 +53,9 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or begins it, and rewrites it without history. The second value
-    /// is the number of bytes of a torn tail that were dropped.
+    /// Opens the journal at `path`, or begins it, and rewrites it without history. Where there is no
+    /// room for that, as on a full disk, the old file stays in use: the node's pods are known, and
+    /// can go. The second value is the number of bytes of a torn tail that were dropped.
     ///
     /// # Errors
     /// `Unreadable` for a foreign file or a newer version; `Io`.
@@ -65,7 +66,17 @@ impl Journal {
                 path: path.to_owned(),
                 reason: error.to_string(),
             })?;
-        let (file, length) = rewrite(path, &state)?;
+        let whole = bytes.len() - dropped;
+        let (file, length) = match rewrite(path, &state) {
+            Err(error) if whole > 0 => {
+                tracing::warn!(
+                    "{}; the old one stays in use",
+                    underlay_types::chain(&error)
+                );
+                reopen(path, whole)?
+            }
+            rewritten => rewritten?,
+        };
         let records = state.changes().count();
         let journal = Self {
             path: path.to_owned(),
@@ -154,16 +165,45 @@ fn rewrite(path: &Path, state: &State) -> Result<(File, u64), JournalError> {
     for change in state.changes() {
         bytes.extend(encode(&change));
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(io("write a new copy of"))?;
-    file.write_all(&bytes).map_err(io("write a new copy of"))?;
-    std::fs::rename(&beside, path).map_err(io("replace"))?;
-    Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(&bytes)?;
+        Ok(file)
+    };
+    let written = write().map_err(io("write a new copy of"));
+    let replaced = written.and_then(|file| {
+        std::fs::rename(&beside, path).map_err(io("replace"))?;
+        Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+    });
+    if replaced.is_err()
+        && let Err(error) = std::fs::remove_file(&beside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %beside.display(), "half a journal is left");
+    }
+    replaced
+}
+
+/// The old file, to be appended to after its first `whole` bytes.
+fn reopen(path: &Path, whole: usize) -> Result<(File, u64), JournalError> {
+    let length = u64::try_from(whole).unwrap_or(u64::MAX);
+    let open = || {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(file)
+    };
+    let file = open().map_err(|source| JournalError::Io {
+        what: "append to",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((file, length))
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ pub(super) enum Message {
         since_wall_ms: u64,
         devices: Devices,
     },
+    /// Something people should know.
+    Note(String),
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
     /// The same in numbers.
@@ -97,6 +99,7 @@ pub(super) struct Held {
     pub(super) wiring: PodWiring,
     pub(super) eni: EniId,
     pub(super) pod: Option<KubernetesPod>,
+    pub(super) pool: PoolKey,
     pub(super) netns_path: String,
     pub(super) netns_cookie: u64,
     pub(super) state: LeaseState,

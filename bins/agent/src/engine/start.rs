@@ -28,6 +28,7 @@ use super::{
     actor::{
         Actor, Looks, Mtus, Requests, SharedStatus, Vanished, last_egress, wait_and_use, wiring,
     },
+    auditor::{Auditor, living_namespace},
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
@@ -39,7 +40,7 @@ use super::{
     snat,
 };
 use crate::{
-    config::{Access, AddressConfig, PodConfig, SecurityGroupConfig, SnatConfig},
+    config::{Access, AddressConfig, DriftConfig, PodConfig, SecurityGroupConfig, SnatConfig},
     kernel::{Failure, Kernel, Restored},
 };
 
@@ -57,6 +58,8 @@ pub struct EngineConfig {
     pub pods: PodConfig,
     /// Which address pods have outside of the VPC.
     pub snat: SnatConfig,
+    /// How often the node is looked at for drift.
+    pub drift: DriftConfig,
     /// Where the journal lies; its folder exists.
     pub journal: PathBuf,
 }
@@ -182,10 +185,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),
         mtus: Mtus::new(mtu, config.pods.mtu),
-        caller: Caller {
-            ec2: found.ec2.clone(),
-            node: Arc::clone(&found.node),
-        },
+        caller: caller(&found),
         kernel: Arc::clone(&kernel),
         policies,
         runtime: runtime.clone(),
@@ -199,6 +199,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         last_egress: last_egress(journal.state()),
         retired: BTreeSet::new(),
         vanished: Vanished::default(),
+        unended: BTreeSet::new(),
         notices: VecDeque::new(),
         notice_counts: BTreeMap::new(),
         looks: Looks::first_in(first_look(journal.state())),
@@ -206,6 +207,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         journal,
     };
     actor.restore(asked, &found);
+    runtime.spawn(auditor(&config, &actor).run(stop.clone()));
     let thread = run_apart(actor, messages).map_err(StartError::Thread)?;
     Ok(Engine {
         inbox,
@@ -240,6 +242,21 @@ fn register(config: &EngineConfig, found: &Found) -> Arc<GroupRegister> {
         found.ec2.clone(),
         node,
     ))
+}
+
+fn caller(found: &Found) -> Caller {
+    Caller {
+        ec2: found.ec2.clone(),
+        node: Arc::clone(&found.node),
+    }
+}
+
+fn auditor(config: &EngineConfig, actor: &Actor) -> Auditor {
+    Auditor {
+        kernel: Arc::clone(&actor.kernel),
+        inbox: actor.inbox.clone(),
+        interval: config.drift.interval,
+    }
 }
 
 /// Without its actor the agent would live on and refuse everything; its supervisor can start it
@@ -379,7 +396,11 @@ impl Actor {
             Restored::default()
         });
         self.report_restored(&restored);
-        let gone = restored.gone.into_iter().map(|PodWiring { key, .. }| key);
+        let gone = restored
+            .gone
+            .into_iter()
+            .filter(|pod| !self.wired_anew(pod));
+        let gone = gone.map(|PodWiring { key, .. }| key).collect::<Vec<_>>();
         for key in undone.into_iter().chain(gone) {
             info!(%key, "a lease without a pod ends");
             self.wire_failed(&key);
@@ -436,6 +457,23 @@ impl Actor {
                 }
                 // The runtime's DEL tries again.
                 Err(failure) => error!(%key, %failure, "an ENI cannot be taken back"),
+            }
+        }
+    }
+
+    /// Wires a pod again whose device was deleted while its namespace lives.
+    fn wired_anew(&self, pod: &PodWiring) -> bool {
+        let Some(netns) = self.held(&pod.key).as_ref().and_then(living_namespace) else {
+            return false;
+        };
+        match self.kernel.wire_pod(pod, netns.as_fd()) {
+            Ok(()) => {
+                warn!(key = %pod.key, "its device was deleted: wired anew");
+                true
+            }
+            Err(failure) => {
+                error!(%failure, "a pod without its device cannot be wired anew");
+                false
             }
         }
     }

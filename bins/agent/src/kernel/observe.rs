@@ -15,6 +15,7 @@ use underlay_netlink::{
 };
 use underlay_netplan::{
     Object, Route, Target,
+    devices::Device,
     numbers::{
         ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE, NFT_ENI,
         NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY, NFT_TABLE, POD_GROUP,
@@ -30,6 +31,8 @@ pub(super) struct Observed {
     pub(super) objects: BTreeSet<Object>,
     /// Devices of pods that are not retired.
     pub(super) pod_devices: BTreeMap<String, Link>,
+    /// All devices.
+    pub(super) devices: Vec<Device>,
 }
 
 impl Observed {
@@ -69,7 +72,19 @@ impl Observed {
                 .chain(of_neighbours)
                 .collect(),
             pod_devices: links.pods(),
+            devices: links.0.into_values().map(device).collect(),
         })
+    }
+}
+
+fn device(link: Link) -> Device {
+    Device {
+        index: link.index.0,
+        name: link.name,
+        mac: link.mac,
+        mtu: link.mtu,
+        group: link.group,
+        up: link.up,
     }
 }
 

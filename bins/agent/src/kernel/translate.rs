@@ -56,7 +56,16 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
         Object::Route(route) => {
             let route = route_of(route, index);
             // Replaced, since a stale route to the same address may be in the way.
-            Wanted::Requests(route::replace(&route), route::delete(&route).or_missing())
+            // Whoever added it, and however: somebody else's is in the way, too.
+            let whoevers = route::Route {
+                protocol: 0,
+                scope: Scope::Other(255),
+                ..route
+            };
+            Wanted::Requests(
+                route::replace(&route),
+                route::delete(&whoevers).or_missing(),
+            )
         }
         Object::Rule {
             family,

@@ -132,6 +132,10 @@ fn node(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt:
     for (name, what, value) in single {
         gauges(out, name, what, [(Vec::new(), whole(value))])?;
     }
+    let repairs = measures.repairs.iter();
+    let repairs = repairs.map(|(drift, count)| (vec![("kind", drift.name())], *count));
+    let what = "Things of ours that somebody else changed, put right, by kind";
+    counters(out, "drift_repairs", what, repairs)?;
     let notices: Vec<_> = measures
         .notices
         .iter()

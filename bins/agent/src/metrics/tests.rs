@@ -7,6 +7,7 @@ use std::{
 
 use underlay_cloud::ec2::{ActionCounters, CallCounters};
 use underlay_ipam::{Config, InstanceLimits, Ipam};
+use underlay_netplan::Drift;
 use underlay_types::{LeaseKey, NetworkName};
 
 use super::*;
@@ -61,6 +62,7 @@ impl NodeService for Numbers {
             ec2: CallCounters::from([("AttachNetworkInterface".to_owned(), counters)]),
             retired_devices: 4,
             notices: BTreeMap::from([("ec2_failed", 2)]),
+            repairs: BTreeMap::from([(Drift::Route, 3), (Drift::Rule, 0)]),
         })
     }
 
@@ -99,6 +101,8 @@ fn the_engines_numbers_are_read_when_asked_for() {
     for line in [
         "underlay_ready 1",
         "underlay_retired_devices 4",
+        "underlay_drift_repairs_total{kind=\"route\"} 3",
+        "underlay_drift_repairs_total{kind=\"rule\"} 0",
         "underlay_ec2_throttled 0",
         "underlay_notices_total{kind=\"ec2_failed\"} 2",
         "underlay_ec2_calls_total{action=\"AttachNetworkInterface\",result=\"RequestLimitExceeded\"} 2",

@@ -10,12 +10,12 @@ use crate::{
     traffic::{Server, connect, source_seen},
 };
 
-fn set(device: usize) -> SecurityGroupSet {
+pub(crate) fn set(device: usize) -> SecurityGroupSet {
     GROUPS[device].parse().unwrap()
 }
 
 /// Egress to anywhere, ingress from the set itself to `port`.
-fn rules(set: &SecurityGroupSet, port: i32) -> Compiled {
+pub(crate) fn rules(set: &SecurityGroupSet, port: i32) -> Compiled {
     let everywhere = Rule {
         direction: Direction::Egress,
         traffic: Traffic::Any,

@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod drift;
 mod egress;
 mod groups;
 mod injected;

@@ -48,6 +48,13 @@ fn measure_add_and_del() {
                 );
             }),
         );
+        let looks = (0..50).map(|_| {
+            let begun = Instant::now();
+            assert!(lab.kernel.look().unwrap().clean);
+            begun.elapsed()
+        });
+        let what = format!("look for drift with {} pods, {kind}", pods.len());
+        report(&what, looks.collect());
         report(
             &format!("unwire, {kind}"),
             timed(&pods, |pod| {

@@ -63,6 +63,26 @@ impl EniInUse {
 /// Brings an ENI into use.
 #[must_use]
 pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
+    let mut ops = sysctls(eni);
+    ops.push(raise_device(eni));
+    ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));
+    ops.extend(eni.objects().into_iter().map(Op::Add));
+    Plan(ops)
+}
+
+/// Brings the ENI's device up, with its MTU and address.
+#[must_use]
+pub fn raise_device(eni: &EniInUse) -> Op {
+    Op::RaiseDevice {
+        device: eni.device.clone(),
+        mtu: eni.wiring.mtu,
+        address: eni.wiring.address,
+    }
+}
+
+/// The settings that the ENI's device must have.
+#[must_use]
+pub fn sysctls(eni: &EniInUse) -> Vec<Op> {
     let sysctl = |name: &str, value: &str| Op::Sysctl {
         name: name.replace("DEVICE", &eni.device),
         value: value.to_owned(),
@@ -85,14 +105,7 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
             sysctl("ipv6/conf/DEVICE/accept_dad", "0"),
         ]);
     }
-    ops.push(Op::RaiseDevice {
-        device: eni.device.clone(),
-        mtu: eni.wiring.mtu,
-        address: eni.wiring.address,
-    });
-    ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));
-    ops.extend(eni.objects().into_iter().map(Op::Add));
-    Plan(ops)
+    ops
 }
 
 /// Takes an ENI out of use: the rule first.

@@ -18,7 +18,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod devices;
 pub mod diff;
+mod drift;
 mod egress;
 pub mod eni;
 mod facts;
@@ -36,6 +38,7 @@ pub mod snat;
 mod state;
 pub mod whole;
 
+pub use drift::Drift;
 pub use egress::Egress;
 pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};
 pub use node_port::{NodePort, NodePortError, Protocol};

@@ -7,6 +7,20 @@ use crate::{NodeFacts, Op, Plan, numbers::NFT_TABLE, ruleset};
 /// Makes the node ready. Repeatable: elements of maps and chains of group sets stay.
 #[must_use]
 pub fn setup(facts: &NodeFacts) -> Plan {
+    let mut ops = sysctls(facts);
+    ops.push(rules(facts));
+    Plan(ops)
+}
+
+/// The node's rules, without those of group sets.
+#[must_use]
+pub fn rules(facts: &NodeFacts) -> Op {
+    Op::Script(ruleset::base(facts))
+}
+
+/// The settings that the node must have.
+#[must_use]
+pub fn sysctls(facts: &NodeFacts) -> Vec<Op> {
     let sysctl = |name: &str, value: &str| Op::Sysctl {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -26,8 +40,7 @@ pub fn setup(facts: &NodeFacts) -> Plan {
             sysctl("ipv6/conf/all/forwarding", "1"),
         ]);
     }
-    ops.push(Op::Script(ruleset::base(facts)));
-    Plan(ops)
+    ops
 }
 
 /// Removes what [`setup`] made, except forwarding, which others may rely on by now.

@@ -3,11 +3,13 @@
 //! Elements change with every pod and go to the kernel directly. Tables, chains and rules change
 //! rarely; they are text that [`load`] hands to `nft`.
 
+mod digest;
 mod element;
 mod ruleset;
 
 use std::os::fd::BorrowedFd;
 
+pub use digest::Digests;
 pub use element::{Element, Value};
 pub use ruleset::{check, list, load};
 

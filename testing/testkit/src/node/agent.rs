@@ -85,6 +85,18 @@ impl Node {
         Ok(())
     }
 
+    /// Asks the agent to end (SIGTERM), as a supervisor does, and waits for that.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop_agent(&mut self) -> anyhow::Result<()> {
+        let mut daemon = self.agent.take().context("no agent runs")?;
+        let agent = super::first_child(daemon.pid()).context("the agent has ended before")?;
+        super::signal(agent, rustix::process::Signal::TERM);
+        daemon.wait_or_kill(Duration::from_secs(20));
+        Ok(())
+    }
+
     /// Asks the agent with `underlay node ...`; the answer is what it prints.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use tracing::{debug, info, warn};
 use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
 use underlay_journal::{Change, Creation};
-use underlay_netlink::{Socket, link};
 use underlay_netplan::{EniSlot, EniWiring};
 use underlay_types::{AttachmentId, Class, EniId, Interface, PoolKey, SecurityGroupSet, WholeEni};
 
@@ -18,8 +17,8 @@ use super::Actor;
 use crate::{
     engine::{
         calls::{Call, failure},
-        clock::{boot_time, wall_ms},
-        message::{Devices, Message},
+        clock::boot_time,
+        message::Message,
         node, observation, policy,
     },
     kernel::{Failure, Kernel},
@@ -238,28 +237,6 @@ impl Actor {
         }
         info!(%eni, "ENI out of use");
         self.feed(Input::EniDropped(eni));
-    }
-
-    /// Reads the names of the node's devices, for leases whose pod died unseen.
-    pub(super) fn read_devices(&self) {
-        let inbox = self.inbox.clone();
-        self.runtime.spawn_blocking(move || {
-            let since_wall_ms = wall_ms();
-            let links = Socket::open().and_then(|mut socket| link::dump(&mut socket));
-            match links {
-                Ok(links) => {
-                    let devices = Devices {
-                        macs: links.iter().filter_map(|link| link.mac).collect(),
-                        names: links.into_iter().map(|link| link.name).collect(),
-                    };
-                    drop(inbox.send(Message::Devices {
-                        since_wall_ms,
-                        devices,
-                    }));
-                }
-                Err(error) => warn!(%error, "cannot read the node's devices"),
-            }
-        });
     }
 
     pub(super) fn observe(&mut self) {

@@ -49,8 +49,9 @@ impl Actor {
                 return Vec::new();
             }
         };
-        // Whatever was seen to be gone was another wiring of this key.
+        // Whatever was seen to be gone, or had failed, was another wiring of this key.
         self.vanished.forget(&lease.key);
+        self.unended.remove(&lease.key);
         let granted = match self.held(&lease.key) {
             Some(held) => Ok(Granted {
                 held,
@@ -111,8 +112,18 @@ impl Actor {
     /// The pod is not wired, and its device, if one is left, is the kernel's to delete.
     pub(in crate::engine) fn wire_failed(&mut self, key: &LeaseKey) {
         if let Err(error) = self.cool(key) {
-            tracing::error!(%key, %error, "a lease that failed could not be ended");
+            tracing::error!(%key, %error, "a lease that failed cannot be ended; trying again");
             self.note(error.to_string());
+            self.unended.insert(key.clone());
+        }
+    }
+
+    /// Tries again what the journal had no room for. A lease that was wired since is a pod's.
+    pub(super) fn end_unended(&mut self) {
+        for key in std::mem::take(&mut self.unended) {
+            if self.cool(&key).is_err() {
+                self.unended.insert(key);
+            }
         }
     }
 
@@ -171,6 +182,7 @@ impl Actor {
             wiring: wiring(record, self.mtus.pod)?,
             eni: record.eni.clone(),
             pod: record.pod.clone(),
+            pool: record.pool.clone(),
             netns_path: record.netns_path.clone(),
             netns_cookie: record.netns_cookie,
             state: record.state,

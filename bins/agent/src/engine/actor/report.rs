@@ -62,6 +62,7 @@ impl Actor {
             ec2: self.caller.ec2.counters(),
             retired_devices: self.retired.len(),
             notices: self.notice_counts.clone(),
+            repairs: self.kernel.repairs(),
         }
     }
 

@@ -153,3 +153,53 @@ fn a_lease_of_ipv6_alone_is_kept_until_it_ends_and_one_of_nothing_cannot_be_wire
     assert_eq!(journal.state().leases.len(), 0);
     assert_eq!(journal.state().cooling.len(), 1);
 }
+
+/// A full disk, to whoever writes.
+const FULL: &str = "/dev/full";
+
+#[test]
+fn on_a_full_disk_the_journal_is_as_before_and_works_again_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    let active = Change::Lease(lease(1, LeaseState::Active));
+    journal.record(active).unwrap();
+    let before = journal.state().clone();
+    let own = std::mem::replace(
+        &mut journal.file,
+        File::options().write(true).open(FULL).unwrap(),
+    );
+    let error = journal.record(Change::Cooling(cooling(1))).unwrap_err();
+    let text = underlay_types::chain(&error);
+    assert!(text.contains("No space left on device"), "{text}");
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    assert_eq!(*journal.state(), before);
+    journal.file = own;
+    journal.record(Change::Cooling(cooling(1))).unwrap();
+    let (reopened, dropped) = Journal::open(&path).unwrap();
+    assert_eq!((reopened.state(), dropped), (journal.state(), 0));
+}
+
+#[test]
+fn a_journal_that_cannot_be_rewritten_is_read_and_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    journal
+        .record(Change::Lease(lease(1, LeaseState::Active)))
+        .unwrap();
+    let state = journal.state().clone();
+    drop(journal);
+    // Torn, too: what is appended must not follow half a record.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend([0, 0, 0, 99, 1]);
+    std::fs::write(&path, &bytes).unwrap();
+    let beside = path.with_extension("new");
+    std::os::unix::fs::symlink(FULL, &beside).unwrap();
+    let (mut journal, dropped) = Journal::open(&path).unwrap();
+    assert_eq!((journal.state(), dropped), (&state, 5));
+    assert!(!beside.is_symlink(), "nothing half is left");
+    journal.record(Change::Cooling(cooling(2))).unwrap();
+    let (reopened, dropped) = Journal::open(&path).unwrap();
+    assert_eq!((reopened.state(), dropped), (journal.state(), 0));
+}
