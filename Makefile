@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test simulate terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
+.PHONY: help setup build demo demo-down test simulate fuzz terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -43,6 +43,12 @@ FROM      ?= 1
 simulate: ## Lives of a node in simulated time, with faults and crashes. SCHEDULES=1000 FROM=1
 	cargo build --release --locked -p underlay-sim
 	@$(BIN)/underlay-sim --schedules $(SCHEDULES) --from $(FROM) --threads $$(nproc)
+
+# How long each target runs; one target alone: TARGETS=journal.
+SECONDS ?= 60
+
+fuzz: ## Looks for bytes from outside that break something. SECONDS=60 for each target.
+	@scripts/fuzz $(SECONDS) $(TARGETS)
 
 terraform: build ## Terraform against the local VPC; builds it and its AWS provider from source first, once.
 	@scripts/terraform

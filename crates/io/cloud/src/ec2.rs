@@ -24,7 +24,10 @@ pub use self::{
 };
 use self::{counters::Counters, transport::Transport};
 pub(crate) use self::{error::root_cause, transport::has_root_certificates};
-use crate::credentials::{CredentialSource, Credentials};
+use crate::{
+    credentials::{CredentialSource, Credentials},
+    xml::Element,
+};
 pub use underlay_types::Refusal;
 
 /// How to reach EC2.
@@ -143,5 +146,15 @@ impl Ec2 {
     #[must_use]
     pub fn counters(&self) -> CallCounters {
         self.shared.counters.snapshot()
+    }
+}
+
+/// Reads any text as the answer of each action, and as a refusal.
+pub(crate) fn read_any(status: u16, body: &str) {
+    let document = Element::parse(body).ok();
+    let refusal = retry::refusal(status, document.as_ref(), body);
+    drop(Ec2Failure::Refused(refusal).to_string());
+    if let Some(root) = &document {
+        parse::any(root);
     }
 }

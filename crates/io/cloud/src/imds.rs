@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use underlay_types::{EniId, InstanceId, Mac, SecurityGroupId, SubnetId};
 
 pub use self::error::{ImdsError, ImdsFailure};
+pub(crate) use self::read::any as read_any;
 
 /// How to reach the service.
 #[derive(Debug, Clone)]

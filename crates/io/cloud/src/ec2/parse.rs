@@ -244,5 +244,17 @@ fn rule_peer(item: &Element) -> Result<RulePeer, XmlError> {
         .map(RulePeer::Group)
 }
 
+/// Reads an element, and each below it, as everything that an action answers.
+pub(super) fn any(element: &Element) {
+    drop(done(element));
+    drop(assigned(element));
+    drop(network_interface(element));
+    drop(one_instance_type(element));
+    drop(security_group(element));
+    drop(security_group_rule(element));
+    drop(subnet(element));
+    element.children.iter().for_each(any);
+}
+
 #[cfg(test)]
 mod tests;

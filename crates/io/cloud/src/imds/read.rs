@@ -1,10 +1,10 @@
 //! From the service's many small texts to the types of this module.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, net::Ipv4Addr, str::FromStr};
 
 use ipnet::Ipv4Net;
 use serde::Deserialize;
-use underlay_types::{InstanceId, Mac};
+use underlay_types::{EniId, InstanceId, Mac, SecurityGroupId, SubnetId};
 
 use super::{ImdsError, InstanceIdentity, InstanceInterface, client::Client};
 
@@ -25,9 +25,7 @@ struct Document {
 }
 
 pub(super) async fn identity(client: &Client) -> Result<InstanceIdentity, ImdsError> {
-    let text = client.get(DOCUMENT).await?;
-    let document: Document = serde_json::from_str(&text)
-        .map_err(|error| ImdsError::unreadable(DOCUMENT, &text, error))?;
+    let document = document(&client.get(DOCUMENT).await?)?;
     let primary_mac = read(PRIMARY_MAC, &client.get(PRIMARY_MAC).await?)?;
     Ok(InstanceIdentity {
         instance_id: document.instance_id,
@@ -125,4 +123,24 @@ fn read<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, ImdsError
     text.trim()
         .parse()
         .map_err(|error: T::Err| ImdsError::unreadable(path, text, error))
+}
+
+fn document(text: &str) -> Result<Document, ImdsError> {
+    serde_json::from_str(text).map_err(|error| ImdsError::unreadable(DOCUMENT, text, error))
+}
+
+/// Reads any text as the answer to each path.
+pub(crate) fn any(text: &str) {
+    fn each<T: FromStr<Err: Display>>(text: &str) {
+        drop(read::<T>("any", text));
+        lines::<T>("any", text).for_each(drop);
+    }
+    drop(document(text));
+    each::<EniId>(text);
+    each::<Ipv4Addr>(text);
+    each::<Ipv4Net>(text);
+    each::<Mac>(text);
+    each::<SecurityGroupId>(text);
+    each::<SubnetId>(text);
+    each::<u8>(text);
 }

@@ -1,0 +1,38 @@
+//! The agent's journal after whatever happened to it.
+
+use std::time::Duration;
+
+use underlay_journal::{State, decode, encode, encode_header, promises};
+use underlay_types::Timestamp;
+
+/// Reads it, acts on it, and writes it anew.
+pub fn run(bytes: &[u8]) {
+    let Ok(decoded) = decode(bytes) else {
+        return;
+    };
+    assert!(decoded.dropped <= bytes.len());
+    let state = decoded.state;
+    let cooldown = Duration::from_secs(30);
+    let (leases, cooldowns) = promises(&state, u64::MAX / 2, Timestamp::from_secs(60), cooldown);
+    assert!(leases.len() <= state.leases.len());
+    assert!(cooldowns.len() <= state.cooling.len());
+    assert_eq!(
+        rewritten(&state),
+        state,
+        "a rewritten journal says the same"
+    );
+}
+
+fn rewritten(state: &State) -> State {
+    let mut bytes = encode_header();
+    for change in state.changes() {
+        bytes.extend(encode(&change));
+    }
+    match decode(&bytes) {
+        Ok(decoded) => {
+            assert_eq!(decoded.dropped, 0);
+            decoded.state
+        }
+        Err(error) => panic!("what was written cannot be read: {error}"),
+    }
+}
