@@ -212,9 +212,9 @@ async fn an_eni_comes_back_with_the_del_and_serves_the_next_pod_after_its_cooldo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_dies_first_loses_no_eni() {
-    let cluster = Cluster::start("e2e-own-eni-dies", &[node("n1", 0)])
-        .await
-        .unwrap();
+    let config = format!("{CONFIG}\n[drift]\ninterval = \"1s\"");
+    let spec = NodeSpec::new("n1", "m5.large", 0).with_agent_config(&config);
+    let cluster = Cluster::start("e2e-own-eni-dies", &[spec]).await.unwrap();
     // By the plugin's key, as a runtime without annotations asks; its namespace is then deleted.
     let answer = cluster.nodes[0]
         .node
@@ -236,12 +236,29 @@ async fn a_namespace_that_dies_first_loses_no_eni() {
             .then_some(()))
     })
     .unwrap();
+    // No runtime says that the pod is gone: the agent sees it.
+    wait_for("the lease to end", DEADLINE, || {
+        Ok((cluster.agent_status(0)?["leases"] == json!([])).then_some(()))
+    })
+    .unwrap();
     // Both ENIs of the type are pods' at the same time: none was lost.
     let mut cri = cluster.nodes[0].node.cri().await.unwrap();
-    cluster.nodes[0].node.cni_gc_all().unwrap();
     let first = cri.run_pod(&owner("first")).await.unwrap();
     let second = cri.run_pod(&owner("second")).await.unwrap();
     assert_ne!(first.address, second.address);
+    // A pod that lives gets a device that was deleted in it again.
+    let netns = first.netns().unwrap();
+    let deleted = netns.run(|| {
+        Ok(Command::new("ip")
+            .args(["link", "delete", "eth0"])
+            .status()?)
+    });
+    assert!(deleted.unwrap().success());
+    wait_for("the pod to have its ENI again", DEADLINE, || {
+        let found = addresses_inside(netns, "eth0").ok();
+        Ok((found == Some(vec![first.address])).then_some(()))
+    })
+    .unwrap();
     cluster.stop().unwrap();
 }
 

@@ -110,3 +110,26 @@ async fn without_an_agent_uninstall_takes_everything_back_itself() {
     assert_nothing_is_left(&cluster, &uninstalled).await;
     cluster.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enis_that_pods_own_are_taken_back_with_an_agent_and_without() {
+    let config = "[pods]\nown_eni = \"allow\"";
+    let node = NodeSpec::new("n1", "m5.large", 0).with_agent_config(config);
+    for agent_runs in [true, false] {
+        let nodes = std::slice::from_ref(&node);
+        let mut cluster = Cluster::start("e2e-uninstall-own", nodes).await.unwrap();
+        let mut cri = cluster.nodes[0].node.cri().await.unwrap();
+        for name in ["a", "b"] {
+            let mut spec = PodSpec::named(name);
+            let annotation = ("underlay.dev/eni".to_owned(), "own".to_owned());
+            spec.annotations.push(annotation);
+            cri.run_pod(&spec).await.unwrap();
+        }
+        if !agent_runs {
+            cluster.nodes[0].node.kill_agent().unwrap();
+        }
+        let uninstalled = uninstall(&cluster);
+        assert_nothing_is_left(&cluster, &uninstalled).await;
+        cluster.stop().unwrap();
+    }
+}

@@ -12,9 +12,7 @@ mod record;
 
 pub use codec::{DecodeError, Decoded, decode, encode, encode_header};
 pub use promises::promises;
-pub use record::{
-    Addresses, Change, Cooling, Creation, LeaseRecord, LeaseState, PARTS_FOR, Parting, State,
-};
+pub use record::{Addresses, Change, Cooling, Creation, LeaseRecord, LeaseState, State};
 
 #[cfg(test)]
 mod tests;

@@ -22,22 +22,10 @@ impl Node {
     pub fn cni_add(&self, container: &str, extra: &Value) -> anyhow::Result<Value> {
         let config = self.plugin_config(extra)?;
         self.output("ip", &["netns", "add", container])?;
-        let printed = self.run_plugin("ADD", container, &config);
+        let printed = self.run_plugin(container, &config);
         self.output("ip", &["netns", "del", container])?;
         let printed = printed?;
         serde_json::from_str(&printed).with_context(|| format!("reading {printed:?}"))
-    }
-
-    /// Has the plugin remove every pod of its network.
-    ///
-    /// # Errors
-    /// When there is no configuration yet, or the plugin says anything.
-    pub fn cni_gc_all(&self) -> anyhow::Result<()> {
-        let extra = serde_json::json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
-        let config = self.plugin_config(&extra)?;
-        let printed = self.run_plugin("GC", "", &config)?;
-        anyhow::ensure!(printed.trim().is_empty(), "GC: {printed}");
-        Ok(())
     }
 
     /// The configuration that the runtime would hand to our plugin.
@@ -63,11 +51,11 @@ impl Node {
         })
     }
 
-    fn run_plugin(&self, command: &str, container: &str, config: &Value) -> anyhow::Result<String> {
+    fn run_plugin(&self, container: &str, config: &Value) -> anyhow::Result<String> {
         let bin_dir = self.bin_dir();
         let mut child = self
             .command(Path::new(&bin_dir.join("underlay-cni")))
-            .env("CNI_COMMAND", command)
+            .env("CNI_COMMAND", "ADD")
             .env("CNI_CONTAINERID", container)
             .env("CNI_NETNS", format!("/run/netns/{container}"))
             .env("CNI_IFNAME", "eth0")

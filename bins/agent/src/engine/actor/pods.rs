@@ -229,6 +229,7 @@ impl Actor {
         match self.kernel.wire_pod(&held.wiring, netns.as_fd()) {
             Ok(()) => {
                 tracing::info!(%key, eni = %held.eni, "put right: the pod has its ENI again");
+                self.note(format!("{key} has {} again, which it had lost", held.eni));
                 true
             }
             Err(failure) => {

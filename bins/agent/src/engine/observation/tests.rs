@@ -52,7 +52,9 @@ fn pools_are_known_by_their_tag() {
         let groups = (0..count).map(SecurityGroupId::from_serial);
         PoolKey::exactly(SecurityGroupSet::new(groups, 16).unwrap())
     };
-    for pool in [PoolKey::default_pool(), set(1), set(5), set(12)] {
+    let (whole, long) = (PoolKey::default_pool().whole(), set(12).whole());
+    let shared = [PoolKey::default_pool(), set(1), set(5), set(12)];
+    for pool in shared.into_iter().chain([whole]) {
         assert_eq!(
             owner(&eni(Some(&pool), Some(1))),
             Some(EniOwner::Ours(pool))
@@ -63,8 +65,25 @@ fn pools_are_known_by_their_tag() {
     let own = PoolKey::exactly(SecurityGroupSet::new(own, 16).unwrap());
     assert_eq!(
         owner(&eni(Some(&set(16)), Some(1))),
-        Some(EniOwner::Ours(own))
+        Some(EniOwner::Ours(own.clone()))
     );
+    // Nor does one of 12 for whole ENIs, which stays one of whole ENIs.
+    assert_eq!(
+        owner(&eni(Some(&long), Some(1))),
+        Some(EniOwner::Ours(own.whole()))
+    );
+}
+
+#[test]
+fn the_pod_that_owns_an_eni_gets_its_primary_address_and_nobody_the_others() {
+    let whole = PoolKey::default_pool().whole();
+    let (observed, facts) = read(&eni(Some(&whole), Some(1)), &instance(), PRIMARY).unwrap();
+    let holding = Holding {
+        addresses: vec![[10, 0, 0, 4].into()],
+        prefixes: Vec::new(),
+        ipv6_prefixes: vec!["2600:0:0:0:7::/80".parse().unwrap()],
+    };
+    assert_eq!((observed.holding, facts.pool), (holding, whole));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic")]
 
-mod doubts;
 mod families;
 mod model;
 mod outside;
