@@ -37,10 +37,10 @@ test: build simulate ## Every test: unit, property, snapshot, simulation, namesp
 	cargo test --workspace --locked
 
 # How many, and from which seed on.
-SCHEDULES ?= 1000
+SCHEDULES ?= 100000
 FROM      ?= 1
 
-simulate: ## Lives of a node in simulated time, with faults and crashes. SCHEDULES=1000 FROM=1
+simulate: ## Lives of a node in simulated time, with faults and crashes. SCHEDULES=100000 FROM=1
 	cargo build --release --locked -p underlay-sim
 	@$(BIN)/underlay-sim --schedules $(SCHEDULES) --from $(FROM) --threads $$(nproc)
 

@@ -6,6 +6,7 @@ mod cni;
 mod fabric;
 mod row;
 mod screen;
+mod sim;
 mod statistics;
 mod vpc_attach;
 mod vpc_calls;
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
     /// Few repetitions: shows that everything runs, not how fast.
     #[arg(long)]
     quick: bool,
-    /// Only the rows whose id begins so: `cni`, `fabric` or `vpc`.
+    /// Only the rows whose id begins so: `cni`, `fabric`, `sim` or `vpc`.
     #[arg(long)]
     only: Option<String>,
 }
@@ -49,6 +50,8 @@ struct Sizes {
     call_rounds: usize,
     /// ENIs attached for `vpc.attach`.
     attachments: usize,
+    /// Rounds of simulated lives.
+    life_rounds: u64,
 }
 
 /// A part of the benchmarks and the rows that it yields.
@@ -57,6 +60,7 @@ enum Part {
     Vpc,
     Fabric,
     Cni,
+    Sim,
 }
 
 /// Runs the benchmarks, shows a table and writes the rows.
@@ -115,6 +119,7 @@ impl Sizes {
         rounds: 40,
         call_rounds: 5,
         attachments: 140,
+        life_rounds: 5,
     };
     const QUICK: Self = Self {
         pods: 10,
@@ -124,6 +129,7 @@ impl Sizes {
         rounds: 3,
         call_rounds: 1,
         attachments: 8,
+        life_rounds: 1,
     };
 }
 
@@ -131,7 +137,7 @@ impl Sizes {
 
 impl Part {
     fn selected(only: Option<&str>) -> impl Iterator<Item = Self> {
-        [Self::Vpc, Self::Fabric, Self::Cni]
+        [Self::Sim, Self::Vpc, Self::Fabric, Self::Cni]
             .into_iter()
             .filter(move |part| only.is_none_or(|only| only.starts_with(part.name())))
     }
@@ -141,6 +147,7 @@ impl Part {
             Self::Vpc => "vpc",
             Self::Fabric => "fabric",
             Self::Cni => "cni",
+            Self::Sim => "sim",
         }
     }
 
@@ -167,6 +174,7 @@ impl Part {
             }
             Self::Fabric => fabric::measure(sizes, screen).await,
             Self::Cni => cni::measure(sizes, screen).await,
+            Self::Sim => sim::measure(sizes, screen),
         }
     }
 }
@@ -189,7 +197,7 @@ mod tests {
             .collect();
         assert_eq!(listed, BTreeSet::from(row::IDS));
         assert!(row::IDS.is_sorted());
-        let parts = [Part::Vpc, Part::Fabric, Part::Cni].map(Part::name);
+        let parts = [Part::Sim, Part::Vpc, Part::Fabric, Part::Cni].map(Part::name);
         let part_of = |id: &&str| {
             id.split('.')
                 .next()

@@ -25,6 +25,8 @@ use crate::{
 
 /// How often EC2 is asked what it knows, give or take a fifth.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+/// The shortest between two looks that nothing asks for.
+pub(crate) const AUDIT_MIN: Duration = Duration::from_secs(240);
 /// The longest between two looks.
 pub(crate) const AUDIT_MAX: Duration = AUDIT_INTERVAL.saturating_mul(2);
 /// How soon EC2 is asked after a call that ended oddly.
@@ -59,6 +61,8 @@ pub(crate) struct Agent {
     retired: BTreeSet<LeaseKey>,
     /// Keys whose device was missing at the last audit.
     vanished: BTreeSet<LeaseKey>,
+    /// The allocator or the journal may have changed since they were compared.
+    pub(crate) touched: bool,
     look_under_way: bool,
     /// Of a look: what has been answered.
     halves: Vec<Half>,
@@ -142,6 +146,7 @@ impl World {
             let now = self.now;
             let Some(agent) = &mut self.agent else { return };
             let mut actions = Vec::new();
+            agent.touched = true;
             agent.ipam.handle(now, input, &mut actions);
             for action in actions {
                 if self.is_violated() || self.agent.is_none() {
@@ -228,7 +233,9 @@ impl World {
             return Recorded::Refused;
         }
         self.disk.bytes.extend(bytes);
-        self.living().state.apply(change);
+        let agent = self.living();
+        agent.touched = true;
+        agent.state.apply(change);
         Recorded::Yes
     }
 

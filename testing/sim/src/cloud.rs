@@ -226,9 +226,10 @@ impl Cloud {
             Request::Delete(eni) => model.delete_eni(eni)?,
             Request::Detach(attachment) => model.detach(attachment, now)?,
             Request::DescribeOne(eni) => {
-                let seen = model.require_described_eni(eni)?;
-                let seen = shape::read(seen, &self.instance, &self.primary);
-                return Ok(Reply::Seen(vec![seen]));
+                // By filter, as `Ec2::describe_network_interface` asks: nobody is no refusal.
+                let seen = model.require_described_eni(eni).ok();
+                let seen = seen.map(|eni| shape::read(eni, &self.instance, &self.primary));
+                return Ok(Reply::Seen(seen.into_iter().collect()));
             }
             Request::DescribeAttached => {
                 let seen = self.model.described_enis_of(&self.instance);

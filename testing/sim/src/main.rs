@@ -82,6 +82,10 @@ fn main() -> anyhow::Result<ExitCode> {
     for violation in violations.iter().take(10) {
         writeln!(out, "simulate: {violation}")?;
     }
+    if violations.len() > 10 {
+        let seeds: Vec<u64> = violations.iter().map(|violation| violation.seed).collect();
+        writeln!(out, "simulate: all seeds that failed: {seeds:?}")?;
+    }
     if let Some(first) = violations.first() {
         let seed = first.seed;
         writeln!(

@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::time::{Instant, sleep};
 use underlay_cloud::{
     Ec2, Ec2Error,
-    ec2::{Ec2Failure as CloudFailure, InterfaceQuery, InterfaceStatus, Ipv4Grant},
+    ec2::{Ec2Failure as CloudFailure, InterfaceStatus, Ipv4Grant},
     ec2::{NetworkInterface, NewInterface, Plug},
 };
 use underlay_ipam::{Ec2Failure, Holding, Place};
@@ -141,7 +141,7 @@ impl Caller {
         }
         let deadline = Instant::now() + DETACH_DEADLINE;
         let mut pause = Duration::from_millis(50);
-        while let Some(found) = self.describe(eni).await? {
+        while let Some(found) = self.ec2.describe_network_interface(eni).await? {
             if found.status == InterfaceStatus::Available || Instant::now() > deadline {
                 break;
             }
@@ -159,19 +159,10 @@ impl Caller {
         if known.is_some() {
             return Ok(known);
         }
-        let found = self.describe(eni).await?;
+        let found = self.ec2.describe_network_interface(eni).await?;
         Ok(found
             .and_then(|eni| eni.attachment)
             .map(|attachment| attachment.id))
-    }
-
-    async fn describe(&self, eni: &EniId) -> Result<Option<NetworkInterface>, Ec2Error> {
-        let query = InterfaceQuery::ids([eni.clone()]);
-        match self.ec2.describe_network_interfaces(&query).await {
-            Ok(found) => Ok(found.into_iter().next()),
-            Err(error) if error.class() == Class::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -326,13 +326,17 @@ impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
     fn restore(&mut self, asked: Timestamp, found: &Found) {
         let state = self.journal.state();
-        let (leases, cooldowns) = promises(state, wall_ms(), boot_time(), self.cooldown);
+        let (leases, cooldowns, partings) = promises(state, wall_ms(), boot_time(), self.cooldown);
         for cooldown in &cooldowns {
             self.retired.extend(cooldown.device.clone());
         }
         let seen = self.read_interfaces(&found.interfaces);
         self.expect_enis(&cooldowns);
-        self.feed(Input::Restore { leases, cooldowns });
+        self.feed(Input::Restore {
+            leases,
+            cooldowns,
+            partings,
+        });
         self.bring_back_pods();
         self.feed(Input::Observed { asked, enis: seen });
     }

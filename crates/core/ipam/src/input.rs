@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use underlay_types::{Class, EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
-use crate::{Lease, OpId, Place, RequestId};
+use crate::{Ec2Op, Lease, OpId, Place, RequestId};
 
 /// Everything the allocator may learn. Time comes beside it.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub enum Input {
         leases: Vec<Lease>,
         /// Addresses that were cooling.
         cooldowns: Vec<Cooldown>,
+        /// What was being asked back.
+        partings: Vec<Parting>,
     },
     /// Stop growing and give every ENI back as it empties.
     Drain,
@@ -86,6 +88,45 @@ pub struct Cooldown {
     pub until: Timestamp,
     /// The lease whose device may still exist.
     pub device: Option<LeaseKey>,
+}
+
+/// What an earlier run was asking back of an ENI: these addresses and prefixes, or, without any,
+/// the whole ENI. EC2 may still show it, and may only now hear of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parting {
+    /// The ENI.
+    pub eni: EniId,
+    /// Its addresses that part.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Its prefixes that part.
+    pub prefixes: Vec<Ipv4Net>,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl Parting {
+    /// What a call asks back, if it asks something back that pods might get: until when is the
+    /// caller's to say.
+    #[must_use]
+    pub fn of(call: &Ec2Op) -> Option<Self> {
+        let (eni, addresses, prefixes) = match call {
+            Ec2Op::DetachEni { eni } => (eni, Vec::new(), Vec::new()),
+            Ec2Op::UnassignAddresses { eni, addresses } => (eni, addresses.clone(), Vec::new()),
+            Ec2Op::UnassignPrefixes { eni, prefixes } => (eni, Vec::new(), prefixes.clone()),
+            Ec2Op::Assign { .. }
+            | Ec2Op::AttachEni { .. }
+            | Ec2Op::CreateEni { .. }
+            | Ec2Op::DeleteEni { .. }
+            | Ec2Op::SetDeleteOnTermination { .. }
+            | Ec2Op::UnassignIpv6Prefixes { .. } => return None,
+        };
+        Some(Self {
+            eni: eni.clone(),
+            addresses,
+            prefixes,
+            until: Timestamp::ZERO,
+        })
+    }
 }
 
 /// Whose an ENI is.

@@ -39,8 +39,12 @@ pub struct Ipam {
     pub(crate) fragmented: BTreeMap<PoolKey, Timestamp>,
     /// What each pool asks for at most, in places, as its subnet had not enough for more.
     pub(crate) scarce: BTreeMap<PoolKey, u16>,
-    /// Addresses that EC2 has taken back, and until when it may still show them.
+    /// Addresses that EC2 has taken back, or may have, and until when it may still show them.
     pub(crate) given_back: BTreeMap<Ipv4Addr, Timestamp>,
+    /// ENIs that an earlier run was detaching, and until when that may still come to pass.
+    parting: BTreeMap<EniId, Timestamp>,
+    /// Until when the ends of these have been acted on.
+    doubts_ended: Timestamp,
     /// Since when each pool has more free addresses than it should.
     pub(crate) surplus_since: BTreeMap<PoolKey, Timestamp>,
     /// EC2 asked for fewer calls of any kind.
@@ -83,6 +87,8 @@ impl Ipam {
             fragmented: BTreeMap::new(),
             scarce: BTreeMap::new(),
             given_back: BTreeMap::new(),
+            parting: BTreeMap::new(),
+            doubts_ended: Timestamp::ZERO,
             surplus_since: BTreeMap::new(),
             throttle: Backoff::default(),
             observed: false,
@@ -108,12 +114,20 @@ impl Ipam {
             Input::EniUnready { eni, reason } => self.eni_unready(&eni, reason, out),
             Input::EniDropped(eni) => self.eni_dropped(&eni),
             Input::Observed { asked, enis } => self.observed(asked, enis, out),
-            Input::Restore { leases, cooldowns } => self.restore(leases, cooldowns),
+            Input::Restore {
+                leases,
+                cooldowns,
+                partings,
+            } => {
+                self.restore(leases, cooldowns);
+                self.restore_partings(partings);
+            }
             Input::Drain => self.draining = true,
             Input::Resume => self.draining = false,
             Input::Tick => {}
         }
         self.end_cooldowns();
+        self.end_doubts(out);
         self.serve_waiting(out);
         if self.observed {
             self.enis

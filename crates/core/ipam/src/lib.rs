@@ -30,7 +30,8 @@ pub use config::{
 };
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
-    Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, PodAdd,
+    Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, Parting,
+    PodAdd,
 };
 pub use ipam::Ipam;
 pub use node_local::next_node_local;

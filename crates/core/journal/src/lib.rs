@@ -12,7 +12,9 @@ mod record;
 
 pub use codec::{DecodeError, Decoded, decode, encode, encode_header};
 pub use promises::promises;
-pub use record::{Addresses, Change, Cooling, Creation, LeaseRecord, LeaseState, State};
+pub use record::{
+    Addresses, Change, Cooling, Creation, LeaseRecord, LeaseState, PARTS_FOR, Parting, State,
+};
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Cooldown, Lease};
+use underlay_ipam::{Cooldown, Lease, Parting};
 use underlay_types::Timestamp;
 
 use crate::State;
 
-/// Leases and cooldowns of the journal, in this boot's time: `wall_ms` since 1970 and `boot` are
+/// Leases, cooldowns and partings of the journal, in this boot's time: `wall_ms` since 1970 and `boot` are
 /// the two clocks now. What has no address is in neither.
 #[must_use]
 pub fn promises(
@@ -15,7 +15,7 @@ pub fn promises(
     wall_ms: u64,
     boot: Timestamp,
     cooldown: Duration,
-) -> (Vec<Lease>, Vec<Cooldown>) {
+) -> (Vec<Lease>, Vec<Cooldown>, Vec<Parting>) {
     let leases = state.leases.values().filter_map(|record| {
         Some(Lease {
             key: record.key.clone(),
@@ -35,5 +35,11 @@ pub fn promises(
             device: Some(cooling.key.clone()),
         })
     });
-    (leases.collect(), cooldowns.collect())
+    let partings = state.partings.iter().map(|parting| Parting {
+        eni: parting.eni.clone(),
+        addresses: parting.addresses.clone(),
+        prefixes: parting.prefixes.clone(),
+        until: boot + parting.left(wall_ms, boot),
+    });
+    (leases.collect(), cooldowns.collect(), partings.collect())
 }

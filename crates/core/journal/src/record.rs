@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
 use underlay_types::{EniId, Interface, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp};
@@ -22,6 +23,8 @@ pub enum Change {
     Creating(Creation),
     /// The creation with this token ended; its ENI, if there is one, is known by its tags.
     Created(String),
+    /// Something is about to be asked back of an ENI.
+    Parting(Parting),
 }
 
 /// A lease.
@@ -110,15 +113,57 @@ impl Cooling {
     /// nothing; a wall time further away means that the wall clock was set back.
     #[must_use]
     pub fn left(&self, wall_ms: u64, boot: Timestamp, cooldown: Duration) -> Duration {
-        let by_wall = Duration::from_millis(self.until_wall_ms.saturating_sub(wall_ms));
-        let by_boot = self.until_boot.saturating_since(boot);
-        let by_boot = if by_boot > cooldown {
-            Duration::ZERO
-        } else {
-            by_boot
-        };
-        by_wall.min(cooldown).max(by_boot)
+        left(
+            (self.until_wall_ms, self.until_boot),
+            (wall_ms, boot),
+            cooldown,
+        )
     }
+}
+
+impl Parting {
+    /// How long it may still be on its way; as [`Cooling::left`].
+    #[must_use]
+    pub fn left(&self, wall_ms: u64, boot: Timestamp) -> Duration {
+        left(
+            (self.until_wall_ms, self.until_boot),
+            (wall_ms, boot),
+            PARTS_FOR,
+        )
+    }
+}
+
+fn left(until: (u64, Timestamp), now: (u64, Timestamp), longest: Duration) -> Duration {
+    let by_wall = Duration::from_millis(until.0.saturating_sub(now.0));
+    let by_boot = until.1.saturating_since(now.1);
+    let by_boot = if by_boot > longest {
+        Duration::ZERO
+    } else {
+        by_boot
+    };
+    by_wall.min(longest).max(by_boot)
+}
+
+/// How long what was asked back may still be shown, and the asking still be on its way: a call
+/// outlives the process that made it.
+pub const PARTS_FOR: Duration = Duration::from_mins(3);
+
+/// What is about to be asked back of an ENI: these addresses and prefixes, or, without any, the
+/// whole ENI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parting {
+    /// The ENI.
+    pub eni: EniId,
+    /// Its addresses that part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Ipv4Addr>,
+    /// Its prefixes that part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<Ipv4Net>,
+    /// Until when it may be on its way, as in [`Cooling`].
+    pub until_wall_ms: u64,
+    /// As in [`Cooling`].
+    pub until_boot: Timestamp,
 }
 
 /// Addresses that are leased, and cool down, together.
@@ -144,6 +189,8 @@ pub struct State {
     pub cooling: BTreeMap<Addresses, Cooling>,
     /// Creations whose end was not recorded, by token.
     pub creations: BTreeMap<String, Creation>,
+    /// What was asked back lately, in the order of the asking.
+    pub partings: Vec<Parting>,
 }
 
 impl State {
@@ -171,6 +218,7 @@ impl State {
             Change::Created(token) => {
                 self.creations.remove(&token);
             }
+            Change::Parting(parting) => self.partings.push(parting),
         }
     }
 
@@ -181,11 +229,14 @@ impl State {
         cooling
             .chain(leases)
             .chain(self.creations.values().cloned().map(Change::Creating))
+            .chain(self.partings.iter().cloned().map(Change::Parting))
     }
 
-    /// Forgets cooldowns that have ended by both clocks.
+    /// Forgets cooldowns and partings that have ended by both clocks.
     pub fn forget_cooled(&mut self, wall_ms: u64, boot: Timestamp, cooldown: Duration) {
         self.cooling
             .retain(|_, cooling| !cooling.left(wall_ms, boot, cooldown).is_zero());
+        self.partings
+            .retain(|parting| !parting.left(wall_ms, boot).is_zero());
     }
 }

@@ -4,6 +4,7 @@ mod actions;
 mod budget;
 mod counters;
 mod error;
+mod gathering;
 mod model;
 mod parse;
 mod request;
@@ -22,7 +23,7 @@ pub use self::{
         SecurityGroup, SecurityGroupRule, Subnet, Tags,
     },
 };
-use self::{counters::Counters, transport::Transport};
+use self::{counters::Counters, gathering::Gathering, transport::Transport};
 pub(crate) use self::{error::root_cause, transport::has_root_certificates};
 use crate::{
     credentials::{CredentialSource, Credentials},
@@ -67,6 +68,7 @@ struct Shared {
     credentials: Credentials,
     budget: budget::Ledger,
     counters: Counters,
+    gathering: Gathering,
 }
 
 /// Why a client cannot be made.
@@ -135,6 +137,7 @@ impl Ec2 {
             credentials: Credentials::new(config.credentials.clone(), &config.region),
             budget: budget::Ledger::new(config.budgets.clone()),
             counters: Counters::default(),
+            gathering: Gathering::default(),
             config,
         };
         Ok(Self {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::statistics::quantile;
 
 /// The ids of all rows, in order.
-pub(super) const IDS: [&str; 10] = [
+pub(super) const IDS: [&str; 11] = [
     "cni.add",
     "cni.add.1000",
     "cni.del",
@@ -13,6 +13,7 @@ pub(super) const IDS: [&str; 10] = [
     "fabric.ns.1000",
     "fabric.ns.rules",
     "fabric.rtt",
+    "sim.schedules",
     "vpc.attach",
     "vpc.calls",
     "vpc.describe.75000",

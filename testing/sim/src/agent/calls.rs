@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use underlay_ipam::{Ec2Op, Ec2Outcome, Grant, Holding, Input, OpId};
-use underlay_journal::{Change, Creation};
+use underlay_journal::{Change, Creation, PARTS_FOR, Parting};
 use underlay_types::{AttachmentId, EniId, PoolKey, Timestamp};
 use underlay_vpc_model::Treatment;
 
@@ -62,6 +62,24 @@ impl Task {
             Request::Create { .. } | Request::Attach { .. }
         )
     }
+
+    /// The ENI that it attaches.
+    pub(crate) const fn attaches(&self) -> Option<&EniId> {
+        match &self.request {
+            Request::Attach { eni, .. } => Some(eni),
+            _ => None,
+        }
+    }
+
+    /// What it asks EC2 for, if the agent of this run does.
+    pub(crate) const fn grant(&self, life: u32) -> Option<Grant> {
+        match self.request {
+            Request::Assign { grant, .. } | Request::Create { grant, .. } if self.life == life => {
+                Some(grant)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl World {
@@ -69,6 +87,14 @@ impl World {
     pub(super) fn call(&mut self, op: OpId, call: Ec2Op) {
         self.check_call(&call);
         self.note(|_| format!("call {}: {call}", op.0));
+        match self.record_parting(&call) {
+            Recorded::Yes => {}
+            Recorded::Dead => return,
+            Recorded::Refused => {
+                let outcome = journal_full();
+                return self.feed(Input::Ec2 { op, outcome });
+            }
+        }
         if !self.survives() {
             return;
         }
@@ -112,6 +138,21 @@ impl World {
             }
         };
         self.begin(Goal::Op(op, step), request);
+    }
+
+    /// Records what a call asks back: it may be carried out when this process is no more.
+    fn record_parting(&mut self, call: &Ec2Op) -> Recorded {
+        let Some(parting) = underlay_ipam::Parting::of(call) else {
+            return Recorded::Yes;
+        };
+        let lasts_ms = u64::try_from(PARTS_FOR.as_millis()).unwrap_or(u64::MAX);
+        self.record(Change::Parting(Parting {
+            eni: parting.eni,
+            addresses: parting.addresses,
+            prefixes: parting.prefixes,
+            until_wall_ms: self.wall_ms() + lasts_ms,
+            until_boot: self.now + PARTS_FOR,
+        }))
     }
 
     /// The call that creates an ENI, its intent recorded; `None` if that is impossible.
@@ -175,8 +216,9 @@ impl World {
         }
         task.attempts += 1;
         self.tally.add(task.request.action());
-        if !matches!(task.goal, Goal::Look(_) | Goal::Start) {
-            self.books.changes_sent += 1;
+        match task.goal {
+            Goal::Op(..) => self.books.changes_sent += 1,
+            Goal::Look(_) | Goal::Start => self.books.looks_sent += 1,
         }
         let fate = self.cloud.admit(&task.request, self.now);
         let half = fate.latency / 2;

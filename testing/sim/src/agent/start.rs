@@ -90,6 +90,7 @@ impl World {
             last_request: 0,
             retired: BTreeSet::new(),
             vanished: BTreeSet::new(),
+            touched: true,
             look_under_way: false,
             halves: Vec::new(),
             look_at: self.now + Duration::from_secs(first_look),
@@ -103,13 +104,17 @@ impl World {
     fn restore(&mut self, asked: Timestamp, seen: Vec<crate::cloud::Seen>) {
         let (wall_ms, now, cooldown) = (self.wall_ms(), self.now, self.setting.config.cooldown);
         let agent = self.living();
-        let (leases, cooldowns) = promises(&agent.state, wall_ms, now, cooldown);
+        let (leases, cooldowns, partings) = promises(&agent.state, wall_ms, now, cooldown);
         let devices = cooldowns.iter().filter_map(|each| each.device.clone());
         agent.retired = devices.collect();
         if !agent.retired.is_empty() {
             agent.poll_at = Some(now);
         }
-        self.feed(Input::Restore { leases, cooldowns });
+        self.feed(Input::Restore {
+            leases,
+            cooldowns,
+            partings,
+        });
         let seen = self.read(seen);
         self.bring_back_pods();
         if self.agent.is_some() {

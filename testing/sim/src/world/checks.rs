@@ -27,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) refused_with: BTreeSet<String>,
     /// Requests to EC2 other than looks.
     pub(crate) changes_sent: u64,
+    /// Requests of looks.
+    pub(crate) looks_sent: u64,
 }
 
 impl Books {
@@ -58,11 +60,15 @@ impl World {
         if due.is_some_and(|due| due < now && self.frozen_until < now) {
             self.violate(|_| format!("the allocator's deadline {due:?} is over at {now:?}"));
         }
-        let Some(agent) = &self.agent else { return };
+        let Some(agent) = &mut self.agent else { return };
+        // Neither side changes otherwise.
+        if !std::mem::take(&mut agent.touched) {
+            return;
+        }
         let differs = agent.state.leases.values().find(|record| {
-            let lease = agent.ipam.lease(&record.key);
-            lease.is_none_or(|lease| {
-                Some(lease.addresses) != record.addresses() || lease.eni != record.eni
+            let lease = agent.ipam.leased_to(&record.key);
+            lease.is_none_or(|(eni, addresses)| {
+                Some(addresses) != record.addresses() || *eni != record.eni
             })
         });
         if let Some(record) = differs.cloned() {
@@ -179,9 +185,9 @@ impl World {
             Ec2Op::Assign { grant, .. } | Ec2Op::CreateEni { grant, .. } => {
                 let asked = usize::from(grant.addresses());
                 if let Some(maximum) = self.setting.config.maximum {
-                    let held = self.held();
-                    self.require(held + asked <= maximum.into(), |_| {
-                        format!("{call} with {held} of {maximum}")
+                    let (held, coming) = (self.held(), self.addresses_coming());
+                    self.require(held + coming + asked <= maximum.into(), |_| {
+                        format!("{call} with {held} and {coming} coming of {maximum}")
                     });
                 }
                 return;
@@ -190,9 +196,33 @@ impl World {
                 self.require(false, |_| format!("{call} on a node with IPv4 alone"));
                 return;
             }
-            Ec2Op::AttachEni { .. } | Ec2Op::SetDeleteOnTermination { .. } => return,
+            Ec2Op::AttachEni { .. } => return self.check_attach(call),
+            Ec2Op::SetDeleteOnTermination { .. } => return,
         };
         self.require(taken.is_empty(), |_| format!("{call} under {taken:?}"));
+    }
+
+    /// With nobody else at work, an ENI is attached only where there is a slot for it.
+    fn check_attach(&mut self, call: &Ec2Op) {
+        let taken = self.cloud.model.enis_of(&self.cloud.instance).len();
+        // One that is attached already may not have been answered yet.
+        let attaching = self.tasks.values().filter_map(|task| task.attaches());
+        let attaching = attaching.filter(|eni| {
+            let eni = self.cloud.model.eni(eni);
+            eni.is_some_and(|eni| eni.instance().is_none())
+        });
+        let attaching = attaching.count();
+        let most = self.setting.config.limits.max_enis();
+        let fits = taken + attaching < most;
+        self.require(fits || !self.setting.calm, |_| {
+            format!("{call} with {taken} and {attaching} coming of {most}")
+        });
+    }
+
+    /// Addresses that this run has asked for and not heard of.
+    fn addresses_coming(&self) -> usize {
+        let grants = self.tasks.values().filter_map(|task| task.grant(self.life));
+        grants.map(|grant| usize::from(grant.addresses())).sum()
     }
 
     /// Pods that use these addresses of an ENI. What moved to it from another, whose pods still

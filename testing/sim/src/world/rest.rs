@@ -7,7 +7,7 @@ use underlay_types::EniId;
 use underlay_vpc_model::Eni;
 
 use super::{Event, World};
-use crate::agent::AUDIT_MAX;
+use crate::agent::{AUDIT_MAX, AUDIT_MIN};
 
 /// Single free addresses beyond the target that are not worth a call.
 const TOLERATED: usize = 2;
@@ -19,10 +19,11 @@ impl World {
         self.run_for(Self::SETTLES);
         let release = self.setting.config.idle_release + self.setting.config.cooldown;
         self.run_for(release * 3 + AUDIT_MAX * 4);
-        let before = self.books.changes_sent;
+        let before = (self.books.changes_sent, self.books.looks_sent);
         let time = release + AUDIT_MAX * 2;
         self.run_for(time);
-        let sent = self.books.changes_sent - before;
+        let sent = self.books.changes_sent - before.0;
+        let looks = self.books.looks_sent - before.1;
         // Where the subnet is spent, each pool asks once in a while, for each ENI with a place, whether it still is.
         let patience = if self.is_scarce() {
             (time.as_secs() / 50 + 8) * u64::from(self.setting.instance_type.max_enis)
@@ -30,6 +31,11 @@ impl World {
             0
         };
         self.require(sent <= patience, |_| format!("{sent} calls at rest"));
+        // A look asks twice: for what is attached, and for what is ours. A refusal is followed by one.
+        let audits = time.as_secs() / AUDIT_MIN.as_secs() + 1;
+        self.require(looks <= (audits + sent) * 2, |_| {
+            format!("{looks} requests of looks at rest, in {time:?}")
+        });
         self.check_rest();
         self.check_liveness();
     }
@@ -97,6 +103,7 @@ impl World {
             format!("not attached, and not deleted: {loose:?}; {report:?}")
         });
         self.check_waste(&report);
+        self.check_supply(&report);
     }
 
     /// At most 2 addresses, or one prefix, more than configured.
@@ -125,6 +132,36 @@ impl World {
                 format!("{surplus} more than {target}: {report:?}")
             });
         }
+    }
+
+    /// Where the default pool can grow it has half of its warm target, and its minimum.
+    fn check_supply(&mut self, report: &Report) {
+        let config = &self.setting.config;
+        let attached = self.cloud.model.enis_of(&self.cloud.instance);
+        // The warm target never takes the last slot.
+        let has_slots = attached.len() + 1 < config.limits.max_enis();
+        let has_places = |eni: &Eni| {
+            let mut known = report.enis.iter();
+            let known = known.find(|known| known.eni == eni.id);
+            let taken = eni.addresses.secondary.len() + eni.addresses.prefixes.len();
+            known.is_some_and(|known| known.pool == "default" && !known.suspended)
+                && taken < config.limits.places_per_eni().into()
+        };
+        let grows = has_slots || attached.iter().any(|eni| has_places(eni));
+        let crowded = self.cloud.model.available_addresses(&self.cloud.subnet) < 40;
+        if !grows || crowded || config.maximum.is_some() {
+            return;
+        }
+        let pool = report
+            .pools
+            .iter()
+            .find(|pool| pool.pool == self.cloud.pool(0));
+        let numbers = pool.map(|pool| pool.numbers).unwrap_or_default();
+        let minimum = usize::from(config.minimum).saturating_sub(numbers.leased);
+        let least = usize::from(config.warm_default.div_ceil(2)).max(minimum);
+        self.require(numbers.free >= least, |_| {
+            format!("less than {least} free: {report:?}")
+        });
     }
 
     /// Prefixes of a pool's ENIs that no pod has an address of.

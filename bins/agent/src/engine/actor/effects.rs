@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
-use underlay_journal::{Change, Creation};
+use underlay_journal::{Change, Creation, PARTS_FOR, Parting};
 use underlay_netplan::{EniSlot, EniWiring};
 use underlay_types::{AttachmentId, Class, EniId, Interface, PoolKey, SecurityGroupSet, WholeEni};
 
@@ -17,7 +17,8 @@ use super::Actor;
 use crate::{
     engine::{
         calls::{Call, failure},
-        clock::boot_time,
+        clock::{boot_time, wall_ms},
+        journal::JournalError,
         message::Message,
         node, observation, policy,
     },
@@ -34,6 +35,10 @@ impl Actor {
     /// Starts an EC2 call. Returns its outcome if it cannot even be tried.
     pub(super) fn call(&mut self, op: OpId, call: Ec2Op) -> Option<Input> {
         debug!(op = op.0, "{call}");
+        if let Err(failure) = self.record_parting(&call) {
+            let outcome = Ec2Outcome::Failed(failure);
+            return Some(Input::Ec2 { op, outcome });
+        }
         let mut token = None;
         let call = match call {
             Ec2Op::Assign { eni, grant } => match in_ec2s_words(grant) {
@@ -86,6 +91,24 @@ impl Actor {
         None
     }
 
+    /// Records what a call asks back: it may be carried out when this process is no more.
+    fn record_parting(&mut self, call: &Ec2Op) -> Result<(), Ec2Failure> {
+        let Some(parting) = underlay_ipam::Parting::of(call) else {
+            return Ok(());
+        };
+        let lasts_ms = u64::try_from(PARTS_FOR.as_millis()).unwrap_or(u64::MAX);
+        let parting = Parting {
+            eni: parting.eni,
+            addresses: parting.addresses,
+            prefixes: parting.prefixes,
+            until_wall_ms: wall_ms().saturating_add(lasts_ms),
+            until_boot: boot_time() + PARTS_FOR,
+        };
+        self.journal
+            .record(Change::Parting(parting))
+            .map_err(|error| unrecorded(&error))
+    }
+
     fn attachment(&self, eni: &EniId) -> Option<AttachmentId> {
         self.enis.get(eni)?.attachment.clone()
     }
@@ -98,15 +121,10 @@ impl Actor {
         grant: Grant,
         ipv6_prefix: bool,
     ) -> Result<NewInterface, Ec2Failure> {
-        let failed = |code: &str, message: String| Ec2Failure {
-            code: code.to_owned(),
-            message,
-            class: Class::Retry,
-        };
         let groups = pool
             .explicit_set()
             .or_else(|| self.ipam.primary_groups())
-            .ok_or_else(|| failed("NotObserved", "the primary ENI is not known".to_owned()))?;
+            .ok_or_else(|| untried("NotObserved", "the primary ENI is not known".to_owned()))?;
         let node = &self.caller.node;
         let token = format!("{}-{}-{}", node.identity.instance_id, self.run_id, op.0);
         let new = NewInterface {
@@ -125,7 +143,7 @@ impl Actor {
         };
         self.journal
             .record(Change::Creating(intent))
-            .map_err(|error| failed("Journal", error.to_string()))?;
+            .map_err(|error| unrecorded(&error))?;
         Ok(new)
     }
 
@@ -249,6 +267,19 @@ impl Actor {
             drop(inbox.send(Message::Observed { asked, result }));
         });
     }
+}
+
+/// Why a call was not made.
+fn untried(code: &str, message: String) -> Ec2Failure {
+    Ec2Failure {
+        code: code.to_owned(),
+        message,
+        class: Class::Retry,
+    }
+}
+
+fn unrecorded(error: &JournalError) -> Ec2Failure {
+    untried("Journal", error.to_string())
 }
 
 /// What is granted of IPv4; `None` for an IPv6 prefix.

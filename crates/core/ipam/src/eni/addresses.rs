@@ -213,11 +213,13 @@ impl<P: Prefix> Addresses<P> {
     }
 
     /// EC2 reports the addresses for which `is_there` holds. `newly_missing` hears of leased ones
-    /// that are not, once. Cooldowns go on, as EC2 may give the same address again.
+    /// that are not, once. Cooldowns go on, as EC2 may give the same address again. What was asked
+    /// back may still be shown though it is gone: as long as `is_doubtful`, no pod gets it.
     pub(crate) fn audit(
         &mut self,
         now: Timestamp,
         is_there: impl Fn(P::Address) -> bool,
+        is_doubtful: impl Fn(P::Address) -> bool,
         mut newly_missing: impl FnMut(P::Address, &LeaseKey),
     ) {
         self.update(|address, slot| {
@@ -231,8 +233,8 @@ impl<P: Prefix> Addresses<P> {
                 }
                 Slot::Cooling { missing, .. } => *missing = gone,
                 // Giving it back has failed.
-                Slot::Releasing => *slot = Slot::Free { since: now },
-                Slot::Free { .. } => {}
+                Slot::Releasing if !is_doubtful(address) => *slot = Slot::Free { since: now },
+                Slot::Releasing | Slot::Free { .. } => {}
             }
         });
         self.retain(|address, slot| {

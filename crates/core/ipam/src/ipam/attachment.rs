@@ -20,11 +20,17 @@ impl Ipam {
         primary: bool,
         out: &mut Vec<Action>,
     ) {
+        let (now, parting) = (self.now, self.parting.remove(&seen.id));
         let eni = self.lost(&seen.id, pool);
         eni.pool = pool.clone();
         eni.primary = primary;
         (eni.stage, eni.place) = stage_of(seen.attachment);
         let leases = eni.leased();
+        let parting = parting.is_some_and(|until| until > now);
+        if eni.stage == Stage::Preparing && leases == 0 && parting {
+            // Asked for again, that comes to an end that this run hears of.
+            eni.stage = Stage::Detaching;
+        }
         let said = eni.missed >= OBSERVATIONS_UNTIL_BELIEVED;
         if eni.stage != Stage::Preparing && leases > 0 && !said {
             out.push(Action::Report(Notice::EniMissing {
@@ -62,6 +68,17 @@ impl Ipam {
             eni.stage = stage;
             eni.place = place;
             eni.changed = self.now;
+        }
+    }
+
+    /// The node is at work on it, so nothing is done about it yet. If its device does not come, what
+    /// this observation shows of the attachment counts.
+    pub(super) fn suspect(&mut self, seen: &ObservedEni) {
+        if let Some(eni) = self.enis.get_mut(&seen.id)
+            && eni.stage == Stage::Preparing
+        {
+            let attached = matches!(seen.attachment, Attachment::Attached { .. });
+            eni.missed = u8::from(!attached);
         }
     }
 
@@ -131,6 +148,9 @@ impl Ipam {
                 class: Class::Retry,
             };
             eni.backoff.failed(self.now, failure);
+            if eni.missed > 0 {
+                out.push(Action::Observe);
+            }
             out.push(Action::Report(Notice::EniUnready {
                 eni: id.clone(),
                 reason,

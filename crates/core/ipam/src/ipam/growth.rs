@@ -2,13 +2,15 @@
 
 use underlay_types::{EniId, Families, Family, PoolGroups, PoolKey};
 
-use super::Ipam;
+use super::{Ipam, outcome::is_shortage};
 use crate::{
     Action, Delegation, Ec2Op, Grant, IPV6_PREFIX_SIZE,
+    backoff::Backoff,
     eni::{Eni, Stage, packing_order},
 };
 
 /// What a pool lacks.
+#[derive(Clone, Copy)]
 struct Lack {
     /// Addresses until waiters and the warm target are served.
     all: usize,
@@ -17,6 +19,13 @@ struct Lack {
 }
 
 impl Lack {
+    fn at_most(self, most: usize) -> Self {
+        Self {
+            all: self.all.min(most),
+            waited_for: self.waited_for.min(most),
+        }
+    }
+
     const fn met(&mut self, count: usize) {
         self.all = self.all.saturating_sub(count);
         self.waited_for = self.waited_for.saturating_sub(count);
@@ -36,10 +45,19 @@ impl Ipam {
     }
 
     fn grow(&mut self, pool: &PoolKey, mut lack: Lack, out: &mut Vec<Action>) {
-        self.assign_to_attached(pool, &mut lack, out);
+        // What the subnet is asked for.
+        let mut asked = lack.at_most(self.share(pool));
+        let before = asked.all;
+        self.assign_to_attached(pool, &mut asked, out);
+        // A subnet that was short may be so again: what exists does not wait for that.
+        if !self.is_short(pool) {
+            lack.met(before - asked.all);
+        }
+        let before = lack.all;
         self.attach_existing(pool, &mut lack, out);
-        self.create(pool, &mut lack, out);
-        self.claim_idle(pool, &lack, out);
+        asked.met(before - lack.all);
+        self.create(pool, &mut asked, out);
+        self.claim_idle(pool, &asked, out);
     }
 
     /// What a pool lacks, if that is enough to act on: a pod waits, half the warm target is used,
@@ -55,14 +73,18 @@ impl Ipam {
         let warm = self.warm_target(pool);
         let supply = self.supply(pool);
         let trigger = waiters + warm.div_ceil(2).max(self.below_minimum(pool));
-        let most = self.headroom().min(self.share(pool));
-        let lack = (supply < trigger).then(|| Lack {
-            all: (waiters + self.free_target(pool))
-                .saturating_sub(supply)
-                .min(most),
-            waited_for: waiters.saturating_sub(supply).min(most),
-        });
-        lack.filter(|lack| lack.all > 0)
+        let lack = Lack {
+            all: (waiters + self.free_target(pool)).saturating_sub(supply),
+            waited_for: waiters.saturating_sub(supply),
+        };
+        let lack = lack.at_most(self.headroom());
+        (supply < trigger && lack.all > 0).then_some(lack)
+    }
+
+    /// Whether the last that EC2 said of the pool's subnet is that it has not enough.
+    fn is_short(&self, pool: &PoolKey) -> bool {
+        let last = self.backoffs.get(pool).and_then(Backoff::last);
+        self.scarce.contains_key(pool) || last.is_some_and(is_shortage)
     }
 
     /// Addresses that the pool's subnet may have left, as far as EC2's refusals tell.
@@ -234,7 +256,7 @@ impl Ipam {
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
-            .filter(|(_, eni)| eni.op.is_none() && !eni.suspended)
+            .filter(|(_, eni)| eni.op.is_none() && !eni.suspended && self.fits(eni))
             // One that a pod owned serves nobody before it has rested.
             .filter(|(_, eni)| !pool.is_whole() || eni.free() > 0 || eni.lacks_ipv6())
             .map(|(id, _)| id.clone())
@@ -245,6 +267,12 @@ impl Ipam {
                 self.attach(id, out);
             }
         }
+    }
+
+    /// EC2 attaches no ENI with more addresses than the instance type lets it have; one that was
+    /// detached behind our back may have been given more.
+    pub(super) fn fits(&self, eni: &Eni) -> bool {
+        eni.slots.places() <= self.config.limits.places_per_eni().into()
     }
 
     /// Attaches at the first free place. Without one, the ENI stays detached.
@@ -341,7 +369,8 @@ impl Ipam {
     /// Has the node use what is attached; again after a failure, with pauses.
     fn prepare_attached(&mut self, out: &mut Vec<Action>) {
         for (id, eni) in &mut self.enis {
-            let wants = eni.stage == Stage::Preparing && !eni.awaited;
+            // While EC2 may not have it attached, the next look decides.
+            let wants = eni.stage == Stage::Preparing && !eni.awaited && eni.missed == 0;
             if wants && !eni.backoff.pauses(self.now) {
                 eni.awaited = true;
                 out.push(Action::UseEni(id.clone()));

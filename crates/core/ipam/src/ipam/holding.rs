@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
-use underlay_types::{EniId, LeaseKey};
+use underlay_types::{EniId, LeaseKey, Timestamp};
 
 use super::Ipam;
 use crate::{Action, Holding, Notice, eni::Slot};
@@ -24,17 +24,17 @@ impl Ipam {
             eni.slots
                 .retain_prefixes(|prefix| !given.prefixes.contains(prefix));
         }
-        self.add_observed(id, given);
+        self.add_observed(self.now, id, given);
     }
 
     /// Adds the addresses that an ENI has, but for those that another one holds, and those that EC2
-    /// may only still show.
-    pub(super) fn add_observed(&mut self, id: &EniId, seen: &Holding) {
+    /// may only still have shown to a question of `asked`.
+    pub(super) fn add_observed(&mut self, asked: Timestamp, id: &EniId, seen: &Holding) {
         let now = self.now;
         let there = |address: &Ipv4Addr| {
             self.given_back
                 .get(address)
-                .is_none_or(|until| *until <= now)
+                .is_none_or(|until| *until <= asked)
         };
         let mut ipv6_prefixes = seen.ipv6_prefixes.clone();
         ipv6_prefixes.retain(|prefix| {
@@ -53,7 +53,7 @@ impl Ipam {
             let held = self
                 .given_back
                 .get(&address)
-                .is_some_and(|until| *until > now)
+                .is_some_and(|until| *until > asked)
                 || self
                     .enis
                     .values()
@@ -114,6 +114,7 @@ impl Ipam {
             eni.ipv6.audit(
                 self.now,
                 |address| left.iter().any(|prefix| prefix.contains(&address)),
+                |_| false,
                 |address, key| out.push(address_missing(other, address.into(), key)),
             );
         }

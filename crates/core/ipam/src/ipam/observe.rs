@@ -6,7 +6,7 @@ use underlay_types::{EniId, PoolKey, Timestamp};
 
 use super::{Ipam, holding::address_missing};
 use crate::{
-    Action, Attachment, Cooldown, Ec2Op, EniOwner, Holding, Lease, Notice, ObservedEni,
+    Action, Attachment, Cooldown, Ec2Op, EniOwner, Holding, Lease, Notice, ObservedEni, Parting,
     eni::{Eni, Stage},
 };
 
@@ -41,6 +41,24 @@ impl Ipam {
         }
     }
 
+    /// What an earlier run asked back is not given to pods, whatever the first looks show.
+    pub(super) fn restore_partings(&mut self, partings: Vec<Parting>) {
+        for parting in partings {
+            let until = parting.until;
+            let back = Holding {
+                addresses: parting.addresses,
+                prefixes: parting.prefixes,
+                ..Holding::default()
+            };
+            if back == Holding::default() {
+                self.parting.insert(parting.eni, until);
+            } else {
+                self.given_back
+                    .extend(back.all_v4().map(|address| (address, until)));
+            }
+        }
+    }
+
     /// The ENI, noted as lost if it is new.
     pub(super) fn lost(&mut self, id: &EniId, pool: &PoolKey) -> &mut Eni {
         let (families, now) = (self.config.families, self.now);
@@ -56,8 +74,7 @@ impl Ipam {
     ) {
         let seen: BTreeSet<EniId> = observed.iter().map(|eni| eni.id.clone()).collect();
         self.observed = true;
-        let now = self.now;
-        self.given_back.retain(|_, until| *until > now);
+        self.given_back.retain(|_, until| *until > asked);
         self.foreign.clear();
         let primary = observed.iter().find(|eni| eni.owner == EniOwner::Primary);
         if let Some(primary) = primary {
@@ -84,7 +101,7 @@ impl Ipam {
         self.miss(asked, &seen, out);
         // Last: what moved between ENIs has left the old one by now.
         for eni in &judged {
-            self.add_observed(&eni.id, &eni.holding);
+            self.add_observed(asked, &eni.id, &eni.holding);
         }
         for eni in judged {
             self.note_held_elsewhere(&eni.id, &eni.holding.addresses);
@@ -104,10 +121,12 @@ impl Ipam {
             .enis
             .get(&seen.id)
             .is_some_and(|eni| eni.stage != Stage::Lost);
+        let fresh = self
+            .enis
+            .get(&seen.id)
+            .is_some_and(|eni| eni.op.is_none() && eni.changed < asked);
         let judged = if known {
-            self.enis
-                .get(&seen.id)
-                .is_some_and(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked)
+            fresh && self.enis.get(&seen.id).is_some_and(|eni| !eni.awaited)
         } else {
             primary || !self.may_be_created(asked)
         };
@@ -118,9 +137,11 @@ impl Ipam {
             self.adopt(seen, pool, primary, out);
         } else if judged {
             self.audit_stage(seen, out);
+        } else if fresh {
+            self.suspect(seen);
         }
         if judged {
-            self.audit_addresses(seen, out);
+            self.audit_addresses(asked, seen, out);
         }
         self.audit_groups(seen, out);
         self.audit_termination(seen, out);
@@ -134,7 +155,8 @@ impl Ipam {
 
     /// A lease is never taken away: the pod's packets are dropped by the VPC, and people are told.
     /// A cooldown goes on too, as EC2 may give the same address again before it ends.
-    fn audit_addresses(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+    fn audit_addresses(&mut self, asked: Timestamp, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let (now, given_back) = (self.now, &self.given_back);
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
@@ -147,15 +169,17 @@ impl Ipam {
         eni.slots
             .retain_prefixes(|prefix| prefixes.contains(prefix));
         eni.slots.audit(
-            self.now,
+            now,
             |address| there.contains(&address),
+            |address| given_back.get(&address).is_some_and(|until| *until > asked),
             |address, key| out.push(address_missing(&seen.id, address.into(), key)),
         );
         eni.ipv6
             .retain_prefixes(|prefix| ipv6_prefixes.contains(prefix));
         eni.ipv6.audit(
-            self.now,
+            now,
             |address| ipv6_prefixes.iter().any(|prefix| prefix.contains(&address)),
+            |_| false,
             |address, key| out.push(address_missing(&seen.id, address.into(), key)),
         );
     }
@@ -188,9 +212,9 @@ impl Ipam {
 
     fn audit_termination(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
         let wants = self.enis.get(&seen.id).is_some_and(|eni| {
-            let settled = matches!(eni.stage, Stage::Preparing | Stage::Active);
-            !eni.primary && settled && eni.op.is_none() && !eni.backoff.pauses(self.now)
+            !eni.primary && eni.is_used() && eni.op.is_none() && !eni.backoff.pauses(self.now)
         });
+        let wants = wants && matches!(seen.attachment, Attachment::Attached { .. });
         if wants && !seen.delete_on_termination && !self.is_throttled() {
             self.start(
                 Ec2Op::SetDeleteOnTermination {

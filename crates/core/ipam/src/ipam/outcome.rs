@@ -1,8 +1,8 @@
 //! What EC2 answered.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
-use underlay_types::{Class, EniId, PoolKey};
+use underlay_types::{Class, EniId, PoolKey, Timestamp};
 
 use super::{Ipam, eni_of};
 use crate::{
@@ -30,11 +30,47 @@ impl Ipam {
         if matches!(call, Ec2Op::CreateEni { .. }) {
             self.last_creation = Some(self.now);
         }
+        self.note_given_back(&call);
         match outcome {
             Ec2Outcome::Failed(failure) => self.failed(call, failure, out),
             Ec2Outcome::Created { eni, holding } => self.created(&call, eni, &holding, out),
             Ec2Outcome::Assigned(given) => self.assigned(&call, &given, out),
             Ec2Outcome::Done => self.done(call, out),
+        }
+    }
+
+    /// Addresses that were asked back are gone, or may be though EC2 said otherwise in the end: a
+    /// client that heard nothing asks again, and is then refused. A Describe may show them for a
+    /// while either way.
+    fn note_given_back(&mut self, call: &Ec2Op) {
+        let back = match call {
+            Ec2Op::UnassignAddresses { addresses, .. } => Holding {
+                addresses: addresses.clone(),
+                ..Holding::default()
+            },
+            Ec2Op::UnassignPrefixes { prefixes, .. } => Holding {
+                prefixes: prefixes.clone(),
+                ..Holding::default()
+            },
+            _ => return,
+        };
+        let until = self.now + SHOWN_LATE;
+        self.given_back
+            .extend(back.all_v4().map(|address| (address, until)));
+    }
+
+    /// Has a look decide over what could not be given back for sure, once no Describe is that late.
+    pub(super) fn end_doubts(&mut self, out: &mut Vec<Action>) {
+        let now = self.now;
+        let since = std::mem::replace(&mut self.doubts_ended, now);
+        let ended = |until: Timestamp| since < until && until <= now;
+        let is_left = |address: &Ipv4Addr| {
+            let mut enis = self.enis.values();
+            enis.any(|eni| eni.slots.get(*address) == Some(&Slot::Releasing))
+        };
+        let mut given_back = self.given_back.iter();
+        if given_back.any(|(address, until)| ended(*until) && is_left(address)) {
+            out.push(Action::Observe);
         }
     }
 
@@ -89,21 +125,11 @@ impl Ipam {
                 self.enis.remove(&id);
             }
             Ec2Op::UnassignAddresses { addresses, .. } => {
-                let until = self.now + SHOWN_LATE;
-                self.given_back
-                    .extend(addresses.iter().map(|address| (*address, until)));
                 eni.slots.retain(|address, slot| {
                     !(*slot == Slot::Releasing && addresses.contains(&address))
                 });
             }
             Ec2Op::UnassignPrefixes { prefixes, .. } => {
-                let until = self.now + SHOWN_LATE;
-                let back = Holding {
-                    prefixes: prefixes.clone(),
-                    ..Holding::default()
-                };
-                self.given_back
-                    .extend(back.all_v4().map(|address| (address, until)));
                 eni.slots.retain(|address, slot| {
                     let within = prefixes.iter().any(|prefix| prefix.contains(&address));
                     !(*slot == Slot::Releasing && within)
@@ -185,7 +211,7 @@ impl Ipam {
 }
 
 /// How EC2 says that the subnet has not as much as was asked for.
-fn is_shortage(failure: &Ec2Failure) -> bool {
+pub(super) fn is_shortage(failure: &Ec2Failure) -> bool {
     failure.code == "InsufficientFreeAddressesInSubnet" || is_fragmentation(failure)
 }
 

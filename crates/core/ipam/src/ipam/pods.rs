@@ -1,6 +1,6 @@
 //! Pods come and go: leases out of free addresses, and back into cooldown.
 
-use underlay_types::{Families, LeaseKey, PodAddresses, PoolKey};
+use underlay_types::{EniId, Families, LeaseKey, PodAddresses, PoolKey};
 
 use super::{Ipam, Waiter};
 use crate::{
@@ -20,6 +20,13 @@ impl Ipam {
             eni: eni.clone(),
             pool,
         })
+    }
+
+    /// The addresses of a key's lease and the ENI that holds them, if it has one.
+    #[must_use]
+    pub fn leased_to(&self, key: &LeaseKey) -> Option<(&EniId, PodAddresses)> {
+        let (eni, addresses) = self.leases.get(key)?;
+        Some((eni, *addresses))
     }
 
     pub(super) fn pod_add(&mut self, add: PodAdd, out: &mut Vec<Action>) {

@@ -86,7 +86,8 @@ impl Ipam {
             let Some(eni) = self.enis.get(&id) else {
                 continue;
             };
-            let wanted = !self.draining && !eni.suspended && self.would_attach(&eni.pool);
+            let wanted =
+                !self.draining && !eni.suspended && self.fits(eni) && self.would_attach(&eni.pool);
             let held = if self.draining {
                 !only_without_devices(eni)
             } else {

@@ -14,7 +14,7 @@ use super::{
 /// What EC2 allows to be described at once without ids.
 const PAGE_SIZE: u32 = 1000;
 /// Values of one filter that EC2 accepts.
-const FILTER_VALUES_MAX: usize = 200;
+pub(super) const FILTER_VALUES_MAX: usize = 200;
 
 /// Changes to ENIs.
 impl Ec2 {

@@ -29,6 +29,11 @@ pub struct Budgets {
     pub by_action: BTreeMap<String, Bucket>,
 }
 
+/// How slow a throttled action becomes at least, as a share of its refill,
+const PACE_MIN: f64 = 1.0 / 16.0;
+/// and how much of its refill it regains each second without a throttle.
+const PACE_REGAINED: f64 = 1.0 / 60.0;
+
 /// The tokens left.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -40,6 +45,8 @@ pub(crate) struct Ledger {
 struct Level {
     /// Below zero by what is promised to those who wait.
     tokens: f64,
+    /// The share of its refill that an action has: halved by each throttle.
+    pace: f64,
     at: Instant,
 }
 
@@ -108,15 +115,17 @@ impl Ledger {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let level = levels.entry(action).or_insert(Level {
             tokens: bucket.capacity,
+            pace: 1.0,
             at: now,
         });
-        let gained =
-            now.saturating_duration_since(level.at).as_secs_f64() * bucket.refill_per_second;
+        let elapsed = now.saturating_duration_since(level.at).as_secs_f64();
+        let gained = elapsed * bucket.refill_per_second * level.pace;
         level.tokens = (level.tokens + gained).min(bucket.capacity);
+        level.pace = elapsed.mul_add(PACE_REGAINED, level.pace).min(1.0);
         level.at = level.at.max(now);
         let missing = (1.0 - level.tokens).max(0.0);
-        let wait = Duration::try_from_secs_f64(missing / bucket.refill_per_second)
-            .unwrap_or(Duration::MAX);
+        let wait = missing / (bucket.refill_per_second * level.pace);
+        let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
         if wait > patience {
             return Err(wait);
         }
@@ -124,11 +133,13 @@ impl Ledger {
         Ok(wait)
     }
 
-    /// EC2 throttled `action`: others share the account's bucket, so ours is empty too.
-    pub(crate) fn drain(&self, action: &'static str) {
+    /// EC2 throttled `action`: others share the account's bucket, so ours is empty too, and fills
+    /// more slowly for a while.
+    pub(crate) fn throttled(&self, action: &'static str) {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(level) = levels.get_mut(action) {
             level.tokens = level.tokens.min(0.0);
+            level.pace = (level.pace / 2.0).max(PACE_MIN);
         }
     }
 }
@@ -177,16 +188,42 @@ mod tests {
     }
 
     #[test]
-    fn actions_have_buckets_of_their_own_and_a_throttle_empties_one() {
+    fn actions_have_buckets_of_their_own_and_a_throttle_empties_one_and_slows_it() {
         let ledger = ledger(10.0, 1.0);
         let now = Instant::now();
         let minute = Duration::from_mins(1);
         assert_eq!(ledger.take("CreateX", now, minute), Ok(Duration::ZERO));
-        ledger.drain("CreateX");
+        ledger.throttled("CreateX");
         assert_eq!(
             ledger.take("CreateX", now, minute),
-            Ok(Duration::from_secs(1))
+            Ok(Duration::from_secs(2))
         );
         assert_eq!(ledger.take("CreateY", now, minute), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_throttled_action_slows_down_to_a_limit_and_regains_its_pace() {
+        let ledger = ledger(1.0, 1.0);
+        let mut now = Instant::now();
+        let patience = Duration::from_mins(10);
+        let wait = |now| ledger.take("CreateX", now, patience).unwrap().as_secs();
+        assert_eq!(wait(now), 0);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            ledger.throttled("CreateX");
+            waits.push(wait(now));
+            // What was promised is given up.
+            ledger
+                .levels
+                .lock()
+                .unwrap()
+                .get_mut("CreateX")
+                .unwrap()
+                .tokens = 0.0;
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 16, 16]);
+        now += Duration::from_mins(1);
+        assert_eq!(wait(now), 0);
+        assert_eq!(wait(now), 1);
     }
 }

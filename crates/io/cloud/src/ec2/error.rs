@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use underlay_types::{Class, Refusal};
 
 /// An EC2 call that did not succeed: what was tried on what, and why it failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{action} on {object}: {failure}")]
 pub struct Ec2Error {
     action: &'static str,
@@ -14,7 +14,7 @@ pub struct Ec2Error {
 }
 
 /// Why a call did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ec2Failure {
     /// EC2 answered with an error.

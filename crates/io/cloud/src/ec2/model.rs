@@ -280,6 +280,19 @@ impl InterfaceQuery {
         }
     }
 
+    /// Those of these ENIs that exist.
+    #[must_use]
+    pub fn any_of(ids: &[EniId]) -> Self {
+        let filter = Filter {
+            name: "network-interface-id".to_owned(),
+            values: ids.iter().map(ToString::to_string).collect(),
+        };
+        Self {
+            ids: Vec::new(),
+            filters: vec![filter],
+        }
+    }
+
     /// The ENIs of this instance.
     #[must_use]
     pub fn attached_to(instance: &InstanceId) -> Self {

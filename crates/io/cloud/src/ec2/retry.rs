@@ -82,7 +82,7 @@ impl Ec2 {
                 continue;
             }
             if is_throttle(&failure) {
-                self.shared.budget.drain(request.action);
+                self.shared.budget.throttled(request.action);
             }
             let Some(pause) = pauses.next_after(&failure, request.replay) else {
                 return Err(failure);

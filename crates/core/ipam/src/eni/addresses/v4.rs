@@ -9,12 +9,14 @@ use super::{Addresses, Slot};
 use crate::PREFIX_LENGTH;
 
 impl Addresses<Ipv4Net> {
-    /// How many of the ENI's places they take: an address one, a prefix one.
+    /// How many of the ENI's places they take: an address one, a prefix one. What pods of another
+    /// ENI still have takes its place here all the same.
     pub(crate) fn places(&self) -> usize {
         let single = |(address, slot): &(&Ipv4Addr, &Slot)| {
             !slot.is_missing() && self.prefix_of(**address).is_none()
         };
-        self.prefixes.len() + self.slots.iter().filter(single).count()
+        let single = self.slots.iter().filter(single).count();
+        self.prefixes.len() + self.elsewhere.len() + single
     }
 
     /// The address that a pod gets next: of the fullest prefix, so that others empty and can be

@@ -254,6 +254,10 @@ impl Cloud {
         if self.attached() >= usize::from(MAX_ENIS) {
             return failure("AttachmentLimitExceeded", Class::Conflict);
         }
+        let places = self.enis.get(eni).map_or(0, CloudEni::places);
+        if places >= usize::from(IPV4_PER_ENI) {
+            return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
+        }
         if self.enis.values().any(|eni| eni.place == Some(place)) {
             return failure("InvalidParameterValue", Class::Invalid);
         }

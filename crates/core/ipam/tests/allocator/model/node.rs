@@ -8,7 +8,8 @@ use std::{
 
 use ipnet::Ipv4Net;
 use underlay_ipam::{
-    Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, PodAdd, RequestId,
+    Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, Parting, PodAdd,
+    RequestId,
 };
 use underlay_types::{Class, EniId, Family, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) open: BTreeMap<RequestId, (LeaseKey, PoolKey, Timestamp)>,
     pub(crate) refusals: Vec<String>,
     pub(crate) calls: Vec<String>,
+    /// What the calls that the next restart cuts off asked back.
+    pub(crate) partings: Vec<Parting>,
     /// What somebody else changed, until an observation shows it.
     pub(super) outside: Outside,
     next_request: u64,
@@ -69,6 +72,7 @@ impl Node {
             open: BTreeMap::new(),
             refusals: Vec::new(),
             calls: Vec::new(),
+            partings: Vec::new(),
             outside: Outside::default(),
             next_request: 1,
             last_op: 0,
@@ -99,7 +103,12 @@ impl Node {
                 device: released.device.then(|| released.lease.key.clone()),
             })
             .collect();
-        self.feed(Input::Restore { leases, cooldowns });
+        let partings = std::mem::take(&mut self.partings);
+        self.feed(Input::Restore {
+            leases,
+            cooldowns,
+            partings,
+        });
         self.look();
     }
 

@@ -7,7 +7,7 @@ use underlay_ipam::{Input, Lease};
 use super::{COOLED, assert_agrees, give_away, leave, with_pod};
 use crate::{
     key,
-    model::cloud::primary,
+    model::{cloud::primary, node::v4},
     pool,
     scenarios::{WAIT, ready, settle},
 };
@@ -171,6 +171,34 @@ fn an_address_that_moved_is_not_given_again_while_its_pod_lives() {
     node.look();
     assert_agrees(&node, &lease.eni);
     assert_agrees(&node, &second);
+}
+
+/// EC2 counts what it gave an ENI, whoever has it: a full ENI is not asked for more.
+#[test]
+fn an_address_that_moved_takes_a_place_of_its_new_eni() {
+    let (mut node, lease) = with_pod(0);
+    for container in 2..5 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    let second = node.leases[&key(4)].eni.clone();
+    assert_ne!(second, lease.eni);
+    while node.cloud.enis[&second].addresses.len() > 2 {
+        let held: Vec<_> = node.leases.values().map(v4).collect();
+        let mut spare = node.cloud.enis[&second].addresses.iter();
+        let spare = *spare.find(|address| !held.contains(address)).unwrap();
+        give_away(&mut node, spare);
+    }
+    node.cloud.reassign_outside(v4(&lease), &second);
+    node.look();
+    node.calls.clear();
+    for container in 5..10 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    let asks = |call: &String| call.starts_with("assign") && call.ends_with(second.as_str());
+    assert!(!node.calls.iter().any(asks), "{:?}", node.calls);
+    assert_eq!(node.leases.len(), 9, "{:?}", node.refusals);
 }
 
 #[test]
