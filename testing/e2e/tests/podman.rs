@@ -80,8 +80,12 @@ cni_plugin_dirs = ["{}"]
     }
 
     fn start(&self, name: &str, more: &[&str]) -> Container {
+        self.start_on("underlay", name, more)
+    }
+
+    fn start_on(&self, network: &str, name: &str, more: &[&str]) -> Container {
         let cgroup = format!("/{}", self.0.nodes[0].node.cgroup());
-        let mut words = vec!["run", "--detach", "--network=underlay", "--name", name];
+        let mut words = vec!["run", "--detach", "--network", network, "--name", name];
         words.extend(["--cgroup-parent", &cgroup]);
         words.extend(more);
         words.push(PauseImage::NAME);
@@ -90,10 +94,9 @@ cni_plugin_dirs = ["{}"]
         // Where it is as seen from outside: podman's view is the node's.
         let sandbox = inspect("{{.NetworkSettings.SandboxKey}}");
         let netns = self.0.nodes[0].node.inside(&sandbox);
+        let address = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
         Container {
-            address: inspect("{{.NetworkSettings.Networks.underlay.IPAddress}}")
-                .parse()
-                .unwrap(),
+            address: inspect(&address).parse().unwrap(),
             netns: Netns::open(&netns).unwrap(),
             id,
         }
@@ -185,5 +188,37 @@ async fn a_published_port_of_podman_answers_from_another_node() {
     // Nobody listens: the node itself says so.
     let verdict = tcp_probe(other, to, PATIENCE).await;
     assert!(matches!(verdict, Verdict::Broken(_)), "{verdict}");
+    cluster.stop().unwrap();
+}
+
+/// Podman passes no annotations: a conflist of its own asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_podman_owns_an_eni_by_a_conflist() {
+    let cluster = node("e2e-podman-own").await;
+    let folder = cluster.nodes[0].node.conf_dir();
+    let list = fs::read_to_string(folder.join("10-underlay.conflist")).unwrap();
+    let mut list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    list["name"] = "underlay-own".into();
+    list["plugins"][0]["eni"] = "own".into();
+    fs::write(folder.join("20-own.conflist"), list.to_string()).unwrap();
+    let podman = Podman::set_up(&cluster);
+    let one = podman.start_on("underlay-own", "one", &[]);
+    let ec2 = cluster.vpc.ec2();
+    let enis = ec2.interfaces_of(&cluster.nodes[0].instance).await.unwrap();
+    let owned = enis.iter().find(|eni| eni.primary == one.address).unwrap();
+    let on_node = || {
+        let links = cluster.nodes[0].node.output("ip", &["-brief", "link"]);
+        links.unwrap().contains(&owned.mac)
+    };
+    assert!(!on_node(), "{owned:?}");
+    let server = TcpServer::start(&one.netns, one.address, 80).unwrap();
+    let other = &cluster.nodes[1];
+    let verdict = tcp_probe(other.node.netns(), (one.address, 80).into(), PATIENCE).await;
+    let seen = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == other.address);
+    assert!(seen, "{verdict}");
+    drop(server);
+    podman.run(&["rm", "--force", "--time", "0", &one.id]);
+    assert_eq!(leased(&cluster).len(), 0);
+    assert!(on_node());
     cluster.stop().unwrap();
 }
