@@ -1,8 +1,9 @@
 //! The side that decides and acts: allocator, journal, EC2, policy refresh.
 //!
-//! One thread, the actor, owns the allocator and the journal. EC2 calls are tasks, kernel work is
-//! done on the threads that ask for it; both tell the actor what came of them. An ADD is: reserve
-//! (the intent is recorded), wire, record, answer; whatever fails on the way undoes the rest.
+//! The actor owns the allocator and the journal, and does one thing at a time. EC2 calls are tasks,
+//! kernel work is done on the threads that ask for it; both tell the actor what came of them. An ADD
+//! is: reserve (the intent is recorded), wire, record, answer; whatever fails on the way undoes the
+//! rest.
 
 mod actor;
 mod auditor;
@@ -10,6 +11,7 @@ mod calls;
 mod clock;
 mod groups;
 mod journal;
+mod memory;
 mod message;
 mod node;
 mod observation;
@@ -20,10 +22,11 @@ mod start;
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Sender, sync_channel},
+        mpsc::sync_channel,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -34,11 +37,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_journal::LeaseState;
-use underlay_netlink::netns;
+use underlay_netlink::{Socket, netns};
 use underlay_types::{Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
-    actor::SharedStatus,
+    actor::{SharedActor, SharedStatus},
     clock::boot_time,
     groups::GroupRegister,
     message::{Granted, Held, Message, Reply, Reserve},
@@ -63,7 +66,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(50);
 /// The running engine. Stops when dropped; pods stay as they are.
 #[derive(Debug)]
 pub struct Engine {
-    inbox: Sender<Message>,
+    actor: Arc<SharedActor>,
     kernel: Arc<Kernel>,
     register: Arc<GroupRegister>,
     runtime: Handle,
@@ -75,6 +78,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Has the next start ask EC2 what this instance has, whatever an earlier agent knew.
+    pub fn forget_ec2(journal: &Path) {
+        memory::forget(&memory::beside(journal));
+    }
+
     /// Starts the engine on the instance it runs on: blocks until it can serve. `connect` makes the
     /// EC2 client for the instance's region.
     ///
@@ -95,12 +103,14 @@ impl Engine {
         let stopping = || ServiceError::NotReady {
             message: "the agent is stopping".to_owned(),
         };
-        self.inbox.send(message(reply)).ok().ok_or_else(stopping)?;
+        if !self.actor.take(message(reply)) {
+            return Err(stopping());
+        }
         answer.recv().ok().ok_or_else(stopping)
     }
 
     fn tell(&self, message: Message) {
-        if self.inbox.send(message).is_err() {
+        if !self.actor.take(message) {
             warn!("the agent is stopping; the next start will see what is left");
         }
     }
@@ -124,7 +134,13 @@ impl Engine {
     }
 
     /// Wires the pod; on a repeated ADD only where the first one's wiring no longer stands.
-    fn wire(&self, granted: &Granted, request: &PodRequest, cookie: u64) -> Result<(), Failure> {
+    fn wire(
+        &self,
+        granted: &Granted,
+        request: &PodRequest,
+        cookie: u64,
+        inside: Socket,
+    ) -> Result<(), Failure> {
         let Granted { held, repeated } = granted;
         let netns = request.netns.as_fd();
         if *repeated {
@@ -134,7 +150,7 @@ impl Engine {
             }
             self.unwire(held, Some(netns))?;
         }
-        self.kernel.wire_pod(&held.wiring, netns)
+        self.kernel.wire_pod_by(&held.wiring, netns, inside)
     }
 
     /// Takes a pod off the network; `given` is its namespace as far as the caller knows. Only an ENI
@@ -150,8 +166,12 @@ impl Engine {
         if let Some(set) = request.pool.explicit_set() {
             self.check_groups(set)?;
         }
-        let cookie =
-            netns::cookie(request.netns.as_fd()).map_err(|error| ServiceError::Kernel {
+        // One way into the namespace, for its cookie and for what is set up in it.
+        let inside = self.kernel.socket_in(request.netns.as_fd());
+        let inside = inside.map_err(|failure| kernel_error(&failure))?;
+        let cookie = inside
+            .netns_cookie()
+            .map_err(|error| ServiceError::Kernel {
                 message: error.to_string(),
             })?;
         let wish = Box::new(Reserve {
@@ -164,7 +184,7 @@ impl Engine {
         });
         let granted = self.ask(|reply| Message::Reserve(wish, reply))??;
         let key = &request.key;
-        if let Err(failure) = self.wire(&granted, &request, cookie) {
+        if let Err(failure) = self.wire(&granted, &request, cookie, inside) {
             // What still stands keeps its address until the runtime's DEL takes it down.
             if failure.left.is_empty() {
                 self.tell(Message::WireFailed(key.clone()));
@@ -212,6 +232,10 @@ impl Engine {
 }
 
 impl NodeService for Engine {
+    fn adopt_thread(&self) {
+        self.kernel.adopt_thread();
+    }
+
     fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError> {
         let begun = Instant::now();
         let (key, pool) = (request.key.clone(), request.pool.clone());
@@ -347,7 +371,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop.cancel();
         // Whoever still waits for the actor is answered by the end of its channel.
-        drop(self.inbox.send(Message::Stop));
+        self.actor.post(Message::Stop);
         let thread = self
             .thread
             .lock()

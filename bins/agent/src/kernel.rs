@@ -1,10 +1,11 @@
 //! Carries out the operations that `underlay-netplan` decides on.
 //!
-//! All calls block, on the caller's thread; the work is done by threads of the [`Kernel`]'s own,
-//! which hold its sockets and may change namespaces. Calls may come from any number of threads.
+//! All calls block, on the caller's thread; the work is done by threads of the [`Kernel`]'s own and
+//! by those that it adopted, which may change namespaces. Calls may come from any number of threads.
 
 mod audit;
 mod check;
+mod contexts;
 mod execute;
 mod failure;
 mod observe;
@@ -18,7 +19,7 @@ mod workers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
@@ -30,7 +31,7 @@ pub use audit::{Look, Repaired};
 pub use failure::Failure;
 use ipnet::Ipv4Net;
 pub use restore::Restored;
-use underlay_netlink::{KernelError, link, netns};
+use underlay_netlink::{KernelError, Socket, link, netns};
 use underlay_netplan::{
     Drift, EniWiring, NodeFacts, NodeState, Op, Plan, eni,
     eni::EniInUse,
@@ -112,6 +113,30 @@ impl Kernel {
         start().map_err(|error| Failure::clean("start the kernel's threads", error))
     }
 
+    /// Makes the calling thread do its part of the kernel's work itself, instead of handing it to a
+    /// thread of the kernel's and waiting for that. Only for threads of the agent's own that stay
+    /// in the node's namespace.
+    pub fn adopt_thread(&self) {
+        self.workers.adopt_thread();
+    }
+
+    /// A socket in a pod's namespace.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, Failure> {
+        let failed = |error| Failure::clean("enter the pod's namespace", error);
+        let netns = netns.try_clone_to_owned();
+        let netns = netns.map_err(|error| {
+            let error = failure::refused("duplicate", "namespace descriptor", error.to_string());
+            failed(error)
+        })?;
+        let opened = self
+            .workers
+            .run(move |context| context.socket_in(netns.as_fd()));
+        opened.and_then(|opened| opened).map_err(failed)
+    }
+
     /// Makes the node ready for ENIs and pods: forwarding, the nftables table. Idempotent; pods
     /// that are wired stay so. Also deletes the devices that an earlier agent had retired.
     ///
@@ -154,12 +179,14 @@ impl Kernel {
         let mut state = lock(&self.state).clone();
         match state.remove_eni(eni.wiring.slot) {
             // Another ENI was attached in its place.
-            Some(former) if former != eni => {
-                self.all_possible(&doing, eni::lower(&state, &former))?
-            }
+            Some(former) if former != eni => self.all_possible(&doing, eni::lower(&former))?,
             _ => {}
         }
-        let plan = self.without_present(&doing, eni::raise(&state, &eni))?;
+        let plan = eni::raise(&state, &eni).map_err(|error| {
+            let error = failure::refused("plan", eni.wiring.eni.to_string(), error.to_string());
+            Failure::clean(&doing, error)
+        })?;
+        let plan = self.without_present(&doing, plan)?;
         self.all_or_nothing(&doing, plan)?;
         state.insert_eni(eni);
         *lock(&self.state) = state;
@@ -181,11 +208,11 @@ impl Kernel {
         };
         state.remove_eni(slot);
         let doing = format!("drop {} from slot {slot}", eni.wiring.eni);
-        let mut plan = eni::lower(&state, &eni);
+        let mut plan = eni::lower(&eni);
         let orphaned = match eni.wiring.groups {
             PoolGroups::Exactly(set) => Some(set).filter(|set| {
                 let groups = PoolGroups::Exactly(set.clone());
-                state.tables_of(&groups).next().is_none()
+                !state.carries(&groups)
             }),
             PoolGroups::Default => None,
         };

@@ -119,6 +119,9 @@ pub enum ServiceError {
 
 /// What the front may ask of the engine.
 pub trait NodeService: Send + Sync {
+    /// Called once by every thread that will serve calls; it is the front's own, no runtime's.
+    fn adopt_thread(&self) {}
+
     /// Gives the pod an address and wires it: all or nothing. Waits at most `wait` for growth that
     /// is under way. A repeated ADD of the same key after success answers `Differs`-free success
     /// only if the first one's wiring still stands.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use underlay_agent::engine::Engine;
 use underlay_agent_api::{
     Answer, DrainOptions, HEADER_LENGTH, NodeCommand, NodeFailure, Request, decode, encode,
     frame_length,
@@ -25,6 +26,8 @@ pub(crate) fn run(config: &Path) -> anyhow::Result<()> {
     if let Ok(stream) = UnixStream::connect(&socket) {
         return ask(stream);
     }
+    // What nobody knew of must go too.
+    Engine::forget_ec2(&config.paths.journal());
     let agent = Agent::start(&config).context("no agent runs here, and none can be started")?;
     let asked = UnixStream::connect(&socket)
         .with_context(|| format!("cannot connect to {}", socket.display()))

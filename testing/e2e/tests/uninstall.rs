@@ -82,7 +82,10 @@ impl Traces {
                 .collect(),
             nft_tables: this.node.output("nft", &["list", "tables"]).unwrap(),
             mark_rules: lines("ip", &["rule", "show"], "fwmark"),
-            routes: lines("ip", &["route", "show", "table", "all"], "table 700"),
+            routes: ["table 70", "dev und"]
+                .iter()
+                .flat_map(|ours| lines("ip", &["route", "show", "table", "all"], ours))
+                .collect(),
             pod_devices: lines("ip", &["-oneline", "link", "show"], ": und"),
         }
     }

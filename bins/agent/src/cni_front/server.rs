@@ -1,25 +1,22 @@
 //! The socket and the threads that serve it.
+//!
+//! A thread that has nothing to do waits for a connection, and serves the one it gets itself: no
+//! other thread is woken for a call. Before the last idle one begins to serve it starts another.
 
 use std::{
     fs::{Permissions, remove_file, set_permissions},
     io,
-    os::{
-        fd::AsFd,
-        unix::{
-            fs::PermissionsExt,
-            net::{UnixListener, UnixStream},
-        },
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
 use underlay_agent_api::SOCKET_FILE;
 use underlay_netlink::{KernelError, netns};
 use underlay_types::chain;
@@ -37,6 +34,8 @@ use crate::{config::Config, metrics::Metrics, service::NodeService};
 /// Requests served at a time. Only root can connect; the bound keeps a mistake from taking the
 /// node's memory. Those beyond it wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 1024;
+/// Threads that wait for connections; those that more calls at a time have made end after theirs.
+const IDLE_MAX: usize = 4;
 /// A thread decodes JSON of a depth that serde_json bounds, and waits.
 const STACK_SIZE: usize = 512 * 1024;
 /// How often tombstones are looked for while the agent serves: a plugin that was killed between
@@ -65,18 +64,27 @@ pub enum FrontError {
 /// The running front. Dropping it ends it as [`Front::stop`] does, without a wait.
 pub struct Front {
     shared: Arc<Shared>,
-    /// Closing it wakes the accepting thread.
-    wake: Option<UnixStream>,
-    accepting: Option<JoinHandle<()>>,
     socket: PathBuf,
     _run_dir: RunDir,
 }
 
 struct Shared {
     dispatch: Dispatch,
-    stopping: AtomicBool,
-    connections: Mutex<usize>,
-    fewer: Condvar,
+    listener: UnixListener,
+    threads: Mutex<Threads>,
+    /// A call has ended.
+    ended: Condvar,
+    /// The front ends.
+    ending: Condvar,
+}
+
+#[derive(Default)]
+struct Threads {
+    /// Those that wait for a connection, or are about to.
+    idle: usize,
+    /// Those that serve one, or carry out tombstones.
+    busy: usize,
+    stopping: bool,
 }
 
 impl Front {
@@ -93,7 +101,9 @@ impl Front {
         service: Arc<dyn NodeService>,
     ) -> Result<Self, FrontError> {
         let socket = run_dir.path().join(SOCKET_FILE);
+        let own_netns = netns::current().map_err(FrontError::OwnNetns)?;
         let shared = Arc::new(Shared {
+            listener: listen(&socket)?,
             dispatch: Dispatch {
                 metrics: Arc::new(Metrics::new(Arc::clone(&service))),
                 service,
@@ -103,29 +113,20 @@ impl Front {
                 conflist: Conflist::new(config),
                 tombstones: Tombstones::new(config.paths.tombstones()),
                 locks: KeyLocks::default(),
-                own_netns: netns::current().map_err(FrontError::OwnNetns)?,
+                own_netns,
             },
-            stopping: AtomicBool::new(false),
-            connections: Mutex::new(0),
-            fewer: Condvar::new(),
+            threads: Mutex::default(),
+            ended: Condvar::new(),
+            ending: Condvar::new(),
         });
-        let listener = listen(&socket)?;
         shared.dispatch.tombstones.consume(&shared.dispatch);
-        let (wake, woken) =
-            UnixStream::pair().map_err(on("make a second socket beside", &socket))?;
-        let accepting = {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name("cni-accept".to_owned())
-                .spawn(move || accept(&listener, &woken, &shared))
-                .map_err(on("start a thread for", &socket))?
-        };
+        let started = shared
+            .start("cni-tombstones", Shared::look_for_tombstones)
+            .and_then(|()| shared.start_serving());
+        started.map_err(on("start a thread for", &socket))?;
         tracing::info!(socket = %socket.display(), "serving the plugin");
-        let (wake, accepting) = (Some(wake), Some(accepting));
         Ok(Self {
             shared,
-            wake,
-            accepting,
             socket,
             _run_dir: run_dir,
         })
@@ -149,27 +150,29 @@ impl Front {
     /// Accepts no more requests and waits at most `patience` for those under way; the conflist
     /// stays. Returns how many requests are still under way.
     #[must_use]
-    pub fn stop(mut self, patience: Duration) -> usize {
+    pub fn stop(self, patience: Duration) -> usize {
         self.close();
-        let connections = self.shared.connections();
+        let threads = self.shared.threads();
         let waited = self
             .shared
-            .fewer
-            .wait_timeout_while(connections, patience, |connections| *connections > 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+            .ended
+            .wait_timeout_while(threads, patience, |threads| threads.busy > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.busy
     }
 
-    fn close(&mut self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        self.shared.fewer.notify_all();
-        drop(self.wake.take());
-        if let Some(accepting) = self.accepting.take() {
-            if accepting.join().is_err() {
-                tracing::error!("the thread that accepts connections panicked");
-            }
-            if let Err(error) = remove_file(&self.socket) {
-                tracing::warn!(error = chain(&error), "cannot remove the socket");
-            }
+    fn close(&self) {
+        if std::mem::replace(&mut self.shared.threads().stopping, true) {
+            return;
+        }
+        self.shared.ending.notify_all();
+        // Wakes the threads that wait, and refuses who comes now.
+        match shutdown(&self.shared.listener, Shutdown::Both) {
+            // Those who wait for their turn ask the next agent.
+            Ok(()) => while self.shared.listener.accept().is_ok() {},
+            Err(errno) => tracing::warn!(%errno, "cannot shut the socket down"),
+        }
+        if let Err(error) = remove_file(&self.socket) {
+            tracing::warn!(error = chain(&error), "cannot remove the socket");
         }
     }
 }
@@ -196,50 +199,7 @@ fn listen(socket: &Path) -> Result<UnixListener, FrontError> {
     let listener = UnixListener::bind(socket).map_err(on("listen on", socket))?;
     set_permissions(socket, Permissions::from_mode(0o600))
         .map_err(on("take others' access from", socket))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(on("prepare", socket))?;
     Ok(listener)
-}
-
-fn accept(listener: &UnixListener, woken: &UnixStream, shared: &Arc<Shared>) {
-    let mut look_again = Instant::now() + TOMBSTONE_PERIOD;
-    while shared.wait_for_room() {
-        wait(listener, woken, look_again);
-        if shared.stopping.load(Ordering::Relaxed) {
-            return;
-        }
-        if Instant::now() >= look_again {
-            let consuming = Arc::clone(shared);
-            shared.spawn(move || consuming.dispatch.tombstones.consume(&consuming.dispatch));
-            look_again = Instant::now() + TOMBSTONE_PERIOD;
-        }
-        match listener.accept() {
-            Ok((stream, _)) => {
-                let serving = Arc::clone(shared);
-                shared.spawn(move || serve(stream, &serving.dispatch));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                // Out of descriptors, most likely: those under way give some back.
-                tracing::error!(error = chain(&error), "cannot accept a connection");
-                thread::park_timeout(Duration::from_millis(100));
-            }
-        }
-    }
-}
-
-/// Waits for a connection, for the end, or until `end`.
-fn wait(listener: &UnixListener, woken: &UnixStream, end: Instant) {
-    let left = end.saturating_duration_since(Instant::now());
-    let timeout = Timespec::try_from(left).ok();
-    let mut fds = [
-        PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN),
-    ];
-    if let Err(errno) = poll(&mut fds, timeout.as_ref()) {
-        tracing::debug!(%errno, "woken while waiting for a connection");
-    }
 }
 
 fn serve(mut stream: UnixStream, dispatch: &Dispatch) {
@@ -259,44 +219,100 @@ fn serve(mut stream: UnixStream, dispatch: &Dispatch) {
 }
 
 impl Shared {
-    fn connections(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until another connection may be served; false when the front ends.
-    fn wait_for_room(&self) -> bool {
-        let full = |connections: &mut usize| {
-            *connections >= CONNECTIONS_MAX && !self.stopping.load(Ordering::Relaxed)
-        };
-        let room = self.fewer.wait_while(self.connections(), full);
-        drop(room.unwrap_or_else(PoisonError::into_inner));
-        !self.stopping.load(Ordering::Relaxed)
-    }
-
-    fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
-        *self.connections() += 1;
-        let place = Place(Arc::clone(self));
-        let spawned = thread::Builder::new()
-            .name("cni-call".to_owned())
+    fn start(self: &Arc<Self>, name: &str, work: fn(&Arc<Self>)) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name(name.to_owned())
             .stack_size(STACK_SIZE)
-            .spawn(move || {
-                let _place = place;
-                job();
-            });
-        if let Err(error) = spawned {
-            tracing::error!(error = chain(&error), "cannot start a thread for a request");
+            .spawn(move || work(&shared))
+            .map(drop)
+    }
+
+    fn start_serving(self: &Arc<Self>) -> io::Result<()> {
+        self.threads().idle += 1;
+        self.start("cni-call", Self::serve_calls)
+            .inspect_err(|_| self.threads().idle -= 1)
+    }
+
+    /// Serves one connection after the other, until there are enough threads that do.
+    fn serve_calls(self: &Arc<Self>) {
+        self.dispatch.service.adopt_thread();
+        loop {
+            let accepted = self.listener.accept();
+            if self.threads().stopping {
+                return;
+            }
+            match accepted {
+                Ok((stream, _)) => {
+                    let call = self.begin_call();
+                    serve(stream, &self.dispatch);
+                    drop(call);
+                    if !self.wait_again() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: those under way give some back.
+                    tracing::error!(error = chain(&error), "cannot accept a connection");
+                    thread::park_timeout(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    /// A thread turns from waiting to serving.
+    fn begin_call(self: &Arc<Self>) -> Busy<'_> {
+        let is_another_needed = {
+            let mut threads = self.threads();
+            threads.idle -= 1;
+            threads.busy += 1;
+            threads.idle == 0 && threads.busy < CONNECTIONS_MAX
+        };
+        let call = Busy(self);
+        if is_another_needed && let Err(error) = self.start_serving() {
+            // Whoever ends its call waits for the next one.
+            tracing::error!(error = chain(&error), "cannot start a thread for requests");
+        }
+        call
+    }
+
+    /// A thread has served, and is to wait again; false if there are enough that do.
+    fn wait_again(&self) -> bool {
+        let mut threads = self.threads();
+        let wanted = threads.idle < IDLE_MAX && !threads.stopping;
+        threads.idle += usize::from(wanted);
+        wanted
+    }
+
+    fn look_for_tombstones(self: &Arc<Self>) {
+        loop {
+            let threads = self.threads();
+            let waited = self
+                .ending
+                .wait_timeout_while(threads, TOMBSTONE_PERIOD, |threads| !threads.stopping);
+            let (mut threads, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if threads.stopping {
+                return;
+            }
+            threads.busy += 1;
+            drop(threads);
+            let consuming = Busy(self);
+            self.dispatch.tombstones.consume(&self.dispatch);
+            drop(consuming);
         }
     }
 }
 
-/// One of the [`CONNECTIONS_MAX`] places, given back also by a panic.
-struct Place(Arc<Shared>);
+/// A busy thread, until dropped, also by a panic.
+struct Busy<'a>(&'a Shared);
 
-impl Drop for Place {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        *self.0.connections() -= 1;
-        self.0.fewer.notify_all();
+        self.0.threads().busy -= 1;
+        self.0.ended.notify_all();
     }
 }

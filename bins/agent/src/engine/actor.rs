@@ -1,18 +1,17 @@
-//! The one thread that decides: it owns the allocator and the journal, and tells others what to do.
+//! Who decides: it owns the allocator and the journal, takes one message at a time, and tells others
+//! what to do.
 
 mod effects;
 mod egress;
 mod pods;
 mod report;
+mod shared;
 mod vanished;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::Ipv4Addr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender},
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     time::Duration,
 };
 
@@ -24,12 +23,14 @@ use underlay_journal::Change;
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
 pub(super) use self::{
-    effects::wait_and_use, egress::last_egress, pods::wiring, vanished::Vanished,
+    effects::wait_and_use, egress::last_egress, pods::wiring, shared::SharedActor,
+    vanished::Vanished,
 };
 use super::{
     calls::{Answer, Caller},
     clock::{boot_time, wall_ms},
     journal::Journal,
+    memory::Memory,
     message::{Granted, Message, Reply, Reserve},
     observation::{self, EniFacts},
     policy,
@@ -96,6 +97,8 @@ pub(super) struct Actor {
     /// The allocator's notices since the start, by kind.
     pub(super) notice_counts: BTreeMap<&'static str, u64>,
     pub(super) looks: Looks,
+    /// What a successor will know of EC2.
+    pub(super) memory: Memory,
     pub(super) device_poll_at: Timestamp,
 }
 
@@ -135,19 +138,6 @@ pub(super) struct Noted {
 }
 
 impl Actor {
-    /// Runs until told to stop, or until nobody can tell it anything any more.
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
-        loop {
-            let wait = self.wake_at().saturating_since(boot_time());
-            match messages.recv_timeout(wait) {
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            self.do_what_is_due();
-        }
-    }
-
     fn wake_at(&self) -> Timestamp {
         let polls = !self.retired.is_empty() || !self.unended.is_empty();
         let device_poll = polls.then_some(self.device_poll_at);
@@ -216,7 +206,7 @@ impl Actor {
             Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
             Message::NotDrained(reply) => answer(&reply, self.not_drained()),
-            Message::Stop => {}
+            Message::LookNow | Message::Stop => {}
         }
     }
 
@@ -263,6 +253,8 @@ impl Actor {
     }
 
     fn called(&mut self, op: OpId, token: Option<String>, result: Result<Answer, Ec2Failure>) {
+        self.memory
+            .ended(op, self.ipam.call(op), result.as_ref().ok());
         let outcome = match result {
             Ok(Answer::Assigned(given)) => Ec2Outcome::Assigned(given),
             Ok(Answer::Attached(attachment)) => {
@@ -330,6 +322,7 @@ impl Actor {
         self.looks.next_at = boot_time() + self.audit_pause();
         match result {
             Ok(interfaces) => {
+                self.memory.observed(&interfaces);
                 let seen = self.read_interfaces(&interfaces);
                 let shown: BTreeSet<EniId> = seen.iter().map(|eni| eni.id.clone()).collect();
                 self.feed(Input::Observed { asked, enis: seen });
@@ -366,12 +359,16 @@ impl Actor {
         seen
     }
 
-    /// Spread by instance and time, so that nodes started together do not ask together.
     fn audit_pause(&self) -> Duration {
-        let seed = self.run_id.bytes().chain(self.looks.count.to_be_bytes());
-        let hash = seed.fold(7u32, |hash, byte| hash.wrapping_mul(31) ^ u32::from(byte));
-        AUDIT_INTERVAL.mul_f64(0.8 + 0.4 * f64::from(hash % 1000) / 1000.0)
+        audit_pause(&self.run_id, self.looks.count)
     }
+}
+
+/// Spread by instance and time, so that nodes started together do not ask together.
+pub(super) fn audit_pause(run_id: &str, count: u32) -> Duration {
+    let seed = run_id.bytes().chain(count.to_be_bytes());
+    let hash = seed.fold(7u32, |hash, byte| hash.wrapping_mul(31) ^ u32::from(byte));
+    AUDIT_INTERVAL.mul_f64(0.8 + 0.4 * f64::from(hash % 1000) / 1000.0)
 }
 
 /// Answers, unless the asker has given up.

@@ -71,6 +71,8 @@ pub(super) enum Message {
     Drain(bool),
     /// What is not given back yet, in words; empty: nothing.
     NotDrained(Reply<Vec<String>>),
+    /// Something is due sooner than it was.
+    LookNow,
     /// Stop.
     Stop,
 }

@@ -12,7 +12,10 @@ use underlay_cloud::{
 use underlay_ipam::InstanceLimits;
 use underlay_types::{Families, Family, SubnetId, VpcId};
 
-use super::observation::INSTANCE_TAG;
+use super::{
+    memory::{self, Remembered},
+    observation::INSTANCE_TAG,
+};
 
 /// Why the agent cannot know where it runs.
 #[derive(Debug, thiserror::Error)]
@@ -72,35 +75,85 @@ pub(super) struct Found {
     pub(super) node: Arc<NodeFacts>,
     pub(super) ec2: Ec2,
     pub(super) interfaces: Vec<NetworkInterface>,
+    /// For an agent that comes after this one.
+    pub(super) place: memory::Place,
+    /// Whether this is what an earlier agent knew, and EC2 was not asked.
+    pub(super) remembered: bool,
 }
 
-/// Asks the metadata service and EC2.
+/// Asks the metadata service, and EC2 unless what an earlier agent of this instance remembered is
+/// enough.
 pub(super) async fn find(
     imds: &Imds,
     connect: impl FnOnce(&str) -> Result<Ec2, Ec2ConfigError>,
     max_enis: Option<u32>,
     families: Families,
+    remembered: Option<Remembered>,
 ) -> Result<Found, NodeError> {
     let identity = imds.identity().await.map_err(NodeError::Metadata)?;
+    let ec2 = connect(&identity.region).map_err(NodeError::Config)?;
+    let fits = |(place, _): &Remembered| {
+        place.instance == identity.instance_id
+            && place.primary_mac == identity.primary_mac
+            && place.limits.instance_type == identity.instance_type
+            && (place.has_ipv6 || !families.has(Family::V6))
+    };
+    let known = remembered.filter(fits);
+    let is_remembered = known.is_some();
+    let (place, interfaces) = match known {
+        Some(known) => known,
+        None => ask(imds, &ec2, &identity, families).await?,
+    };
+    let primary = primary(&interfaces, &identity)?;
+    let node = Arc::new(NodeFacts {
+        vpc: primary.vpc.clone(),
+        subnet: primary.subnet.clone(),
+        subnet_cidr: place.subnet_cidr,
+        primary_address: primary.primary,
+        limits: instance_limits(&place.limits, max_enis),
+        families,
+        identity,
+    });
+    Ok(Found {
+        node,
+        ec2,
+        interfaces,
+        place,
+        remembered: is_remembered,
+    })
+}
+
+fn primary<'a>(
+    interfaces: &'a [NetworkInterface],
+    identity: &InstanceIdentity,
+) -> Result<&'a NetworkInterface, NodeError> {
+    let mac = identity.primary_mac;
+    interfaces
+        .iter()
+        .find(|eni| eni.mac == mac)
+        .ok_or_else(|| NodeError::NoPrimary {
+            instance: identity.instance_id.to_string(),
+            mac: mac.to_string(),
+        })
+}
+
+async fn ask(
+    imds: &Imds,
+    ec2: &Ec2,
+    identity: &InstanceIdentity,
+    families: Families,
+) -> Result<Remembered, NodeError> {
     let mac = identity.primary_mac;
     let path = format!("/latest/meta-data/network/interfaces/macs/{mac}/subnet-ipv4-cidr-block");
     let cidr = imds.get(&path).await.map_err(NodeError::Metadata)?;
-    let ec2 = connect(&identity.region).map_err(NodeError::Config)?;
     let limits = ec2
         .describe_instance_type(&identity.instance_type)
         .await
         .map_err(NodeError::Ec2)?;
-    let interfaces = interfaces(&ec2, &identity).await.map_err(NodeError::Ec2)?;
-    let missing = || NodeError::NoPrimary {
-        instance: identity.instance_id.to_string(),
-        mac: mac.to_string(),
-    };
-    let primary = interfaces
-        .iter()
-        .find(|eni| eni.mac == mac)
-        .ok_or_else(missing)?;
+    let interfaces = interfaces(ec2, identity).await.map_err(NodeError::Ec2)?;
+    let primary = primary(&interfaces, identity)?;
     if families.has(Family::V6) {
-        can_have_ipv6(&ec2, &limits, &primary.subnet).await?;
+        can_have_ipv6(ec2, &limits, &primary.subnet).await?;
         if primary.ipv6.is_empty() {
             warn!(
                 eni = %primary.id,
@@ -109,20 +162,18 @@ pub(super) async fn find(
             );
         }
     }
-    let node = Arc::new(NodeFacts {
-        vpc: primary.vpc.clone(),
-        subnet: primary.subnet.clone(),
+    let missing = || NodeError::NoPrimary {
+        instance: identity.instance_id.to_string(),
+        mac: mac.to_string(),
+    };
+    let place = memory::Place {
+        instance: identity.instance_id.clone(),
+        primary_mac: mac,
+        limits,
         subnet_cidr: cidr.trim().parse().ok().ok_or_else(missing)?,
-        primary_address: primary.primary,
-        limits: instance_limits(&limits, max_enis),
-        families,
-        identity,
-    });
-    Ok(Found {
-        node,
-        ec2,
-        interfaces,
-    })
+        has_ipv6: families.has(Family::V6),
+    };
+    Ok((place, interfaces))
 }
 
 async fn can_have_ipv6(

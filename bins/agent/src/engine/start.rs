@@ -26,13 +26,15 @@ use underlay_types::Timestamp;
 use super::{
     Engine,
     actor::{
-        Actor, Looks, Mtus, Requests, SharedStatus, Vanished, last_egress, wait_and_use, wiring,
+        Actor, Looks, Mtus, Requests, SharedActor, SharedStatus, Vanished, audit_pause,
+        last_egress, wait_and_use, wiring,
     },
     auditor::{Auditor, living_namespace},
     calls::Caller,
     clock::{boot_time, wall_ms},
     groups::GroupRegister,
     journal::{Journal, JournalError},
+    memory::{self, Memory},
     message::Message,
     node::{self, Found, NodeError},
     observation::EniFacts,
@@ -119,6 +121,7 @@ pub(super) fn start(
         connect,
         targets.max_enis,
         targets.families,
+        memory::read(&memory::beside(&config.journal)),
     ))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
@@ -181,6 +184,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     let stop = CancellationToken::new();
     runtime.spawn(keeper(&config, &found, &kernel, &register).run(wishes, stop.clone()));
     runtime.spawn(snat::run(blocks, stop.clone()));
+    let run_id = format!("{:x}", wall_ms());
     let mut actor = Actor {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),
@@ -191,7 +195,8 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         runtime: runtime.clone(),
         inbox: inbox.clone(),
         status: Arc::clone(&status),
-        run_id: format!("{:x}", wall_ms()),
+        looks: Looks::first_in(first_look(&found, journal.state(), &run_id)),
+        run_id,
         cooldown: config.addresses.cooldown,
         add_wait: config.addresses.add_wait,
         requests: Requests::default(),
@@ -202,15 +207,16 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         unended: BTreeSet::new(),
         notices: VecDeque::new(),
         notice_counts: BTreeMap::new(),
-        looks: Looks::first_in(first_look(journal.state())),
+        memory: remember(&config, &found),
         device_poll_at: Timestamp::ZERO,
         journal,
     };
     actor.restore(asked, &found);
     runtime.spawn(auditor(&config, &actor).run(stop.clone()));
-    let thread = run_apart(actor, messages).map_err(StartError::Thread)?;
+    let actor = Arc::new(SharedActor::new(actor, inbox));
+    let thread = run_apart(&actor, messages).map_err(StartError::Thread)?;
     Ok(Engine {
-        inbox,
+        actor,
         kernel,
         register,
         runtime,
@@ -221,12 +227,13 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     })
 }
 
-fn run_apart(actor: Actor, messages: Receiver<Message>) -> std::io::Result<JoinHandle<()>> {
+fn run_apart(
+    actor: &Arc<SharedActor>,
+    messages: Receiver<Message>,
+) -> std::io::Result<JoinHandle<()>> {
+    let actor = Arc::clone(actor);
     let engine = std::thread::Builder::new().name("engine".to_owned());
-    engine.spawn(move || {
-        let _guard = AbortOnPanic;
-        actor.run(&messages);
-    })
+    engine.spawn(move || actor.run(&messages))
 }
 
 fn register(config: &EngineConfig, found: &Found) -> Arc<GroupRegister> {
@@ -259,18 +266,6 @@ fn auditor(config: &EngineConfig, actor: &Actor) -> Auditor {
     }
 }
 
-/// Without its actor the agent would live on and refuse everything; its supervisor can start it
-/// again, and nothing is lost.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
-}
-
 fn keeper(
     config: &EngineConfig,
     found: &Found,
@@ -300,8 +295,17 @@ fn primary_device(found: &Found) -> Result<(String, u32), StartError> {
     Ok((link.name, link.mtu))
 }
 
-/// A creation may have been cut off by a kill, and its ENI appear only now.
-fn first_look(state: &State) -> Duration {
+fn remember(config: &EngineConfig, found: &Found) -> Memory {
+    let path = memory::beside(&config.journal);
+    Memory::new(path, found.place.clone(), &found.interfaces)
+}
+
+/// What an earlier agent knew is looked at when it would have been. Else: a creation may have been
+/// cut off by a kill, and its ENI appear only now.
+fn first_look(found: &Found, state: &State, run_id: &str) -> Duration {
+    if found.remembered {
+        return audit_pause(run_id, 0);
+    }
     Duration::from_secs(if state.creations.is_empty() { 120 } else { 10 })
 }
 
@@ -330,6 +334,8 @@ impl Actor {
         for cooldown in &cooldowns {
             self.retired.extend(cooldown.device.clone());
         }
+        // Before anything changes by what is decided now.
+        self.memory.write();
         let seen = self.read_interfaces(&found.interfaces);
         self.expect_enis(&cooldowns);
         self.feed(Input::Restore {

@@ -52,12 +52,11 @@ impl Kernel {
 /// The differences between what the pod must have and what it has.
 pub(super) fn differences(
     context: &mut Context,
-    state: &NodeState,
     pod: &PodWiring,
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
     let observed = Observed::read(context)?;
-    of_pod(context, &observed, state, pod, netns)
+    of_pod(context, &observed, pod, netns)
 }
 
 /// The same, and what the pod's ENI lacks: it shares that with other pods.
@@ -68,7 +67,7 @@ fn all_differences(
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
     let observed = Observed::read(context)?;
-    let mut lines = of_pod(context, &observed, state, pod, netns)?;
+    let mut lines = of_pod(context, &observed, pod, netns)?;
     match state.enis().get(&pod.eni) {
         None => lines.push(format!("missing: the ENI in slot {}", pod.eni)),
         Some(eni) => {
@@ -83,7 +82,6 @@ fn all_differences(
 fn of_pod(
     context: &Context,
     observed: &Observed,
-    state: &NodeState,
     pod: &PodWiring,
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
@@ -96,7 +94,7 @@ fn of_pod(
     };
     let found = observed.objects.iter().filter(|object| is_of_pod(object));
     let found = found.cloned().collect();
-    let wanted = pod::objects(state, pod).into_iter().collect();
+    let wanted = pod::objects(pod).into_iter().collect();
     let mut lines = diff::describe(&wanted, &found);
 
     let mut facts = BTreeSet::new();

@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use underlay_netlink::{
-    Errno, Family, IfIndex, KernelError, Request,
+    Errno, Family, IfIndex, KernelError, Request, Socket,
     address::{self, Address},
     link::{self, Veth, VethEnd},
     neighbour::{self, Neighbour},
@@ -33,7 +33,11 @@ const NONE: IfIndex = IfIndex(0);
 pub(super) struct Execution<'a> {
     context: &'a mut Context,
     netns: Option<BorrowedFd<'a>>,
+    /// A socket in `netns`, once there is one.
+    inside: Option<&'a mut Option<Socket>>,
     indices: HashMap<String, Option<IfIndex>>,
+    /// The pod's end of the pair that was made last.
+    pod_end: Option<IfIndex>,
 }
 
 /// An operation on objects that can be sent together with its neighbours in the plan.
@@ -49,8 +53,24 @@ impl<'a> Execution<'a> {
         Self {
             context,
             netns,
+            inside: None,
             indices: HashMap::new(),
+            pod_end: None,
         }
+    }
+
+    /// The same, with a socket in the pod's namespace.
+    pub(super) fn by(self, inside: &'a mut Option<Socket>) -> Self {
+        Self {
+            inside: Some(inside),
+            ..self
+        }
+    }
+
+    /// The same, with the index of a device, or that it is not there.
+    pub(super) fn knowing(mut self, device: &str, index: Option<IfIndex>) -> Self {
+        self.indices.insert(device.to_owned(), index);
+        self
     }
 
     pub(super) const fn context(&mut self) -> &mut Context {
@@ -238,17 +258,18 @@ impl<'a> Execution<'a> {
             netns: self.netns,
             ..VethEnd::named(&inside)
         };
-        let request = link::add_veth(&Veth {
+        let veth = Veth {
             near,
             near_up: true,
             far,
-        });
-        self.context.socket.run(&[request])?;
-        self.indices.remove(&host);
+        };
+        let made = link::create_veth(&mut self.context.socket, &veth)?;
+        self.indices.insert(host.clone(), Some(made.index));
+        self.pod_end = made.peer;
         Ok(())
     }
 
-    fn configure_pod(&self, pod: &PodWiring) -> Result<(), KernelError> {
+    fn configure_pod(&mut self, pod: &PodWiring) -> Result<(), KernelError> {
         let netns = self.pod_netns()?;
         let ifname = pod.key.ifname.as_str();
         if pod.addresses.v6().is_some() {
@@ -257,8 +278,16 @@ impl<'a> Execution<'a> {
             self.context
                 .visit(netns.as_fd(), || sysctl::write(&name, "0"))?;
         }
-        let mut socket = self.context.socket_in(netns.as_fd())?;
-        let dev = link::by_name(&mut socket, ifname)?.index;
+        let mut opened = None;
+        let place = self.inside.as_deref_mut().unwrap_or(&mut opened);
+        let socket = match place {
+            Some(socket) => socket,
+            none => none.insert(self.context.socket_in(netns.as_fd())?),
+        };
+        let dev = match self.pod_end {
+            Some(dev) => dev,
+            None => link::by_name(socket, ifname)?.index,
+        };
         let mut requests = vec![link::set_up(dev, true)];
         for own in pod.inside() {
             let family = Family::of(own);
@@ -281,7 +310,13 @@ impl<'a> Execution<'a> {
             let neighbour = Neighbour::permanent(dev, gateway, pod.host_mac());
             requests.push(neighbour::set(&neighbour));
         }
-        socket.run(&requests)
+        socket.run(&requests)?;
+        // The node's end has its carrier now, but sends only once the kernel's workers have noticed,
+        // unless somebody looks: a pod's first packets would be lost on a busy node.
+        match self.index(&pod.host_device())? {
+            Some(host) => link::by_index(&mut self.context.socket, host).map(drop),
+            None => Err(no_device("configure", &pod.host_device())),
+        }
     }
 
     /// The index of a device, looked up once; `#12` is the index 12 of a device that is gone.

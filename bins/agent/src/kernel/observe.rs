@@ -17,9 +17,8 @@ use underlay_netplan::{
     Object, Route, Target,
     devices::Device,
     numbers::{
-        ENI_MARK_MASK, ENI_RULE_PRIORITY, ENI_TABLE_BASE, ENI_TABLE_END, MAIN_TABLE, NFT_ENI,
-        NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY, NFT_TABLE, POD_GROUP,
-        RETIRED_GROUP,
+        ENI_MARK_MASK, MAIN_TABLE, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6,
+        NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP, is_own_table, rule_priority,
     },
 };
 
@@ -138,10 +137,10 @@ impl Links {
     }
 
     fn route(&self, route: &route::Route) -> Option<Object> {
-        let of_eni = (ENI_TABLE_BASE..ENI_TABLE_END).contains(&route.table);
+        let is_in_own_table = is_own_table(route.table);
         let of_pod = route.table == MAIN_TABLE && route.dev.is_some_and(|dev| self.is_ours(dev));
         // The kernel gives every device a route of its link by itself.
-        if !of_eni && !of_pod || is_link_local(route.destination.addr()) {
+        if !is_in_own_table && !of_pod || is_link_local(route.destination.addr()) {
             return None;
         }
         let target = match (route.kind, route.dev, route.gateway) {
@@ -188,7 +187,8 @@ fn address_of(bytes: &[u8]) -> Option<IpAddr> {
 
 fn rule_object(rule: &rule::Rule) -> Option<Object> {
     let (mark, mask) = rule.mark?;
-    (rule.priority == ENI_RULE_PRIORITY && mask == ENI_MARK_MASK).then_some(Object::Rule {
+    let is_ours = is_own_table(rule.table) && rule.priority == rule_priority(rule.table);
+    (is_ours && mask == ENI_MARK_MASK).then_some(Object::Rule {
         family: rule.family,
         mark,
         table: rule.table,

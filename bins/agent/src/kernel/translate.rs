@@ -12,8 +12,8 @@ use underlay_netlink::{
 use underlay_netplan::{
     Object, Route, Target,
     numbers::{
-        ENI_MARK_MASK, ENI_RULE_PRIORITY, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6,
-        NFT_POD_POLICY, NFT_TABLE,
+        ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY,
+        NFT_TABLE, rule_priority,
     },
 };
 
@@ -72,7 +72,7 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
             mark,
             table,
         } => {
-            let rule = Rule::by_mark(*family, ENI_RULE_PRIORITY, *mark, ENI_MARK_MASK, *table);
+            let rule = Rule::by_mark(*family, rule_priority(*table), *mark, ENI_MARK_MASK, *table);
             Wanted::Requests(
                 rule::add(&rule).or_exists(),
                 rule::delete(&rule).or_missing(),

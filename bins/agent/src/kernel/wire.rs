@@ -2,9 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use underlay_netlink::{KernelError, link};
+use underlay_netlink::{Errno, KernelError, Socket, link};
 use underlay_netplan::{
-    NodeState, Op, Plan, PodWiring,
+    Op, Plan, PodWiring,
     numbers::{POD_GROUP, RETIRED_GROUP},
     pod,
 };
@@ -34,14 +34,27 @@ impl Kernel {
     /// # Errors
     /// What the kernel refused. Nothing is left behind unless [`Failure::left`] says so.
     pub fn wire_pod(&self, pod: &PodWiring, netns: BorrowedFd<'_>) -> Result<(), Failure> {
+        let inside = self.socket_in(netns)?;
+        self.wire_pod_by(pod, netns, inside)
+    }
+
+    /// The same, by a socket that was opened in the pod's namespace ([`Self::socket_in`]).
+    ///
+    /// # Errors
+    /// As [`Self::wire_pod`].
+    pub fn wire_pod_by(
+        &self,
+        pod: &PodWiring,
+        netns: BorrowedFd<'_>,
+        inside: Socket,
+    ) -> Result<(), Failure> {
         let doing = || format!("wire pod {}", pod.key);
         let clean = |error| Failure::clean(doing(), error);
         if let Some(eni) = pod.whole() {
             return self.wire_owner(pod, eni, duplicate(netns).map_err(clean)?);
         }
         let _topology = self.read_topology();
-        let state = lock(&self.state).clone();
-        let plan = pod::wire(&state, pod)
+        let plan = pod::wire(&lock(&self.state), pod)
             .map_err(|error| clean(refused("plan", pod.key.to_string(), error.to_string())))?;
         if let PoolGroups::Exactly(set) = &pod.groups {
             self.ensure_chains(set).map_err(clean)?;
@@ -50,7 +63,14 @@ impl Kernel {
         let wiring = pod.clone();
         let wired = self
             .workers
-            .run(move |context| wire(context, &state, &wiring, &plan, &netns))
+            .run(move |context| {
+                let mut place = Place {
+                    context,
+                    netns,
+                    inside: Some(inside),
+                };
+                place.wire(&wiring, &plan)
+            })
             .map_err(clean)?;
         match wired {
             Ok(Wired::Now) => self.reaper.forget(&pod.host_device()),
@@ -91,7 +111,7 @@ impl Kernel {
         }
         let doing = || format!("unwire pod {}", pod.key);
         let _topology = self.read_topology();
-        let plan = pod::unwire(&lock(&self.state), pod);
+        let plan = pod::unwire(pod);
         let device = pod.host_device();
         let unwired = self
             .workers
@@ -113,42 +133,73 @@ pub(super) fn duplicate(netns: BorrowedFd<'_>) -> Result<OwnedFd, KernelError> {
         .map_err(|error| refused("duplicate", "namespace descriptor", error.to_string()))
 }
 
-fn wire(
-    context: &mut Context,
-    state: &NodeState,
-    pod: &PodWiring,
-    plan: &Plan,
-    netns: &OwnedFd,
-) -> Result<Wired, (KernelError, Vec<KernelError>)> {
-    let alone = |error| (error, Vec::new());
-    let device = pod.host_device();
-    match link::by_name(&mut context.socket, &device) {
-        Err(error) if error.is_missing() => {}
-        Err(error) => return Err(alone(error)),
-        Ok(link) if link.group == RETIRED_GROUP => delete(context, &device).map_err(alone)?,
-        Ok(link) if link.group == POD_GROUP => {
-            let differences = check::differences(context, state, pod, netns.as_fd());
-            if differences.map_err(alone)?.is_empty() {
-                return Ok(Wired::Before);
+/// Where a pod is wired.
+struct Place<'a> {
+    context: &'a mut Context,
+    netns: OwnedFd,
+    inside: Option<Socket>,
+}
+
+type Failed = (KernelError, Vec<KernelError>);
+
+impl Place<'_> {
+    /// Most often nothing is in the way: that is looked at only when the device is refused.
+    fn wire(&mut self, pod: &PodWiring, plan: &Plan) -> Result<Wired, Failed> {
+        match self.carry_out(plan) {
+            Err((error, left)) if error.errno == Errno::EXIST && left.is_empty() => {
+                match self.make_way(pod, error)? {
+                    Some(before) => Ok(before),
+                    None => self.carry_out(plan),
+                }
             }
-            // Left by an earlier try of this very lease, which gives the device its name.
-            let errors = Execution::new(context, None).all_possible(&pod::unwire(state, pod));
-            if let Some(error) = errors.into_iter().next() {
-                return Err(alone(error));
-            }
-            delete(context, &device).map_err(alone)?;
-        }
-        Ok(_) => {
-            return Err(alone(refused(
-                "add veth",
-                device,
-                "a device that is not ours has the name",
-            )));
+            done => done,
         }
     }
-    Execution::new(context, Some(netns.as_fd()))
-        .all_or_nothing(plan)
-        .map(|()| Wired::Now)
+
+    fn carry_out(&mut self, plan: &Plan) -> Result<Wired, Failed> {
+        Execution::new(self.context, Some(self.netns.as_fd()))
+            .by(&mut self.inside)
+            .all_or_nothing(plan)
+            .map(|()| Wired::Now)
+    }
+
+    /// Removes what is left of the pod's lease and in its way; `refused` is what it was refused
+    /// for. Returns how it is wired, if it is.
+    fn make_way(
+        &mut self,
+        pod: &PodWiring,
+        refused_for: KernelError,
+    ) -> Result<Option<Wired>, Failed> {
+        let alone = |error| (error, Vec::new());
+        let context = &mut *self.context;
+        let device = pod.host_device();
+        match link::by_name(&mut context.socket, &device) {
+            // Something else is in the way, such as a device of the pod's own.
+            Err(error) if error.is_missing() => return Err(alone(refused_for)),
+            Err(error) => return Err(alone(error)),
+            Ok(link) if link.group == RETIRED_GROUP => {}
+            Ok(link) if link.group == POD_GROUP => {
+                let differences = check::differences(context, pod, self.netns.as_fd());
+                if differences.map_err(alone)?.is_empty() {
+                    return Ok(Some(Wired::Before));
+                }
+                // Left by an earlier try of this very lease, which gives the device its name.
+                let errors = Execution::new(context, None).all_possible(&pod::unwire(pod));
+                if let Some(error) = errors.into_iter().next() {
+                    return Err(alone(error));
+                }
+            }
+            Ok(_) => {
+                return Err(alone(refused(
+                    "add veth",
+                    device,
+                    "a device that is not ours has the name",
+                )));
+            }
+        }
+        delete(context, &device).map_err(alone)?;
+        Ok(None)
+    }
 }
 
 fn delete(context: &mut Context, device: &str) -> Result<(), KernelError> {
@@ -160,18 +211,20 @@ fn delete(context: &mut Context, device: &str) -> Result<(), KernelError> {
 /// Unwires a pod; true if its device is still there, retired.
 fn unwire(context: &mut Context, plan: &Plan, device: &str) -> Result<bool, Vec<KernelError>> {
     let alone = |error| vec![error];
-    let is_there = match link::by_name(&mut context.socket, device) {
-        Ok(_) => true,
-        Err(error) if error.is_missing() => false,
+    let index = match link::by_name(&mut context.socket, device) {
+        Ok(link) => Some(link.index),
+        Err(error) if error.is_missing() => None,
         Err(error) => return Err(alone(error)),
     };
-    let errors = Execution::new(context, None).all_possible(plan);
+    let errors = Execution::new(context, None)
+        .knowing(device, index)
+        .all_possible(plan);
     if !errors.is_empty() {
         return Err(errors);
     }
-    if !is_there {
+    if index.is_none() {
         // The device died with the pod's namespace; its routes went along, its elements stayed.
         super::restore::sweep(context).map_err(alone)?;
     }
-    Ok(is_there)
+    Ok(index.is_some())
 }

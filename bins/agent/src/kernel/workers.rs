@@ -1,12 +1,18 @@
 //! Threads that live in the node's namespace, hold its sockets, and may visit others.
+//!
+//! Other threads hand their jobs to them, and wait. A thread that has been adopted does its jobs
+//! itself: a pod is then wired without waking anyone.
 
 use std::{
+    cell::RefCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
 };
 
 use underlay_netlink::{Errno, KernelError, Socket, netns, nft::Nft};
+
+use super::contexts::Contexts;
 
 /// What a worker has at hand.
 pub(super) struct Context {
@@ -54,11 +60,20 @@ impl Context {
 
 type Job = Box<dyn FnOnce(&mut Context) + Send>;
 
-/// A fixed number of threads that take jobs in turn.
+thread_local! {
+    /// The namespace whose workers adopted this thread.
+    static ADOPTED_BY: RefCell<Option<Arc<OwnedFd>>> = const { RefCell::new(None) };
+}
+
+/// A fixed number of threads that take jobs in turn, and what adopted threads work with.
 #[derive(Debug)]
 pub(super) struct Workers {
+    home: Arc<OwnedFd>,
     jobs: Option<mpsc::SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    /// As many adopted threads as there are workers work at a time: the kernel does one thing
+    /// after another anyway.
+    contexts: Contexts,
 }
 
 impl Workers {
@@ -81,8 +96,10 @@ impl Workers {
         }
         drop(ready);
         let workers = Self {
+            home: Arc::clone(home),
             jobs: Some(jobs),
             threads,
+            contexts: Contexts::new(count, home),
         };
         for answer in answers {
             answer?;
@@ -90,11 +107,31 @@ impl Workers {
         Ok(workers)
     }
 
+    /// Makes the calling thread one that does its jobs itself. It must be one of the agent's own,
+    /// not a runtime's, and be in the home namespace, where it stays; else nothing changes.
+    pub(super) fn adopt_thread(&self) {
+        let is_home =
+            netns::current().is_ok_and(|netns| netns::is_same(netns.as_fd(), self.home.as_fd()));
+        if is_home {
+            ADOPTED_BY.set(Some(Arc::clone(&self.home)));
+        }
+    }
+
+    fn has_adopted_this_thread(&self) -> bool {
+        ADOPTED_BY.with_borrow(|home| {
+            home.as_ref()
+                .is_some_and(|home| Arc::ptr_eq(home, &self.home))
+        })
+    }
+
     /// Runs `job` on one of the threads and waits for its answer.
     pub(super) fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Context) -> T + Send + 'static,
     ) -> Result<T, KernelError> {
+        if self.has_adopted_this_thread() {
+            return self.contexts.with(job);
+        }
         let (answer, answered) = mpsc::sync_channel(1);
         let job: Job = Box::new(move |context| {
             // A caller that has gone away needs no answer.

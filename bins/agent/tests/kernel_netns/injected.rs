@@ -61,9 +61,8 @@ fn a_wiring_that_fails_at_any_step_leaves_nothing() {
             assert_same(after, before, &format!("step {step}: {output}"));
         }
     }
-    // Look for the device, make it, find and set up its other end, find its index, neighbour,
-    // elements, routes.
-    assert!(failed >= 8, "only {failed} steps of the wiring failed");
+    // Make the device, set up its other end, look at it, elements, neighbour and routes.
+    assert!(failed >= 5, "only {failed} steps of the wiring failed");
     check(&lab, &pod);
     check(&lab, &resident);
 }

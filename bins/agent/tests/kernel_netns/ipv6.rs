@@ -198,11 +198,11 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     let device = pod.wiring.host_device();
     command(
         &lab.node,
-        &format!("ip -6 route delete {} table 70001", address(21)),
+        &format!("ip -6 route delete {} table 71024", address(21)),
     );
     command(&pod.netns, "ip -6 route delete default");
     let lost = format!(
-        "missing: route {}/128 dev {device} table 70001",
+        "missing: route {}/128 dev {device} table 71024",
         address(21)
     );
     assert_eq!(

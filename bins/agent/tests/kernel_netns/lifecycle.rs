@@ -109,7 +109,7 @@ fn check_names_every_difference() {
     let lab = Lab::new(1);
     let pod = lab.pod(21, 1);
     let device = pod.wiring.host_device();
-    command(&lab.node, "ip route delete 10.0.0.21 table 70000");
+    command(&lab.node, "ip route delete 10.0.0.21 table 71024");
     command(
         &lab.node,
         &format!("nft add element inet underlay pod-explicit {{ {device} }}"),
@@ -120,7 +120,7 @@ fn check_names_every_difference() {
     assert_eq!(
         lab.kernel.check_pod(&pod.wiring, pod.netns()).unwrap(),
         [
-            format!("missing: route 10.0.0.21/32 dev {device} table 70000"),
+            format!("missing: route 10.0.0.21/32 dev {device} table 71024"),
             format!("unexpected: guard of the node from {device}"),
             format!("missing: device eth0 {mac} mtu 9001 up group 0x0"),
             "unexpected: address 10.9.9.9/32 in the pod".to_owned(),
@@ -157,7 +157,7 @@ fn a_restarted_agent_takes_over_its_pods_and_repairs_the_node() {
         &lab.node,
         &format!("ip link delete {}", dead.wiring.host_device()),
     );
-    command(&lab.node, "ip route delete 10.0.0.21 table 70003");
+    command(&lab.node, "ip route delete 10.0.0.21 table 1978906505");
     command(
         &lab.node,
         "ip rule delete priority 7000 fwmark 0x300000/0x3ff00000",
@@ -170,7 +170,7 @@ fn a_restarted_agent_takes_over_its_pods_and_repairs_the_node() {
     assert_eq!(restored.gone, [dead.wiring]);
     assert_eq!(restored.strays, [stray.wiring.host_device()]);
     let device = kept.wiring.host_device();
-    let missing = format!("missing: route 10.0.0.21/32 dev {device} table 70003");
+    let missing = format!("missing: route 10.0.0.21/32 dev {device} table 1978906505");
     assert!(
         restored.repaired.contains(&missing),
         "{:?}",

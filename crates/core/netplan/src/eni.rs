@@ -1,11 +1,10 @@
-//! ENIs: the table and the rule of each.
+//! ENIs: the table of each, and the rules that lead to it and to the table of its group set.
 
-use underlay_types::Family;
+use underlay_types::{Family, PoolGroups, SecurityGroupSet};
 
 use crate::{
-    EniSlot, EniWiring, NodeState, Object, Op, Plan,
+    EniSlot, EniWiring, NodeState, Object, Op, Plan, names,
     object::{Route, Target, everywhere},
-    pod,
 };
 
 /// An ENI in use and the name of its device.
@@ -18,7 +17,8 @@ pub struct EniInUse {
 }
 
 impl EniInUse {
-    /// What the ENI itself needs, in the order of its coming: the rule last.
+    /// What the ENI needs, in the order of its coming: the rules last. What its mark sends to a pod
+    /// of its set on this node finds it in the set's table; the rest leaves by the ENI.
     #[must_use]
     pub fn objects(&self) -> Vec<Object> {
         let EniWiring { slot, .. } = self.wiring;
@@ -40,34 +40,41 @@ impl EniInUse {
                     device: self.device.clone(),
                     router,
                 }),
-                Object::Rule {
-                    family,
-                    mark: slot.mark(),
-                    table: slot.table(),
-                },
             ]);
+            let tables = [names::set_table(&self.wiring.groups), slot.table()];
+            objects.extend(tables.map(|table| Object::Rule {
+                family,
+                mark: slot.mark(),
+                table,
+            }));
         }
         objects
     }
+}
 
-    /// The routes to pods of its groups, whichever ENI holds their addresses.
-    #[must_use]
-    pub fn pod_routes(&self, state: &NodeState) -> Vec<Object> {
-        let pods = state.pods().values();
-        pods.filter(|pod| pod.groups == self.wiring.groups)
-            .flat_map(|pod| pod::routes(pod, self.wiring.slot.table()))
-            .collect()
-    }
+/// Two group sets of one node whose hashes give them the same table: to route for both by it would
+/// let pods pass the VPC's groups by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the node already routes pods of {other} by table {table}, which {set} would need")]
+pub struct TableTaken {
+    /// The table.
+    pub table: u32,
+    /// Who needs it.
+    pub set: SecurityGroupSet,
+    /// Who has it.
+    pub other: SecurityGroupSet,
 }
 
 /// Brings an ENI into use.
-#[must_use]
-pub fn raise(state: &NodeState, eni: &EniInUse) -> Plan {
+///
+/// # Errors
+/// When the table of its group set is another set's.
+pub fn raise(state: &NodeState, eni: &EniInUse) -> Result<Plan, TableTaken> {
+    refuse_shared_table(state, &eni.wiring.groups)?;
     let mut ops = sysctls(eni);
     ops.push(raise_device(eni));
-    ops.extend(eni.pod_routes(state).into_iter().map(Op::Add));
     ops.extend(eni.objects().into_iter().map(Op::Add));
-    Plan(ops)
+    Ok(Plan(ops))
 }
 
 /// Brings the ENI's device up, with its MTU and address.
@@ -108,12 +115,29 @@ pub fn sysctls(eni: &EniInUse) -> Vec<Op> {
     ops
 }
 
-/// Takes an ENI out of use: the rule first.
+/// The default set's table is no explicit set's.
+fn refuse_shared_table(state: &NodeState, groups: &PoolGroups) -> Result<(), TableTaken> {
+    let PoolGroups::Exactly(set) = groups else {
+        return Ok(());
+    };
+    let table = names::set_table(groups);
+    for eni in state.enis().values() {
+        match &eni.wiring.groups {
+            PoolGroups::Exactly(other)
+                if other != set && names::set_table(&eni.wiring.groups) == table =>
+            {
+                let (set, other) = (set.clone(), other.clone());
+                return Err(TableTaken { table, set, other });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes an ENI out of use: the rules first.
 #[must_use]
-pub fn lower(state: &NodeState, eni: &EniInUse) -> Plan {
+pub fn lower(eni: &EniInUse) -> Plan {
     let objects = eni.objects().into_iter().rev();
-    objects
-        .chain(eni.pod_routes(state))
-        .map(Op::Remove)
-        .collect()
+    objects.map(Op::Remove).collect()
 }

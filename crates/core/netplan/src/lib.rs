@@ -9,8 +9,9 @@
 //!
 //! How a packet of a pod finds its way, at a cost that does not grow with the pods:
 //! 1. one map gives (device, source address) the mark of the pod's ENI, or the packet is dropped;
-//! 2. one rule for each ENI sends the mark to the ENI's table;
-//! 3. the table has the node's pods of the same group set, and the VPC's router for the rest.
+//! 2. one rule for each ENI sends the mark to the table of the ENI's group set, which has the node's
+//!    pods of the set;
+//! 3. one more sends it to the ENI's own table, which has the VPC's router for the rest.
 //!
 //! A pod that owns an ENI takes none of this way: see [`whole`].
 //!

@@ -1,8 +1,11 @@
 //! Names and Ethernet addresses that follow from what they belong to.
 
-use underlay_types::{LeaseKey, Mac, SecurityGroupSet};
+use underlay_types::{LeaseKey, Mac, PoolGroups, SecurityGroupSet};
 
-use crate::numbers::{LENT_PREFIX, NFT_SET_CHAIN_PREFIX, POD_DEVICE_PREFIX, RETURNED_PREFIX};
+use crate::numbers::{
+    DEFAULT_SET_TABLE, LENT_PREFIX, NFT_SET_CHAIN_PREFIX, POD_DEVICE_PREFIX, RETURNED_PREFIX,
+    SET_TABLE_BASE,
+};
 
 /// The name of the node's end of a pod's device: 15 bytes, the most the kernel takes. From the
 /// whole key: a re-created pod of the same name must not meet its predecessor's device.
@@ -45,6 +48,19 @@ fn digits(mac: Mac) -> String {
 #[must_use]
 pub fn set_chain(set: &SecurityGroupSet) -> String {
     format!("{NFT_SET_CHAIN_PREFIX}{:016x}", fnv1a(&set.to_string()))
+}
+
+/// The table with the routes to this node's pods of `groups`. It follows from the groups alone, so
+/// that a restarted agent comes to the same number.
+#[must_use]
+pub fn set_table(groups: &PoolGroups) -> u32 {
+    match groups {
+        PoolGroups::Default => DEFAULT_SET_TABLE,
+        PoolGroups::Exactly(set) => {
+            let [high, middle, low, ..] = fnv1a(&set.to_string()).to_be_bytes();
+            SET_TABLE_BASE + u32::from_be_bytes([0, high, middle, low])
+        }
+    }
 }
 
 /// FNV-1a, which stays the same from version to version.

@@ -20,12 +20,20 @@ pub const SERVICE_MARK: u32 = 0x8000_0000;
 pub const PRIMARY_CONNMARK: u32 = 0x4000_0000;
 /// The bit of a connection's mark that says: of a pod to outside of the VPC, with the node's address.
 pub const SNAT_CONNMARK: u32 = 0x8000_0000;
-/// The priority of every `fwmark -> table` rule.
+/// The priority of every rule that sends an ENI's mark to the table of its group set.
+pub const SET_RULE_PRIORITY: u32 = 6990;
+/// The priority of every rule that sends an ENI's mark to its own table, asked after the set's.
 pub const ENI_RULE_PRIORITY: u32 = 7000;
 /// An ENI's table is this plus its slot.
 pub const ENI_TABLE_BASE: u32 = 70_000;
 /// One past the last table of an ENI.
 pub const ENI_TABLE_END: u32 = ENI_TABLE_BASE + 1024;
+/// The table of the default set's pods on this node.
+pub const DEFAULT_SET_TABLE: u32 = ENI_TABLE_END;
+/// The table of an explicit set's pods is this plus 24 bits of a hash of the set.
+pub const SET_TABLE_BASE: u32 = 0x7500_0000;
+/// One past the last table of an explicit set.
+pub const SET_TABLE_END: u32 = SET_TABLE_BASE + (1 << 24);
 /// The main table.
 pub const MAIN_TABLE: u32 = 254;
 /// The device group of pods' node ends.
@@ -67,6 +75,27 @@ const _: () = assert!(
 const _: () = assert!(PRIMARY_CONNMARK & SNAT_CONNMARK == 0);
 const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 1023);
 
+/// Whether a route table is ours.
+#[must_use]
+pub fn is_own_table(table: u32) -> bool {
+    (ENI_TABLE_BASE..ENI_TABLE_END).contains(&table) || is_set_table(table)
+}
+
+/// Whether a route table is that of a group set.
+fn is_set_table(table: u32) -> bool {
+    table == DEFAULT_SET_TABLE || (SET_TABLE_BASE..SET_TABLE_END).contains(&table)
+}
+
+/// The priority of a rule that sends a mark to `table`.
+#[must_use]
+pub fn rule_priority(table: u32) -> u32 {
+    if is_set_table(table) {
+        SET_RULE_PRIORITY
+    } else {
+        ENI_RULE_PRIORITY
+    }
+}
+
 /// The table of all of these for people, in Markdown.
 #[must_use]
 pub fn markdown() -> String {
@@ -78,19 +107,23 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 21] {
+fn rows() -> [[String; 3]; 24] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
     let chains = format!("{NFT_SET_CHAIN_PREFIX}*");
     let tables = format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1);
+    let set_tables = format!("{SET_TABLE_BASE} to {}", SET_TABLE_END - 1);
     [
         row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "slot + 1 of the ENI that a pod's packet leaves by; 0 is main"),
         row("packet mark", format!("{SERVICE_MARK:#010x}"), "translated here, on its way by an ENI to a pod of this node"),
         row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
         row("connection mark", format!("{SNAT_CONNMARK:#010x}"), "of a pod to outside of the VPC, with the node's address"),
-        row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to table, one rule for each ENI"),
-        row("route tables", tables, "base + slot: an ENI's default route and the pods of its group set"),
+        row("rule priority", SET_RULE_PRIORITY.to_string(), "mark to the table of the group set, one rule for each ENI"),
+        row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to the ENI's own table, one rule for each ENI"),
+        row("route tables", tables, "base + slot: an ENI's default route"),
+        row("route table", DEFAULT_SET_TABLE.to_string(), "this node's pods of the default set"),
+        row("route tables", set_tables, "base + hash of an explicit set: this node's pods of the set"),
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),
         row("device names", format!("{POD_DEVICE_PREFIX}*"), "node ends of pods: prefix and 12 digits of a hash of the lease's key"),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The pod's routes in `table`.
-pub(crate) fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object> + use<> {
+fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object> + use<> {
     let device = pod.host_device();
     let routed = pod.addresses.iter();
     // Answers from outside come to the node, which looks in main; no pod may call the address.
@@ -29,14 +29,9 @@ pub(crate) fn routes(pod: &PodWiring, table: u32) -> impl Iterator<Item = Object
 /// Everything that the pod needs on the node besides its device, in the order of its coming:
 /// what decides over its packets before what brings packets to it, main last.
 #[must_use]
-pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
+pub fn objects(pod: &PodWiring) -> Vec<Object> {
     let device = pod.host_device();
-    let neighbours = pod.inside().map(|address| Object::Neighbour {
-        device: device.clone(),
-        address,
-        mac: pod.pod_mac(),
-    });
-    let mut objects: Vec<_> = neighbours.collect();
+    let mut objects = Vec::new();
     if let PoolGroups::Exactly(set) = &pod.groups {
         objects.push(Object::PodExplicit {
             device: device.clone(),
@@ -51,8 +46,14 @@ pub fn objects(state: &NodeState, pod: &PodWiring) -> Vec<Object> {
         address,
         mark: pod.eni.mark(),
     }));
-    let tables = state.tables_of(&pod.groups).chain([MAIN_TABLE]);
-    objects.extend(tables.flat_map(|table| routes(pod, table)));
+    // With the routes, so that both are one message to the kernel.
+    objects.extend(pod.inside().map(|address| Object::Neighbour {
+        device: device.clone(),
+        address,
+        mac: pod.pod_mac(),
+    }));
+    let tables = [names::set_table(&pod.groups), MAIN_TABLE];
+    objects.extend(tables.into_iter().flat_map(|table| routes(pod, table)));
     objects
 }
 
@@ -71,14 +72,14 @@ pub fn wire(state: &NodeState, pod: &PodWiring) -> Result<Plan, WrongEni> {
         }
     }
     let mut ops = vec![Op::AddPodDevice(pod.clone()), Op::ConfigurePod(pod.clone())];
-    ops.extend(objects(state, pod).into_iter().map(Op::Add));
+    ops.extend(objects(pod).into_iter().map(Op::Add));
     Ok(Plan(ops))
 }
 
 /// Takes a pod off the network; its device remains, retired.
 #[must_use]
-pub fn unwire(state: &NodeState, pod: &PodWiring) -> Plan {
-    let mut ops: Vec<_> = objects(state, pod).into_iter().map(Op::Remove).collect();
+pub fn unwire(pod: &PodWiring) -> Plan {
+    let mut ops: Vec<_> = objects(pod).into_iter().map(Op::Remove).collect();
     ops.reverse();
     ops.push(Op::RetireDevice(pod.host_device()));
     Plan(ops)

@@ -46,18 +46,17 @@ impl NodeState {
         self.pods.remove(key)
     }
 
-    /// The tables of all ENIs that carry `groups`.
-    pub fn tables_of<'a>(&'a self, groups: &'a PoolGroups) -> impl Iterator<Item = u32> + 'a {
-        let enis = self.enis.values();
-        enis.filter(move |eni| eni.wiring.groups == *groups)
-            .map(|eni| eni.wiring.slot.table())
+    /// Whether an ENI carries `groups`.
+    #[must_use]
+    pub fn carries(&self, groups: &PoolGroups) -> bool {
+        self.enis.values().any(|eni| eni.wiring.groups == *groups)
     }
 
     /// Everything that must exist.
     #[must_use]
     pub fn objects(&self) -> BTreeSet<Object> {
         let of_enis = self.enis.values().flat_map(EniInUse::objects);
-        let of_pods = self.pods.values().flat_map(|p| pod::objects(self, p));
+        let of_pods = self.pods.values().flat_map(pod::objects);
         of_enis.chain(of_pods).collect()
     }
 }

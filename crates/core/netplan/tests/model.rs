@@ -199,14 +199,14 @@ fn happen(model: &mut Model, state: &mut NodeState, families: Families, event: &
     match event {
         Event::Raise(slot) => {
             let eni = eni_at(*slot, families);
-            model.run(&eni::raise(state, &eni));
+            model.run(&eni::raise(state, &eni).unwrap());
             state.insert_eni(eni);
         }
         Event::Lower(slot) => {
             let slot = EniSlot::new(0, *slot).unwrap();
             let is_free = state.pods().values().all(|pod| pod.eni != slot);
             if let Some(eni) = state.enis().get(&slot).filter(|_| is_free).cloned() {
-                model.run(&eni::lower(state, &eni));
+                model.run(&eni::lower(&eni));
                 state.remove_eni(slot);
             }
         }
@@ -218,8 +218,8 @@ fn happen(model: &mut Model, state: &mut NodeState, families: Families, event: &
         Event::Unwire(number) => {
             let key = pod_at(*number, 0, families).key;
             if let Some(pod) = state.remove_pod(&key) {
-                model.run(&pod::unwire(state, &pod));
-                model.run(&pod::unwire(state, &pod));
+                model.run(&pod::unwire(&pod));
+                model.run(&pod::unwire(&pod));
             }
         }
         Event::Lose(indices) => {

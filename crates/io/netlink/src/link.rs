@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub use parse::Link;
 use underlay_types::Mac;
-pub use veth::{Veth, VethEnd, add_veth};
+pub use veth::{Veth, VethEnd, add_veth, create_veth};
 
 use crate::{
     Errno, IfIndex, KernelError, Request, Socket,

@@ -119,8 +119,11 @@ impl Nft {
             return Ok(Vec::new());
         }
         let mut batch = vec![Message::new(NFNL_MSG_BATCH_BEGIN, 0, &BATCH_HEADER)];
-        let asked = |message: Message| message.with_flags(NLM_F_ACK);
-        batch.extend(messages.into_iter().map(asked));
+        batch.extend(messages);
+        // Refusals come unasked, and before this one's answer.
+        if let Some(last) = batch.pop() {
+            batch.push(last.with_flags(NLM_F_ACK));
+        }
         batch.push(Message::new(NFNL_MSG_BATCH_END, 0, &BATCH_HEADER));
         self.0
             .transact(batch)

@@ -17,7 +17,7 @@ use rustix::{
 use crate::{
     KernelError, Request,
     dump::{self, Received},
-    message::{HEADER_LEN, Message, NLM_F_ACK, NLM_F_DUMP},
+    message::{HEADER_LEN, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO},
     sys,
 };
 
@@ -37,7 +37,7 @@ const BUFFER: usize = 64 * 1024;
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// A dump that keeps being disturbed by others' changes is tried this many times.
 const DUMP_TRIES: usize = 64;
-/// Requests in one datagram; the acknowledgements of so many fit the receive buffer.
+/// Requests in one datagram; the refusals of so many fit the receive buffer.
 const BATCH: usize = 64;
 
 /// A netlink socket in the namespace of the thread that opened it.
@@ -135,19 +135,22 @@ impl Socket {
         }
     }
 
-    /// Sends `messages`, each asking for an acknowledgement, and returns the kernel's answers.
-    fn exchange(&mut self, messages: Vec<Message>) -> Result<Vec<Answer>, Errno> {
+    /// Sends `messages` and returns the kernel's answers. The kernel takes them in order and says
+    /// what it refuses unasked, so that the last acknowledgement is enough.
+    fn exchange(&mut self, mut messages: Vec<Message>) -> Result<Vec<Answer>, Errno> {
         let count = messages.len();
-        let asked = |message: Message| message.with_flags(NLM_F_ACK);
-        let first = self.send(messages.into_iter().map(asked))?;
+        if let Some(last) = messages.pop() {
+            messages.push(last.with_flags(NLM_F_ACK));
+        }
+        let first = self.send(messages.into_iter())?;
         let answers = self
             .answers(first, count, None)
             .map_err(|(errno, _)| errno)?;
         Ok(answers)
     }
 
-    /// Sends a transaction of nfnetlink: a begin, messages that ask for acknowledgement, an end.
-    /// A refusal of the whole is answered to the begin.
+    /// Sends a transaction of nfnetlink: a begin, messages of which the last asks for
+    /// acknowledgement, an end. A refusal of the whole is answered to the begin.
     pub(crate) fn transact(&mut self, batch: Vec<Message>) -> Result<Vec<Answer>, (Errno, String)> {
         let count = batch.len().saturating_sub(2);
         let begin = self
@@ -168,17 +171,17 @@ impl Socket {
         Ok(first)
     }
 
-    /// Reads one answer for each of the `count` sequence numbers from `first` on; an error for
-    /// `whole` ends it.
+    /// Reads the answers to the `count` sequence numbers from `first` on, of which the last is the
+    /// last to be answered; an error for `whole` ends it.
     fn answers(
         &mut self,
         first: u32,
         count: usize,
         whole: Option<u32>,
     ) -> Result<Vec<Answer>, (Errno, String)> {
-        let mut answers: Vec<Option<Answer>> = vec![None; count];
-        let mut missing = count;
-        while missing > 0 {
+        let mut answers: Vec<Answer> = vec![Ok(()); count];
+        let mut complete = count == 0;
+        while !complete {
             let length = self.receive().map_err(|errno| (errno, String::new()))?;
             for received in dump::messages(&self.buffer[..length]) {
                 if received.kind != NLMSG_ERROR {
@@ -188,14 +191,14 @@ impl Socket {
                     answer_of(received)?;
                 }
                 let index = usize::try_from(received.sequence.wrapping_sub(first));
-                let slot = index.ok().and_then(|index| answers.get_mut(index));
-                if let Some(slot @ None) = slot {
-                    *slot = Some(answer_of(received));
-                    missing -= 1;
+                let index = index.ok().filter(|index| *index < count);
+                if let Some(index) = index {
+                    answers[index] = answer_of(received);
+                    complete = index + 1 == count;
                 }
             }
         }
-        Ok(answers.into_iter().flatten().collect())
+        Ok(answers)
     }
 
     /// Asks for a dump and returns what `parse` makes of its messages; repeats the dump when the
@@ -269,6 +272,32 @@ impl Socket {
                     return Err(fail(Errno::PROTO));
                 }
                 return parse(received.payload).ok_or_else(|| fail(Errno::PROTO));
+            }
+        }
+    }
+
+    /// Carries out one request and returns what `parse` makes of the object as it then is, if the
+    /// kernel shows it.
+    pub(crate) fn run_echoed<T>(
+        &mut self,
+        request: &Request,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, KernelError> {
+        let fail = |errno| KernelError::new(request.op, &request.object, errno);
+        let message = request.message.clone().with_flags(NLM_F_ACK | NLM_F_ECHO);
+        let sequence = self.send(std::iter::once(message)).map_err(fail)?;
+        let mut shown = None;
+        loop {
+            let length = self.receive().map_err(fail)?;
+            for received in dump::messages(&self.buffer[..length]) {
+                if received.sequence != sequence {
+                    continue;
+                }
+                if received.kind == NLMSG_ERROR {
+                    settle(request, answer_of(received))?;
+                    return Ok(shown);
+                }
+                shown = parse(received.payload);
             }
         }
     }

@@ -149,7 +149,7 @@ fn batches_of_a_pod() -> (u32, u32) {
     state.insert_eni(eni);
     let count = |plan: &Plan| u32::try_from(plan.batches().count()).unwrap();
     let wiring = count(&pod::wire(&state, &pod).unwrap());
-    (wiring, count(&pod::unwire(&state, &pod)))
+    (wiring, count(&pod::unwire(&pod)))
 }
 
 #[tokio::test(flavor = "multi_thread")]

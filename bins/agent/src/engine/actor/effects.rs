@@ -82,6 +82,7 @@ impl Actor {
             }
             Ec2Op::UnassignPrefixes { eni, prefixes } => Call::UnassignPrefixes { eni, prefixes },
         };
+        self.memory.begins(op);
         let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
         self.runtime.spawn(async move {
             let result = caller.run(call).await;
@@ -259,6 +260,7 @@ impl Actor {
 
     pub(super) fn observe(&mut self) {
         self.looks.under_way = true;
+        self.memory.asks();
         let (caller, inbox) = (self.caller.clone(), self.inbox.clone());
         self.runtime.spawn(async move {
             let asked = boot_time();

@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use underlay_types::Mac;
 
 use super::{
-    IFF_UP, IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MTU, IFLA_NET_NS_FD, RTM_NEWLINK, header,
+    IFF_UP, IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_MTU, IFLA_NET_NS_FD, Link, RTM_NEWLINK,
+    by_name, header, parse,
 };
 use crate::{
-    Request,
+    KernelError, Request, Socket,
     message::{Message, NLM_F_CREATE, NLM_F_EXCL},
 };
 
@@ -76,6 +77,18 @@ pub struct Veth<'a> {
     pub near_up: bool,
     /// The other end.
     pub far: VethEnd<'a>,
+}
+
+/// Makes a pair and returns its near end.
+///
+/// # Errors
+/// `EEXIST` if either name is taken.
+pub fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<Link, KernelError> {
+    match socket.run_echoed(&add_veth(veth), parse::link)? {
+        Some(link) => Ok(link),
+        // Kernels before 6.2 do not show what they made.
+        None => by_name(socket, veth.near.name),
+    }
 }
 
 /// Makes a pair; refused with `EEXIST` if either name is taken.
