@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test simulate fuzz terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
+.PHONY: help setup build demo demo-down test budget simulate fuzz terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -33,8 +33,11 @@ demo: build ## The main job: a VPC, three nodes, 30 pods, security groups. KEEP=
 demo-down: ## Removes a demo that KEEP=1 left running.
 	@$(BIN)/underlay-e2e demo-down
 
-test: build simulate ## Every test: unit, property, snapshot, simulation, namespaces, eBPF, containerd end to end.
+test: build simulate budget ## Every test: unit, property, snapshot, simulation, namespaces, eBPF, containerd end to end.
 	cargo test --workspace --locked
+
+budget: build ## Fails if the plugin has more instructions or bytes than testing/e2e/plugin-budget.json says.
+	@$(BIN)/underlay-e2e plugin-budget
 
 # How many, and from which seed on.
 SCHEDULES ?= 100000

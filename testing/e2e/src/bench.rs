@@ -4,6 +4,8 @@
 
 mod cni;
 mod fabric;
+mod node;
+mod plugin;
 mod row;
 mod screen;
 mod sim;
@@ -16,7 +18,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 
-pub(crate) use self::cni::worker;
+pub(crate) use self::{cni::worker, plugin::check as check_plugin};
 use self::{row::Row, screen::Screen};
 
 /// Measures against a floor and a peer.
@@ -28,7 +30,7 @@ pub(crate) struct Arguments {
     /// Few repetitions: shows that everything runs, not how fast.
     #[arg(long)]
     quick: bool,
-    /// Only the rows whose id begins so: `cni`, `fabric`, `sim` or `vpc`.
+    /// Only the rows of this part: `cni`, `fabric`, `node`, `plugin`, `sim` or `vpc`.
     #[arg(long)]
     only: Option<String>,
 }
@@ -42,6 +44,12 @@ struct Sizes {
     standing: usize,
     /// Pods added on top of them.
     pods_on_top: usize,
+    /// Rounds of `cni.burst30`.
+    bursts: usize,
+    /// Pods added at once for `cni.burst250`.
+    crowd: usize,
+    /// Cold nodes for `node.cold40`.
+    cold_nodes: usize,
     /// ENIs of the VPC of `fabric.ns.1000`.
     enis: usize,
     /// Rounds of UDP exchanges and bursts.
@@ -60,6 +68,8 @@ enum Part {
     Vpc,
     Fabric,
     Cni,
+    Node,
+    Plugin,
     Sim,
 }
 
@@ -115,6 +125,9 @@ impl Sizes {
         pods: 200,
         standing: 1000,
         pods_on_top: 50,
+        bursts: 9,
+        crowd: 250,
+        cold_nodes: 3,
         enis: 1000,
         rounds: 40,
         call_rounds: 5,
@@ -125,6 +138,9 @@ impl Sizes {
         pods: 10,
         standing: 40,
         pods_on_top: 5,
+        bursts: 1,
+        crowd: 40,
+        cold_nodes: 1,
         enis: 1000,
         rounds: 3,
         call_rounds: 1,
@@ -136,8 +152,29 @@ impl Sizes {
 // === impl Part ===
 
 impl Part {
+    const ALL: [Self; 6] = [
+        Self::Sim,
+        Self::Vpc,
+        Self::Fabric,
+        Self::Cni,
+        Self::Node,
+        Self::Plugin,
+    ];
+
+    /// What the ids of its rows begin with: the agent's memory is measured where its pods are.
+    const fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Vpc => &["vpc"],
+            Self::Fabric => &["fabric"],
+            Self::Cni => &["agent", "cni"],
+            Self::Node => &["node"],
+            Self::Plugin => &["plugin"],
+            Self::Sim => &["sim"],
+        }
+    }
+
     fn selected(only: Option<&str>) -> impl Iterator<Item = Self> {
-        [Self::Sim, Self::Vpc, Self::Fabric, Self::Cni]
+        Self::ALL
             .into_iter()
             .filter(move |part| only.is_none_or(|only| only.starts_with(part.name())))
     }
@@ -147,6 +184,8 @@ impl Part {
             Self::Vpc => "vpc",
             Self::Fabric => "fabric",
             Self::Cni => "cni",
+            Self::Node => "node",
+            Self::Plugin => "plugin",
             Self::Sim => "sim",
         }
     }
@@ -156,7 +195,11 @@ impl Part {
         let mut rows = self.measure(sizes, screen).await?;
         rows.sort_by_key(|row| row.id);
         let ids = row::IDS.into_iter();
-        let agreed = ids.filter(|id| id.split('.').next() == Some(self.name()));
+        let is_ours = |id: &&str| {
+            let first = id.split('.').next();
+            first.is_some_and(|first| self.prefixes().contains(&first))
+        };
+        let agreed = ids.filter(is_ours);
         if rows.iter().map(|row| row.id).eq(agreed) {
             return Ok(rows);
         }
@@ -174,6 +217,8 @@ impl Part {
             }
             Self::Fabric => fabric::measure(sizes, screen).await,
             Self::Cni => cni::measure(sizes, screen).await,
+            Self::Node => node::measure(sizes, screen).await,
+            Self::Plugin => plugin::measure(),
             Self::Sim => sim::measure(sizes, screen),
         }
     }
@@ -197,11 +242,11 @@ mod tests {
             .collect();
         assert_eq!(listed, BTreeSet::from(row::IDS));
         assert!(row::IDS.is_sorted());
-        let parts = [Part::Sim, Part::Vpc, Part::Fabric, Part::Cni].map(Part::name);
+        let parts: Vec<_> = Part::ALL.iter().flat_map(|part| part.prefixes()).collect();
         let part_of = |id: &&str| {
             id.split('.')
                 .next()
-                .is_some_and(|part| parts.contains(&part))
+                .is_some_and(|part| parts.contains(&&part))
         };
         assert!(row::IDS.iter().all(part_of));
     }

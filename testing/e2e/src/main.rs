@@ -28,6 +28,8 @@ enum Command {
         /// What to run, as JSON.
         setup: String,
     },
+    /// Fails if the plugin has more instructions or bytes than were recorded.
+    PluginBudget,
     /// Kubernetes on the local VPC, with Underlay as its only network.
     Cluster {
         #[command(subcommand)]
@@ -61,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
             bench::worker::run(&setup)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::PluginBudget => bench::check_plugin(),
         Command::Cluster { command } => runtime.block_on(cluster::run(command)),
         Command::Demo { keep, run } => runtime.block_on(demo::run(&run, keep)),
         Command::DemoDown { run } => demo::down(&run),

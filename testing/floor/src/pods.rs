@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use anyhow::Context as _;
 use ipnet::IpNet;
 use underlay_netlink::{
     IfIndex, Socket,
@@ -22,8 +23,8 @@ use underlay_types::Mac;
 
 const MTU: u32 = 9001;
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
-/// The table of "the ENI": the floor has one.
-const ENI_TABLE: u32 = 70_000;
+/// The table of the group set: the floor has one.
+const SET_TABLE: u32 = 71_024;
 const MARK: u32 = 1 << 20;
 const RETIRED_GROUP: u32 = 77;
 /// Retired devices are deleted this many at a time: each deletion waits for RCU once.
@@ -88,15 +89,20 @@ impl Pods {
                 ..VethEnd::named("eth0")
             },
         };
-        self.socket.run(&[link::add_veth(&veth)])?;
-        let dev = link::by_name(&mut self.socket, &name)?.index;
-        self.wire_inside(&pod, address, near_mac)?;
+        let made = link::create_veth(&mut self.socket, &veth)?;
+        let dev = made.index;
+        let eth0 = made.peer.context("a veth without its other end")?;
+        self.wire_inside(&pod, eth0, address, near_mac)?;
+        // Has the kernel notice the carrier.
+        link::by_index(&mut self.socket, dev)?;
         let destination = host_prefix(address);
-        self.socket.run(&[
-            route::replace(&Route::direct(destination, dev, route::MAIN)),
-            route::replace(&Route::direct(destination, dev, ENI_TABLE)),
-        ])?;
+        let neighbour = Neighbour::permanent(dev, IpAddr::V4(address), far_mac);
         self.nft.add(&[element(dev, address)])?;
+        self.socket.run(&[
+            neighbour::set(&neighbour),
+            route::replace(&Route::direct(destination, dev, SET_TABLE)),
+            route::replace(&Route::direct(destination, dev, route::MAIN)),
+        ])?;
         self.wired
             .insert(container.to_owned(), Wired { dev, address });
         Ok(format!(
@@ -105,10 +111,15 @@ impl Pods {
         ))
     }
 
-    fn wire_inside(&self, pod: &OwnedFd, address: Ipv4Addr, near_mac: Mac) -> anyhow::Result<()> {
+    fn wire_inside(
+        &self,
+        pod: &OwnedFd,
+        eth0: IfIndex,
+        address: Ipv4Addr,
+        near_mac: Mac,
+    ) -> anyhow::Result<()> {
         let visit = netns::Visit::enter(pod.as_fd(), self.home.as_fd())?;
         let mut inside = Socket::open()?;
-        let eth0 = link::by_name(&mut inside, "eth0")?.index;
         let gateway = IpAddr::V4(GATEWAY);
         inside.run(&[
             link::set_up(IfIndex(1), true),
@@ -128,12 +139,14 @@ impl Pods {
             return Ok("\n".to_owned());
         };
         let destination = host_prefix(address);
-        self.nft.delete(&[element(dev, address)])?;
+        let mac = Mac([0; 6]);
         self.socket.run(&[
             route::delete(&Route::direct(destination, dev, route::MAIN)),
-            route::delete(&Route::direct(destination, dev, ENI_TABLE)),
-            link::set_group(dev, RETIRED_GROUP),
+            route::delete(&Route::direct(destination, dev, SET_TABLE)),
+            neighbour::delete(&Neighbour::permanent(dev, IpAddr::V4(address), mac)),
         ])?;
+        self.nft.delete(&[element(dev, address)])?;
+        self.socket.run(&[link::set_group(dev, RETIRED_GROUP)])?;
         self.retired += 1;
         Ok("\n".to_owned())
     }

@@ -1,4 +1,5 @@
-//! `cni.add`, `cni.del` and `cni.add.1000`: the plugin from exec to exit.
+//! `cni.*`: the plugin from exec to exit, one after another and many at once; and what the agent
+//! holds of memory with many pods.
 //!
 //! Ours is the real plugin with a running agent on a node of the local VPC; the peer is `ptp` with
 //! host-local; the floor a shim and a daemon that make the same kernel objects and do nothing else.
@@ -10,7 +11,8 @@ mod node;
 pub(crate) mod worker;
 mod worker_client;
 
-use self::{contender::Contender, node::BenchNode};
+use self::contender::Contender;
+pub(super) use self::node::{BenchNode, Shape, is_idle};
 use super::{
     Sizes,
     row::{Better, Row, Samples, Subject},
@@ -19,46 +21,92 @@ use super::{
 
 pub(super) async fn measure(sizes: Sizes, screen: Screen) -> anyhow::Result<Vec<Row>> {
     screen.say("bench: a node for the plugin");
-    let node = BenchNode::start(sizes.pods + sizes.standing + sizes.pods_on_top).await?;
-    let peer = contender::peer()?;
+    let most = sizes.pods + sizes.bursts * BURST + sizes.crowd + sizes.standing + sizes.pods_on_top;
+    let node = BenchNode::start(&Shape::large(most)).await?;
+    node.wait_for_addresses(most)?;
     let mut contest = Contest {
         ours: node.contender()?,
         floor: contender::floor()?,
-        peer,
+        peer: contender::peer()?,
     };
+    let mut measured = Measured::default();
     screen.say(&format!("bench: {} pods, one after another", sizes.pods));
-    let mut add = Samples::default();
-    let mut del = Samples::default();
     let first = names("bench", sizes.pods);
-    contest.measure("ADD", &first, &mut add)?;
-    contest.measure("DEL", &first, &mut del)?;
+    contest.measure("ADD", &first, &mut measured.add)?;
+    contest.measure("DEL", &first, &mut measured.del)?;
     contest.each(|contender| contender.remove_netns(&first))?;
+    screen.say("bench: many at once");
+    contest.bursts(sizes, &mut measured)?;
+    measured.rss = node.agent_rss_mib()?;
+    contest.each(|contender| contender.leave(&names("crowd", sizes.crowd)))?;
     screen.say(&format!(
         "bench: {} more on top of {}",
         sizes.pods_on_top, sizes.standing
     ));
     contest.stand(&names("stand", sizes.standing))?;
-    let mut crowded = Samples::default();
-    contest.measure("ADD", &names("top", sizes.pods_on_top), &mut crowded)?;
-    let subject = |id, what: String| Subject {
-        id,
-        what: format!("{what}, plugin from exec to exit; floor: the same netlink work alone"),
-        unit: "ms",
-        better: Better::Lower,
-        peer_name: Some(contest.peer.name().to_owned()),
-    };
-    let (pods, standing) = (sizes.pods, sizes.standing);
-    let rows = vec![
-        Row::of(subject("cni.add", format!("ADD of pods 1 to {pods}")), &add),
-        Row::of(
-            subject("cni.add.1000", format!("ADD with {standing} pods standing")),
-            &crowded,
-        ),
-        Row::of(subject("cni.del", format!("DEL of {pods} pods")), &del),
-    ];
+    let on_top = names("top", sizes.pods_on_top);
+    contest.measure("ADD", &on_top, &mut measured.crowded)?;
+    let rows = measured.rows(sizes, contest.peer.name());
     contest.end()?;
     node.stop()?;
     Ok(rows)
+}
+
+/// ADDs at once of `cni.burst30`.
+const BURST: usize = 30;
+
+#[derive(Default)]
+struct Measured {
+    add: Samples,
+    crowded: Samples,
+    del: Samples,
+    /// Until all of 30 are done.
+    burst: Samples,
+    /// Until all of a crowd are done.
+    crowd: Samples,
+    /// MiB with the crowd on the node.
+    rss: f64,
+}
+
+impl Measured {
+    fn rows(&self, sizes: Sizes, peer: &str) -> Vec<Row> {
+        let subject = |id, what: String| Subject {
+            id,
+            what: format!("{what}, plugin from exec to exit; floor: the same netlink work alone"),
+            unit: "ms",
+            better: Better::Lower,
+            peer_name: Some(peer.to_owned()),
+        };
+        let rss = Subject {
+            id: "agent.rss250",
+            what: format!(
+                "resident memory of the agent of a p5.48xlarge after {} ADDs at once",
+                sizes.crowd
+            ),
+            unit: "MiB",
+            better: Better::Lower,
+            peer_name: None,
+        };
+        let of = |id, what, samples| Row::of(subject(id, what), samples);
+        let (pods, standing) = (sizes.pods, sizes.standing);
+        let crowd = format!("{} ADDs at once, all done", sizes.crowd);
+        vec![
+            of("cni.add", format!("ADD of pods 1 to {pods}"), &self.add),
+            of(
+                "cni.add.1000",
+                format!("ADD with {standing} pods standing"),
+                &self.crowded,
+            ),
+            of("cni.del", format!("DEL of {pods} pods"), &self.del),
+            of(
+                "cni.burst30",
+                format!("{BURST} ADDs at once, all done"),
+                &self.burst,
+            ),
+            of("cni.burst250", crowd, &self.crowd),
+            Row::alone(rss, self.rss),
+        ]
+    }
 }
 
 /// Those who take turns.
@@ -89,6 +137,37 @@ impl Contest {
                 }
                 millis.push(contender.exec(command, container)?);
             }
+        }
+        Ok(())
+    }
+
+    /// Many ADDs at once. The last and largest crowd stays.
+    fn bursts(&mut self, sizes: Sizes, measured: &mut Measured) -> anyhow::Result<()> {
+        for turn in 0..sizes.bursts {
+            let containers = names(&format!("burst{turn}x"), BURST);
+            self.burst(turn, &containers, &mut measured.burst)?;
+            self.each(|contender| contender.leave(&containers))?;
+        }
+        self.burst(0, &names("crowd", sizes.crowd), &mut measured.crowd)
+    }
+
+    fn burst(
+        &mut self,
+        turn: usize,
+        containers: &[String],
+        samples: &mut Samples,
+    ) -> anyhow::Result<()> {
+        let mut order = [
+            (&mut self.ours, &mut samples.ours),
+            (&mut self.floor, &mut samples.floor),
+            (&mut self.peer, &mut samples.peer),
+        ];
+        order.rotate_left(turn % 3);
+        for (contender, millis) in order {
+            for container in containers {
+                contender.create_netns(container)?;
+            }
+            millis.push(contender.exec_all("ADD", containers)?);
         }
         Ok(())
     }

@@ -5,14 +5,21 @@ use serde::Serialize;
 use super::statistics::quantile;
 
 /// The ids of all rows, in order.
-pub(super) const IDS: [&str; 11] = [
+pub(super) const IDS: [&str; 18] = [
+    "agent.rss250",
     "cni.add",
     "cni.add.1000",
+    "cni.burst250",
+    "cni.burst30",
     "cni.del",
     "fabric.ns",
     "fabric.ns.1000",
     "fabric.ns.rules",
     "fabric.rtt",
+    "node.calls_per_eni",
+    "node.calls_per_restart",
+    "node.cold40",
+    "plugin.instructions",
     "sim.schedules",
     "vpc.attach",
     "vpc.calls",
@@ -90,6 +97,17 @@ impl Row {
             ratio_to_floor: ratio(floor),
             ratio_to_peer: ratio(peer),
         }
+    }
+}
+
+impl Row {
+    /// A number that stands for itself.
+    pub(super) fn alone(subject: Subject, number: f64) -> Self {
+        let samples = Samples {
+            ours: vec![number],
+            ..Samples::default()
+        };
+        Self::of(subject, &samples)
     }
 }
 

@@ -67,6 +67,13 @@ impl Node {
         })
     }
 
+    /// The agent's process, while it runs.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<u32> {
+        // The daemon is nsenter, which waits for the agent as its child.
+        super::first_child(self.agent.as_ref()?.pid())
+    }
+
     /// Kills the agent (SIGKILL), as a crash would.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use super::{
 const DEBIAN_PLUGINS: &str = "/usr/lib/cni";
 
 /// A plugin and the namespaces it runs in.
-pub(super) struct Contender {
+pub(in crate::bench) struct Contender {
     name: String,
     worker: WorkerClient,
 }
@@ -41,7 +41,7 @@ impl Contender {
         &self.name
     }
 
-    pub(super) fn create_netns(&mut self, container: &str) -> anyhow::Result<()> {
+    pub(in crate::bench) fn create_netns(&mut self, container: &str) -> anyhow::Result<()> {
         let container = container.to_owned();
         self.worker
             .ask(&Request::CreateNetns { container })
@@ -49,12 +49,31 @@ impl Contender {
     }
 
     /// Milliseconds from exec to exit.
-    pub(super) fn exec(&mut self, command: &str, container: &str) -> anyhow::Result<f64> {
+    pub(in crate::bench) fn exec(&mut self, command: &str, container: &str) -> anyhow::Result<f64> {
         let request = Request::Exec {
             command: command.to_owned(),
             container: container.to_owned(),
         };
         Ok(self.worker.ask(&request)?.as_secs_f64() * 1e3)
+    }
+
+    /// Milliseconds from the first exec to the last exit of plugins that run all at once.
+    pub(in crate::bench) fn exec_all(
+        &mut self,
+        command: &str,
+        containers: &[String],
+    ) -> anyhow::Result<f64> {
+        let request = Request::ExecAll {
+            command: command.to_owned(),
+            containers: containers.to_vec(),
+        };
+        Ok(self.worker.ask(&request)?.as_secs_f64() * 1e3)
+    }
+
+    /// Takes pods away, all at once.
+    pub(super) fn leave(&mut self, containers: &[String]) -> anyhow::Result<()> {
+        self.exec_all("DEL", containers)?;
+        self.remove_netns(containers)
     }
 
     pub(super) fn remove_netns(&mut self, containers: &[String]) -> anyhow::Result<()> {
@@ -65,7 +84,7 @@ impl Contender {
         Ok(())
     }
 
-    pub(super) fn end(self) -> anyhow::Result<()> {
+    pub(in crate::bench) fn end(self) -> anyhow::Result<()> {
         self.worker.end()
     }
 }

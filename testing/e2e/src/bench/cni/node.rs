@@ -1,6 +1,6 @@
 //! The node under measurement: an instance of the local VPC with a running agent.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -10,23 +10,46 @@ use underlay_testkit::{
 
 use super::{contender::Contender, worker::Setup};
 
-/// 64 ENIs with 50 addresses each: the largest node there is.
-const INSTANCE_TYPE: &str = "p5.48xlarge";
-/// Addresses for pods on each of its ENIs.
+/// Addresses for pods on each ENI of the largest node there is.
 const PER_ENI: usize = 49;
 const READY: Duration = Duration::from_secs(120);
 
+/// What a node under measurement is like.
+pub(in crate::bench) struct Shape {
+    pub(in crate::bench) instance_type: &'static str,
+    /// Of the agent, besides its paths.
+    pub(in crate::bench) config: String,
+    /// Of the VPC's server.
+    pub(in crate::bench) arguments: Vec<String>,
+}
+
+impl Shape {
+    /// 64 ENIs with 50 addresses each, of which it holds what `pods` need and may take no more, so
+    /// that no growth goes on while the plugin is measured.
+    pub(super) fn large(pods: usize) -> Self {
+        let enis = pods.div_ceil(PER_ENI) + 1;
+        Self {
+            instance_type: "p5.48xlarge",
+            config: format!("[addresses]\nwarm_target = {pods}\nmax_enis = {enis}\n"),
+            arguments: Vec::new(),
+        }
+    }
+}
+
 /// A node with its VPC. Dropping it removes both, the node first.
-pub(super) struct BenchNode {
+pub(in crate::bench) struct BenchNode {
     node: Node,
     vpc: LocalVpc,
+    settings: AgentSettings,
 }
 
 impl BenchNode {
-    /// Starts everything and waits until the agent holds addresses for `pods` pods and may take no
-    /// more ENIs, so that no growth goes on while the plugin is measured.
-    pub(super) async fn start(pods: usize) -> anyhow::Result<Self> {
-        let vpc = LocalVpc::start(&LocalVpcOptions::unique("bench-cni"))?;
+    /// Starts everything but the agent.
+    pub(in crate::bench) async fn boot(shape: &Shape) -> anyhow::Result<Self> {
+        let vpc = LocalVpc::start(&LocalVpcOptions {
+            arguments: shape.arguments.clone(),
+            ..LocalVpcOptions::unique("bench-cni")
+        })?;
         let ec2 = vpc.ec2();
         let network = ec2.create_vpc("10.0.0.0/16".parse()?).await?;
         let subnet = ec2
@@ -39,24 +62,65 @@ impl BenchNode {
         };
         ec2.allow(&group, api_port).await?;
         let instance = ec2
-            .run_instance(INSTANCE_TYPE, &subnet, &[&group], "bench")
+            .run_instance(shape.instance_type, &subnet, &[&group], "bench")
             .await?;
         let image = PauseImage::build(vpc.run_dir().path())?;
         let netns = Path::new("/run/netns").join(instance.as_str());
-        let mut node = Node::boot(vpc.run_dir(), "bench", &netns, vpc.binaries(), &image)?;
-        let enis = pods.div_ceil(PER_ENI) + 1;
+        let node = Node::boot(vpc.run_dir(), "bench", &netns, vpc.binaries(), &image)?;
         let settings = AgentSettings {
             ec2_endpoint: vpc.endpoint_with_group(&subnet, &group)?,
-            config: format!("[addresses]\nwarm_target = {pods}\nmax_enis = {enis}\n"),
+            config: shape.config.clone(),
         };
-        node.start_agent(vpc.binaries(), &settings)?;
-        let node = Self { node, vpc };
-        node.wait_for_addresses(pods)?;
+        Ok(Self {
+            node,
+            vpc,
+            settings,
+        })
+    }
+
+    /// Starts everything.
+    pub(super) async fn start(shape: &Shape) -> anyhow::Result<Self> {
+        let mut node = Self::boot(shape).await?;
+        node.start_agent()?;
         Ok(node)
     }
 
+    pub(in crate::bench) fn start_agent(&mut self) -> anyhow::Result<()> {
+        self.node.start_agent(self.vpc.binaries(), &self.settings)
+    }
+
+    pub(in crate::bench) fn kill_agent(&mut self) -> anyhow::Result<()> {
+        self.node.kill_agent()
+    }
+
+    /// What `underlay-vpc` prints for a command about this VPC.
+    pub(in crate::bench) fn vpc_command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let program = self.vpc.binaries().program("underlay-vpc")?;
+        let output = Command::new(program)
+            .args(arguments)
+            .args(["--run", self.vpc.run_dir().id(), "--json"])
+            .output()
+            .context("running underlay-vpc")?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(
+            output.status.success(),
+            "underlay-vpc {arguments:?}: {words}"
+        );
+        String::from_utf8(output.stdout).context("reading underlay-vpc's output")
+    }
+
+    /// Resident memory of the agent.
+    pub(super) fn agent_rss_mib(&self) -> anyhow::Result<f64> {
+        let pid = self.node.agent_pid().context("the agent has ended")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: f64 = kib.context("no VmRSS in the agent's status")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+
     /// The real plugin, run inside the node as its container runtime would.
-    pub(super) fn contender(&self) -> anyhow::Result<Contender> {
+    pub(in crate::bench) fn contender(&self) -> anyhow::Result<Contender> {
         let plugin = self.node.bin_dir().join("underlay-cni");
         let setup = Setup {
             plugin: fs::canonicalize(&plugin)
@@ -72,7 +136,7 @@ impl BenchNode {
         Contender::start("underlay", self.node.command(Path::new("env")), &setup)
     }
 
-    pub(super) fn stop(self) -> anyhow::Result<()> {
+    pub(in crate::bench) fn stop(self) -> anyhow::Result<()> {
         drop(self.node);
         self.vpc.stop()
     }
@@ -99,7 +163,8 @@ impl BenchNode {
         Ok(plugin.to_string())
     }
 
-    fn wait_for_addresses(&self, pods: usize) -> anyhow::Result<()> {
+    /// Waits until the agent holds free addresses for `pods` pods and does nothing about it.
+    pub(in crate::bench) fn wait_for_addresses(&self, pods: usize) -> anyhow::Result<()> {
         let settled = wait_for("addresses for the bench's pods", READY, || {
             Ok(self
                 .status()
@@ -117,7 +182,7 @@ impl BenchNode {
     }
 
     /// `None` while the agent does not answer.
-    fn status(&self) -> Option<Value> {
+    pub(in crate::bench) fn status(&self) -> Option<Value> {
         let program = self.vpc.binaries().program("underlay").ok()?;
         let output = self
             .node
@@ -133,6 +198,6 @@ fn free_addresses(status: &Value) -> usize {
     usize::try_from(free).unwrap_or(usize::MAX)
 }
 
-fn is_idle(status: &Value) -> bool {
+pub(in crate::bench) fn is_idle(status: &Value) -> bool {
     status["calls"].as_array().is_none_or(Vec::is_empty)
 }

@@ -33,9 +33,21 @@ pub(crate) struct Setup {
 /// What a worker is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Request {
-    CreateNetns { container: String },
-    Exec { command: String, container: String },
-    RemoveNetns { container: String },
+    CreateNetns {
+        container: String,
+    },
+    Exec {
+        command: String,
+        container: String,
+    },
+    /// Runs one plugin for each container, all at once.
+    ExecAll {
+        command: String,
+        containers: Vec<String>,
+    },
+    RemoveNetns {
+        container: String,
+    },
 }
 
 /// What a worker answers.
@@ -106,12 +118,34 @@ impl Worker {
                 Ok(Duration::ZERO)
             }
             Request::Exec { command, container } => self.exec(command, container),
+            Request::ExecAll {
+                command,
+                containers,
+            } => self.exec_all(command, containers),
             Request::RemoveNetns { container } => {
                 netns::remove_named(container)?;
                 self.netns.retain(|name| name != container);
                 Ok(Duration::ZERO)
             }
         }
+    }
+
+    /// From the first exec to the last exit.
+    fn exec_all(&self, command: &str, containers: &[String]) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let running: Vec<_> = containers
+                .iter()
+                .map(|container| scope.spawn(move || self.exec(command, container)))
+                .collect();
+            running.into_iter().try_for_each(|thread| {
+                let ended = thread.join();
+                ended
+                    .map_err(|_panic| anyhow::anyhow!("a thread panicked"))?
+                    .map(drop)
+            })
+        })?;
+        Ok(start.elapsed())
     }
 
     fn exec(&self, command: &str, container: &str) -> anyhow::Result<Duration> {
