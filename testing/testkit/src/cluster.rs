@@ -102,6 +102,14 @@ impl Networks {
         Self::create_with(ec2, false).await
     }
 
+    /// As [`Self::create`], with IPv6 blocks; nodes get an address.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_with_ipv6(ec2: &Ec2) -> anyhow::Result<Self> {
+        Self::create_with(ec2, true).await
+    }
+
     /// As [`Self::create`]; `ipv6` gives VPC and subnets IPv6 blocks, and nodes an address.
     async fn create_with(ec2: &Ec2, ipv6: bool) -> anyhow::Result<Self> {
         let block = |text: &str| text.parse::<Ipv4Net>().context("a block");

@@ -1,6 +1,8 @@
 //! ENIs as EC2 shows them, read as the allocator understands them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::Ipv6Net;
 
 use underlay_cloud::ec2::{AttachmentStatus, NetworkInterface, Tags};
 use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place};
@@ -21,6 +23,8 @@ pub(super) struct EniFacts {
     pub(super) mac: Mac,
     /// The primary address of an ENI that we created.
     pub(super) address: Option<Ipv4Addr>,
+    /// The address that names its IPv6 prefix, of an ENI that we created: no pod gets it.
+    pub(super) address_v6: Option<Ipv6Addr>,
     pub(super) pool: PoolKey,
     pub(super) place: Option<Place>,
     pub(super) attachment: Option<AttachmentId>,
@@ -104,6 +108,10 @@ pub(super) fn read(
         mac: eni.mac,
         address: match owner {
             EniOwner::Ours(_) => eni.primary,
+            EniOwner::Primary | EniOwner::Foreign => None,
+        },
+        address_v6: match owner {
+            EniOwner::Ours(_) => eni.ipv6_prefixes.first().map(Ipv6Net::network),
             EniOwner::Primary | EniOwner::Foreign => None,
         },
         pool: match &owner {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -221,14 +220,20 @@ impl<'a> Execution<'a> {
             Op::LendEni(pod, eni) => self.lend_eni(pod, *eni),
             Op::RaiseDevice {
                 device,
-                address,
+                addresses,
                 mtu,
             } => {
                 let index = self.index(device)?;
                 let index = index.ok_or_else(|| no_device("raise", device))?;
                 let mut requests = vec![link::set_mtu(index, *mtu), link::set_up(index, true)];
-                let own = address.map(|own| Address::new(index, IpNet::from(IpAddr::V4(own))));
-                requests.extend(own.map(|own| address::add(&own).or_exists()));
+                requests.extend(addresses.iter().map(|own| {
+                    let own = Address {
+                        no_prefix_route: own.is_ipv6(),
+                        deprecated: own.is_ipv6(),
+                        ..Address::new(index, IpNet::from(*own))
+                    };
+                    address::add(&own).or_exists()
+                }));
                 self.context.socket.run(&requests)
             }
             Op::RetireDevice(device) => match self.index(device)? {

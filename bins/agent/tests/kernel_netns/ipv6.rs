@@ -31,8 +31,14 @@ fn both() -> NodeFacts {
 fn eni_of_both(device: u8) -> EniWiring {
     EniWiring {
         families: Families::Dual,
+        address_v6: (device > 0).then(|| own_of(device)),
         ..eni(device)
     }
+}
+
+/// The ENI's own.
+fn own_of(device: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2600, 0, 0, 0, 0, device.into(), 0, 0)
 }
 
 fn address(last: u8) -> Ipv6Addr {
@@ -81,8 +87,10 @@ fn dump(netns: &OwnedFd) -> Vec<String> {
         "nft list map inet underlay pod-mark6",
     ];
     let output = lines.map(|line| command(netns, line)).concat();
-    let of_link = |line: &&str| line.contains("fe80::") || line.contains("ff00::");
-    let ours = output.lines().filter(|line| !of_link(line));
+    // Those of the local table come a while after their address.
+    let own = ["fe80::", "ff00::", "table local"];
+    let is_own = |line: &&str| own.iter().any(|word| line.contains(word));
+    let ours = output.lines().filter(|line| !is_own(line));
     ours.map(str::to_owned).collect()
 }
 
@@ -248,4 +256,24 @@ fn a_pod_without_ipv4_is_wired_by_ipv6_alone() {
         seen(&lab.node, (address(21), 80), PATIENCE),
         Some(NODE.into())
     );
+}
+
+/// As kube-proxy does it for a node port of another node: what a pod sends goes out by its ENI.
+#[test]
+fn what_is_masqueraded_by_an_eni_has_an_address_of_it() {
+    let lab = lab();
+    let source = |device: &str| {
+        let line = format!("ip -6 -o route get 2600:0:0:9::1 oif {device} mark 0x200000");
+        let found = command(&lab.node, &line);
+        found
+            .split(" src ")
+            .nth(1)
+            .map(|rest| rest.split(' ').next().unwrap().to_owned())
+    };
+    assert_eq!(source("ens6"), Some(own_of(1).to_string()));
+    // The node's own packets to its pods have the node's address, on that ENI too.
+    let pod = pod(&lab, 21, 1);
+    let to_pod = command(&lab.node, &format!("ip -6 -o route get {}", address(21)));
+    assert!(to_pod.contains(&format!(" src {NODE} ")), "{to_pod}");
+    drop(pod);
 }

@@ -97,6 +97,7 @@ pub(crate) fn eni(device: u8) -> EniWiring {
         eni: EniId::from_serial(u64::from(device)),
         mac: eni_mac(device),
         address: (device > 0).then(|| [10, 0, 0, 200 + device].into()),
+        address_v6: None,
         subnet: "10.0.0.0/24".parse().unwrap(),
         families: Families::V4,
         groups: groups(GROUPS[usize::from(device)]),

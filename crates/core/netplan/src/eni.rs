@@ -77,13 +77,13 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Result<Plan, TableTaken> {
     Ok(Plan(ops))
 }
 
-/// Brings the ENI's device up, with its MTU and address.
+/// Brings the ENI's device up, with its MTU and addresses.
 #[must_use]
 pub fn raise_device(eni: &EniInUse) -> Op {
     Op::RaiseDevice {
         device: eni.device.clone(),
         mtu: eni.wiring.mtu,
-        address: eni.wiring.address,
+        addresses: eni.wiring.own_addresses().collect(),
     }
 }
 
@@ -110,6 +110,8 @@ pub fn sysctls(eni: &EniInUse) -> Vec<Op> {
             sysctl("ipv6/conf/DEVICE/accept_ra", "0"),
             // The link-local address, from which the router is asked for, is usable at once.
             sysctl("ipv6/conf/DEVICE/accept_dad", "0"),
+            // What is masqueraded on its way out by this ENI gets an address of this ENI.
+            sysctl("ipv6/conf/DEVICE/use_oif_addrs_only", "1"),
         ]);
     }
     ops

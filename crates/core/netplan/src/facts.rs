@@ -107,6 +107,9 @@ pub struct EniWiring {
     /// Its own (primary) address, if the node is to give it to the device: on an ENI that is not
     /// the instance's primary one nobody else does, and ARP for the router needs a sender.
     pub address: Option<Ipv4Addr>,
+    /// The same of IPv6, where its pods have IPv6: the address that names its prefix, which no pod
+    /// gets. What kube-proxy masquerades on its way out by this ENI must have a source of it.
+    pub address_v6: Option<Ipv6Addr>,
     /// The IPv4 block of its subnet.
     pub subnet: Ipv4Net,
     /// The families of its pods. IPv4 is routed in any case: pods of an earlier choice may live.
@@ -118,6 +121,12 @@ pub struct EniWiring {
 }
 
 impl EniWiring {
+    /// The addresses that the node gives to its device.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.address.map(IpAddr::V4).into_iter();
+        v4.chain(self.address_v6.map(IpAddr::V6))
+    }
+
     /// The subnet's routers. IPv4: the first address after the block's own. IPv6: the address that
     /// the router of every subnet has (Amazon VPC User Guide, "Subnet sizing for IPv6"), so that
     /// nothing waits for a router advertisement.

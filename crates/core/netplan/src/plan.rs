@@ -1,9 +1,6 @@
 //! Operations on the kernel, as data.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use underlay_types::{Family, WholeEni};
@@ -32,12 +29,13 @@ pub enum Op {
     DeleteDevice(String),
     /// Moves the device of an ENI into the pod that is to own it, under the name it has there.
     LendEni(PodWiring, WholeEni),
-    /// Brings a device up with an MTU and, as a /32 that goes with the device, an address.
+    /// Brings a device up with an MTU and, as one that goes with the device, an address.
     RaiseDevice {
         /// The device.
         device: String,
-        /// The address, where the device is to have one.
-        address: Option<Ipv4Addr>,
+        /// The addresses that the device is to have, at most one of each family. That of IPv6 is a
+        /// source for nothing that leaves by another device.
+        addresses: Vec<IpAddr>,
         /// Bytes of a packet.
         mtu: u32,
     },
@@ -128,11 +126,12 @@ impl fmt::Display for Op {
             }
             Self::RaiseDevice {
                 device,
-                address,
+                addresses,
                 mtu,
             } => {
                 write!(f, "set {device} up, mtu {mtu}")?;
-                address.map_or(Ok(()), |address| write!(f, ", address {address}/32"))
+                let mut addresses = addresses.iter().copied().map(IpNet::from);
+                addresses.try_for_each(|address| write!(f, ", address {address}"))
             }
             Self::Remove(object) => write!(f, "remove {object}"),
             Self::RetireDevice(device) => write!(f, "retire {device}"),

@@ -35,6 +35,7 @@ fn state() -> NodeState {
         eni: EniId::from_serial(1),
         mac: ENI_MAC,
         address: None,
+        address_v6: None,
         subnet: "10.0.0.0/24".parse().unwrap(),
         families: Families::V4,
         groups: PoolGroups::Default,

@@ -130,6 +130,7 @@ fn eni_at(slot: u8, families: Families) -> EniInUse {
             eni: EniId::from_serial(u64::from(slot)),
             mac: Mac::local(u64::from(slot)),
             address: None,
+            address_v6: None,
             subnet: "10.0.0.0/24".parse().unwrap(),
             families,
             groups: groups(slot),

@@ -25,6 +25,7 @@ fn eni_in_use(device: u8, carried: &str) -> EniInUse {
             eni: EniId::from_serial(u64::from(device)),
             mac: Mac::local(u64::from(device)),
             address: (device > 0).then(|| [10, 0, 16, 200 + device].into()),
+            address_v6: None,
             subnet: "10.0.16.0/20".parse().unwrap(),
             families: Families::V4,
             groups: groups(carried),
@@ -131,6 +132,15 @@ fn pods_of_ipv6_alone_get_to_ipv4_destinations_by_the_nodes_address() {
     };
     insta::assert_snapshot!("pod_egress_wire", pod::wire(&state(), &pod).unwrap());
     insta::assert_snapshot!("pod_egress_unwire", pod::unwire(&pod));
+}
+
+#[test]
+fn an_eni_of_ipv6_has_an_address_that_only_what_leaves_by_it_is_masqueraded_with() {
+    let mut eni = eni_in_use(4, "default");
+    eni.wiring.families = Families::Dual;
+    eni.wiring.address_v6 = Some("2600:0:0:0:7::".parse().unwrap());
+    let plan = eni::raise(&state(), &eni).unwrap();
+    insta::assert_snapshot!("eni_raise_ipv6", plan);
 }
 
 #[test]

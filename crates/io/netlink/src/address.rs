@@ -15,9 +15,13 @@ const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 0x02;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+const IFA_F_DEPRECATED: u32 = 0x20;
+/// struct ifa_cacheinfo: preferred for no time, valid for ever; the two moments are the kernel's.
+const DEPRECATED: [u8; 16] = [0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// An address of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,8 @@ pub struct Address {
     pub address: IpNet,
     /// Keeps the kernel from adding a route to the prefix.
     pub no_prefix_route: bool,
+    /// IPv6: nobody sends from it who has another one to choose (RFC 6724 section 5, rule 3).
+    pub deprecated: bool,
 }
 
 impl Address {
@@ -38,6 +44,7 @@ impl Address {
             dev,
             address,
             no_prefix_route: false,
+            deprecated: false,
         }
     }
 
@@ -67,6 +74,9 @@ impl Address {
         let no_dad = if ip.is_ipv6() { IFA_F_NODAD } else { 0 };
         if no_prefix_route | no_dad != 0 {
             message.attr_u32(IFA_FLAGS, no_prefix_route | no_dad);
+        }
+        if self.deprecated {
+            message.attr(IFA_CACHEINFO, &DEPRECATED);
         }
         Request::new(op, format!("{} dev {}", self.address, self.dev), message)
     }
@@ -108,5 +118,6 @@ fn parse(payload: &[u8]) -> Option<Address> {
         dev: IfIndex(decode::u32_at(payload, 4)?),
         address: IpNet::new(ip?, length).ok()?,
         no_prefix_route: flags & IFA_F_NOPREFIXROUTE != 0,
+        deprecated: flags & IFA_F_DEPRECATED != 0,
     })
 }

@@ -7,11 +7,12 @@ mod services;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use underlay_types::Family;
 
 use super::kubernetes::{Kubernetes, items, text};
 use crate::screen::Screen;
@@ -24,10 +25,21 @@ struct Pod {
     name: String,
     app: String,
     node: String,
-    address: Ipv4Addr,
-    /// Of every family, the one above included.
-    all: Vec<IpAddr>,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
 }
+
+impl Pod {
+    fn address(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.v4.into(),
+            Family::V6 => self.v6.into(),
+        }
+    }
+}
+
+/// What every check of the data path is done over.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// Runs every check.
 ///
@@ -73,15 +85,16 @@ fn pods(kubernetes: &Kubernetes) -> anyhow::Result<Vec<Pod>> {
 
 fn read_pod(pod: &Value) -> anyhow::Result<Pod> {
     let metadata = &pod["metadata"];
-    let address = text(&pod["status"]["podIP"]);
+    let all = parse_all(&pod["status"]["podIPs"], |one| &one["ip"])?;
+    let [IpAddr::V4(v4), IpAddr::V6(v6)] = all[..] else {
+        anyhow::bail!("{} has the addresses {all:?}", metadata["name"]);
+    };
     Ok(Pod {
         name: text(&metadata["name"]).to_owned(),
         app: text(&metadata["labels"]["app"]).to_owned(),
         node: text(&pod["spec"]["nodeName"]).to_owned(),
-        all: parse_all(&pod["status"]["podIPs"], |one| &one["ip"])?,
-        address: address
-            .parse()
-            .with_context(|| format!("reading the address {address:?} of {}", metadata["name"]))?,
+        v4,
+        v6,
     })
 }
 
@@ -92,7 +105,7 @@ fn pod_of<'a>(pods: &'a [Pod], app: &str, node: &str) -> anyhow::Result<&'a Pod>
         .with_context(|| format!("no pod of {app} on {node}"))
 }
 
-/// Every pod's address is one that EC2 gave to an interface of its node, on more than one
+/// The addresses of every pod are ones that EC2 gave to one interface of its node, on more than one
 /// interface a node.
 async fn addresses(
     screen: &mut Screen,
@@ -106,9 +119,10 @@ async fn addresses(
         let mut held: BTreeMap<_, usize> = BTreeMap::new();
         let mut strangers = Vec::new();
         for pod in pods.iter().filter(|pod| pod.node == name) {
-            let home = interfaces
-                .iter()
-                .find(|one| one.secondaries.contains(&pod.address));
+            let home = interfaces.iter().find(|one| {
+                let mut prefixes = one.ipv6_prefixes.iter();
+                one.secondaries.contains(&pod.v4) && prefixes.any(|block| block.contains(&pod.v6))
+            });
             match home {
                 Some(home) => *held.entry(home.id.clone()).or_default() += 1,
                 None => strangers.push(&pod.name),
@@ -123,7 +137,7 @@ async fn addresses(
             Ok(())
         };
         screen.check(
-            format!("{name}: pods have addresses of two interfaces"),
+            format!("{name}: pods have addresses of both families, on two interfaces"),
             said,
         );
     }

@@ -13,10 +13,10 @@ use underlay_testkit::{ClusterNode, Node};
 
 use super::programs::Programs;
 
-/// The block of Services; not of the VPC's.
-pub(super) const SERVICE_BLOCK: &str = "10.96.0.0/16";
-/// The name server's address in it.
-pub(super) const DNS_ADDRESS: &str = "10.96.0.10";
+/// The blocks of Services; not of the VPC's.
+const SERVICE_BLOCKS: &str = "10.96.0.0/16,fd10:96::/112";
+/// The name server's addresses in them.
+pub(super) const DNS_ADDRESSES: [&str; 2] = ["10.96.0.10", "fd10:96::a"];
 
 /// Who calls the API server. The token is the name: the server is reached in this VPC only.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ pub(super) fn start_controllers(
             "root-ca-file",
             &files.certificates.join("apiserver.crt"),
         ))
-        .arg(format!("--service-cluster-ip-range={SERVICE_BLOCK}"))
+        .arg(format!("--service-cluster-ip-range={SERVICE_BLOCKS}"))
         .args(["--leader-elect=false", "--allocate-node-cidrs=false"])
         .args(["--kube-api-qps=200", "--kube-api-burst=400"]);
     node.start_service("kube-controller-manager", &mut controllers)?;
@@ -132,7 +132,7 @@ fn api_server(node: &Node, programs: &Programs, files: &Files) -> Command {
         .arg(option("token-auth-file", &files.tokens))
         .arg(option("service-account-key-file", &files.key))
         .arg(option("service-account-signing-key-file", &files.key))
-        .arg(format!("--service-cluster-ip-range={SERVICE_BLOCK}"))
+        .arg(format!("--service-cluster-ip-range={SERVICE_BLOCKS}"))
         .args([
             "--etcd-servers=http://127.0.0.1:2379",
             "--secure-port=6443",

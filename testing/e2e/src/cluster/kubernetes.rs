@@ -53,13 +53,13 @@ impl Kubernetes {
     /// # Errors
     /// When something does not come up; with what is known about it.
     pub(super) async fn start(screen: &mut Screen, settings: Settings) -> anyhow::Result<Self> {
-        screen.step("a VPC with two availability zones, and images for pods");
+        screen.step("a VPC of both families with two availability zones, and images for pods");
         let vpc = LocalVpc::start(&LocalVpcOptions {
             run_id: settings.run.clone(),
             flow_log_window: Duration::from_secs(60),
             arguments: Vec::new(),
         })?;
-        let networks = Networks::create(vpc.ec2()).await?;
+        let networks = Networks::create_with_ipv6(vpc.ec2()).await?;
         let folder = vpc.run_dir().path().join("images");
         fs::create_dir_all(&folder).context("creating a folder for images")?;
         let images = images::build(&settings.programs, &folder)?;
@@ -223,13 +223,14 @@ impl Kubernetes {
                 let texts = [
                     &node["metadata"]["name"],
                     &node["status"]["addresses"][0]["address"],
+                    &node["status"]["addresses"][1]["address"],
                     &info["kubeletVersion"],
                     &info["containerRuntimeVersion"],
                 ];
                 texts.map(|one| text(one).to_owned()).to_vec()
             })
             .collect();
-        screen.table(&["node", "address", "kubelet", "runtime"], &rows);
+        screen.table(&["node", "IPv4", "IPv6", "kubelet", "runtime"], &rows);
         Ok(())
     }
 }

@@ -12,12 +12,13 @@ use serde_json::json;
 use underlay_testkit::{Binaries, ClusterNode, Containerd, NodeSpec};
 
 use super::{
-    control_plane::{Caller, DNS_ADDRESS},
+    control_plane::{Caller, DNS_ADDRESSES},
     programs::Programs,
 };
 
-/// Sections of the agent's configuration: what containerd 2 understands.
-const AGENT: &str = "[conflist]\ncni_version = \"1.1.0\"\n";
+/// Sections of the agent's configuration: pods of both families, and what containerd 2 understands.
+const AGENT: &str =
+    "[addresses]\nfamilies = [\"v4\", \"v6\"]\n[conflist]\ncni_version = \"1.1.0\"\n";
 
 /// 4 interfaces with 14 addresses for pods each: few enough that pods come to be on several.
 const INSTANCE_TYPE: &str = "m5.xlarge";
@@ -111,6 +112,7 @@ fn import(machine: &ClusterNode, runtime: &Containerd, images: &[PathBuf]) -> an
 fn start_kubelet(machine: &mut ClusterNode, common: Common<'_>) -> anyhow::Result<()> {
     let folder = machine.node.folder().to_owned();
     let name = machine.node.name().to_owned();
+    let own_ipv6 = machine.ipv6.context("a node without an IPv6 address")?;
     let resolver = folder.join("resolv.conf");
     fs::write(&resolver, format!("nameserver {VPC_RESOLVER}\n")).context("writing resolv.conf")?;
     let kubeconfig = write_json(
@@ -124,7 +126,7 @@ fn start_kubelet(machine: &mut ClusterNode, common: Common<'_>) -> anyhow::Resul
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": format!("/{}", machine.node.cgroup()),
-        "clusterDNS": [DNS_ADDRESS],
+        "clusterDNS": DNS_ADDRESSES,
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
@@ -149,7 +151,7 @@ fn start_kubelet(machine: &mut ClusterNode, common: Common<'_>) -> anyhow::Resul
         .args(["--root-dir=/var/lib/kubelet", "--v=2"])
         .arg("--cert-dir=/var/lib/kubelet/pki")
         .arg(format!("--hostname-override={name}"))
-        .arg(format!("--node-ip={}", machine.address))
+        .arg(format!("--node-ip={},{own_ipv6}", machine.address))
         // It would ask the instance's metadata for credentials of registries.
         .env("AWS_EC2_METADATA_DISABLED", "true");
     machine.node.start_service("kubelet", &mut command)

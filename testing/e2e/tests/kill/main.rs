@@ -125,6 +125,7 @@ fn batches_of_a_pod() -> (u32, u32) {
             eni: EniId::from_serial(1),
             mac: Mac::local(1),
             address: None,
+            address_v6: None,
             subnet: "10.0.0.0/24".parse().unwrap(),
             families: Families::V4,
             groups: PoolGroups::Default,

@@ -11,7 +11,9 @@ use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
 use underlay_journal::{Change, Creation, PARTS_FOR, Parting};
 use underlay_netplan::{EniSlot, EniWiring};
-use underlay_types::{AttachmentId, Class, EniId, Interface, PoolKey, SecurityGroupSet, WholeEni};
+use underlay_types::{
+    AttachmentId, Class, EniId, Family, Interface, PoolKey, SecurityGroupSet, WholeEni,
+};
 
 use super::Actor;
 use crate::{
@@ -215,13 +217,15 @@ impl Actor {
     pub(in crate::engine) fn eni_wiring(&self, eni: &EniId) -> Result<EniWiring, String> {
         let facts = self.enis.get(eni).ok_or("it was never observed")?;
         let place = facts.place.ok_or("it is not attached")?;
+        let families = self.caller.node.families;
         Ok(EniWiring {
             slot: EniSlot::new(place.card, place.index).map_err(|error| error.to_string())?,
             eni: eni.clone(),
             mac: facts.mac,
             address: facts.address,
+            address_v6: facts.address_v6.filter(|_| families.has(Family::V6)),
             subnet: self.caller.node.subnet_cidr,
-            families: self.caller.node.families,
+            families,
             groups: facts.pool.groups.clone(),
             mtu: self.mtus.eni,
         })

@@ -123,6 +123,7 @@ fn the_primary_eni_is_known_by_its_address() {
             EniFacts {
                 mac: PRIMARY,
                 address: None,
+                address_v6: None,
                 pool: PoolKey::default_pool(),
                 place: Some(Place::PRIMARY),
                 attachment: Some(AttachmentId::from_serial(7)),
@@ -149,5 +150,8 @@ fn only_an_eni_of_ours_needs_its_own_address_on_the_device() {
     let ours = eni(Some(&PoolKey::default_pool()), Some(1));
     assert!(ours.primary.is_some());
     assert_eq!(facts(&ours), ours.primary);
+    assert_eq!(facts(&eni(None, Some(1))), None);
+    let facts = |eni: &NetworkInterface| read(eni, &instance(), PRIMARY).unwrap().1.address_v6;
+    assert_eq!(facts(&ours), Some("2600:0:0:0:7::".parse().unwrap()));
     assert_eq!(facts(&eni(None, Some(1))), None);
 }

@@ -112,14 +112,14 @@ fn unaddressed(
             .devices
             .iter()
             .find(|device| device.name == eni.device);
-        device
-            .zip(eni.wiring.address)
-            .is_some_and(|(device, address)| {
-                let wanted = IpNet::from(std::net::IpAddr::V4(address));
-                !found
+        device.is_some_and(|device| {
+            let has = |wanted: IpNet| {
+                found
                     .iter()
                     .any(|found| found.dev == IfIndex(device.index) && found.address == wanted)
-            })
+            };
+            !eni.wiring.own_addresses().map(IpNet::from).all(has)
+        })
     });
     Ok(lacks.map(|(slot, _)| *slot).collect())
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use anyhow::{Context as _, ensure};
 
-use super::{Pod, leases, pod_of, pods, reason, wait_available};
+use super::{FAMILIES, Pod, leases, pod_of, pods, reason, wait_available};
 use crate::{
     cluster::{
         PATIENCE,
@@ -92,7 +92,7 @@ fn compare(kubernetes: &Kubernetes, index: usize, name: &str) -> anyhow::Result<
     let all = pods(kubernetes)?.into_iter().chain(dns);
     let wanted: BTreeSet<IpAddr> = all
         .filter(|pod| pod.node == name)
-        .flat_map(|pod| pod.all)
+        .flat_map(|pod| FAMILIES.map(|family| pod.address(family)))
         .collect();
     let held = leases(kubernetes, index)?;
     ensure!(held == wanted, "leases {held:?}, pods {wanted:?}");

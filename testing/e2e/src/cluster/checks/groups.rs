@@ -1,8 +1,11 @@
 //! Security groups by annotation, which containerd hands to the plugin without the API server.
 
-use underlay_testkit::{IngressRule, Source};
+use std::net::SocketAddr;
 
-use super::{Pod, pod_of, reason};
+use underlay_testkit::{IngressRule, Source};
+use underlay_types::Family;
+
+use super::{FAMILIES, Pod, pod_of, reason};
 use crate::{
     cluster::kubernetes::{Kubernetes, is_ready},
     screen::Screen,
@@ -30,7 +33,7 @@ pub(super) async fn run(
     let interfaces = ec2.interfaces(&kubernetes.cluster.networks.vpc).await?;
     let home = interfaces
         .iter()
-        .find(|one| one.secondaries.contains(&vault.address));
+        .find(|one| one.secondaries.contains(&vault.v4));
     let groups = home.map(|home| home.groups.clone()).unwrap_or_default();
     let said = (groups == [group.clone()]).then_some(());
     screen.check(
@@ -38,28 +41,35 @@ pub(super) async fn run(
         said.ok_or_else(|| format!("groups {groups:?}")),
     );
     let client = pod_of(pods, "client", &vault.node)?;
-    let call = |seconds: u8| {
-        let url = format!("http://{}:8080/hostname", vault.address);
-        format!("curl --silent --show-error --fail --max-time {seconds} {url}")
+    let call = |family: Family, seconds: u8| {
+        let to = SocketAddr::from((vault.address(family), 8080));
+        format!("curl --silent --show-error --fail --max-time {seconds} http://{to}/hostname")
     };
-    let refused = kubernetes.kubectl().shell(&client.name, &call(3));
-    let said = match refused {
-        Ok(_) => Err("it was let in".to_owned()),
-        // curl: the time was over.
-        Err(error) if format!("{error:#}").contains("exit code 28") => Ok(()),
-        Err(error) => Err(format!("{error:#}")),
-    };
-    screen.check("a pod of its own node is not let in", said);
+    for family in FAMILIES {
+        let refused = kubernetes.kubectl().shell(&client.name, &call(family, 3));
+        let said = match refused {
+            Ok(_) => Err("it was let in".to_owned()),
+            // curl: the time was over.
+            Err(error) if format!("{error:#}").contains("exit code 28") => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        screen.check(
+            format!("a pod of its own node is not let in by {family}"),
+            said,
+        );
+    }
     let rule = IngressRule {
         tcp_port: Some(8080),
         source: Source::Group(&kubernetes.cluster.networks.node_group),
     };
     ec2.allow(&group, rule).await?;
-    let said = kubernetes
-        .kubectl()
-        .shell(&client.name, &call(30))
-        .map(|_| ());
-    screen.check("... and is with a rule", reason(said));
+    for family in FAMILIES {
+        let said = kubernetes
+            .kubectl()
+            .shell(&client.name, &call(family, 30))
+            .map(|_| ());
+        screen.check(format!("... and is with a rule, by {family}"), reason(said));
+    }
     kubernetes
         .kubectl()
         .run(&["delete", "pod", "vault", "--grace-period=0", "--force"])?;
