@@ -13,9 +13,11 @@ pub fn run(bytes: &[u8]) {
     assert!(decoded.dropped <= bytes.len());
     let state = decoded.state;
     let cooldown = Duration::from_secs(30);
-    let (leases, cooldowns) = promises(&state, u64::MAX / 2, Timestamp::from_secs(60), cooldown);
+    let (leases, cooldowns, partings) =
+        promises(&state, u64::MAX / 2, Timestamp::from_secs(60), cooldown);
     assert!(leases.len() <= state.leases.len());
     assert!(cooldowns.len() <= state.cooling.len());
+    assert!(partings.len() <= state.changes().count());
     assert_eq!(
         rewritten(&state),
         state,
