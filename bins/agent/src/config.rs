@@ -4,6 +4,8 @@
 //! default that is good for production, so an empty file with its version, or none at all, will do.
 //! [`Config::parse`] reports all mistakes of a file together; unknown keys are mistakes.
 
+mod enis;
+mod files;
 mod groups;
 mod log;
 mod mistakes;
@@ -17,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+pub use enis::{EniConfig, PrimaryUse, Tag};
 pub use groups::{AllowedGroups, AllowedTag};
 use ipnet::Ipv4Net;
 pub use log::{LogConfig, LogFormat, LogLevel};
@@ -36,6 +39,8 @@ pub const ADD_WAIT_MAX: Duration = Duration::from_secs(60);
 pub struct Config {
     /// `[addresses]`: how many addresses to hold and for how long.
     pub addresses: AddressConfig,
+    /// `[enis]`: which ENIs pods use, and where they are created.
+    pub enis: EniConfig,
     /// `[security_groups]`: who may choose groups, and how their rules reach the node.
     pub security_groups: SecurityGroupConfig,
     /// `[pods]`: how pods are wired.
@@ -253,22 +258,22 @@ impl Config {
     /// `Syntax` if it is not TOML; `Mistakes` with everything else that is wrong, in the order of
     /// the sections.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        sections::read(text)
+        let table = toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        let (config, mistakes) = sections::read(table);
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Mistakes(mistakes))
+        }
     }
 
-    /// Reads the file at `path`; a missing one means defaults.
+    /// Reads the file at `path`, and lays `*.toml` of the folder `<path>.d` over it in the order of
+    /// their names. Missing ones mean defaults.
     ///
     /// # Errors
-    /// `Read` if the file exists and cannot be read; otherwise as [`Config::parse`].
+    /// `Read` if a file exists and cannot be read; `Mistakes` with those of all files.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(ConfigError::Read {
-                path: path.to_owned(),
-                source,
-            }),
-        }
+        files::load(path)
     }
 }
 

@@ -18,6 +18,7 @@ mod observation;
 mod policy;
 mod snat;
 mod start;
+mod subnets;
 
 use std::{
     collections::BTreeSet,

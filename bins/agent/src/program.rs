@@ -54,6 +54,7 @@ impl Agent {
         let connect = |region: &str| Ec2::new(Ec2Config::from_env(region));
         let engine = EngineConfig {
             addresses: config.addresses.clone(),
+            enis: config.enis.clone(),
             security_groups: config.security_groups.clone(),
             pods: config.pods.clone(),
             snat: config.snat.clone(),

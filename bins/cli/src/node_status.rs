@@ -48,6 +48,7 @@ pub(crate) struct EniStatus {
     pub(crate) pool: String,
     pub(crate) index: Option<u32>,
     pub(crate) stage: String,
+    pub(crate) standing: String,
     pub(crate) suspended: bool,
     pub(crate) total: u64,
     pub(crate) free: u64,

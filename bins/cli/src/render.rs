@@ -106,15 +106,17 @@ fn enis(enis: &[EniStatus]) -> String {
     ]);
     for eni in enis {
         let state = if eni.suspended {
-            "suspended (its groups changed)"
+            "suspended (its groups changed)".to_owned()
+        } else if matches!(eni.standing.as_str(), "" | "serving") {
+            eni.stage.clone()
         } else {
-            &eni.stage
+            format!("{}, {}", eni.stage, eni.standing)
         };
         table.row([
             eni.eni.clone(),
             eni.index
                 .map_or_else(|| "-".to_owned(), |index| index.to_string()),
-            state.to_owned(),
+            state,
             eni.total.to_string(),
             eni.free.to_string(),
             eni.leased.to_string(),

@@ -7,7 +7,9 @@ use toml::{Table, Value};
 /// One thing that is wrong in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The key with its section, for example `addresses.cooldown`.
+    /// The file that has it, where there is one.
+    pub file: Option<PathBuf>,
+    /// The key with its section, for example `addresses.cooldown`; empty: the whole file.
     pub key: String,
     /// What is wrong with it and what would be right.
     pub what: String,
@@ -15,7 +17,13 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.what)
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.what)
     }
 }
 
@@ -115,6 +123,7 @@ impl<'a> Section<'a> {
             section => format!("{section}.{key}"),
         };
         self.mistakes.push(Mistake {
+            file: None,
             key,
             what: what.to_owned(),
         });

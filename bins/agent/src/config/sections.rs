@@ -9,10 +9,12 @@ use underlay_netplan::snat::SourcePortsError;
 use underlay_types::{Families, Family, SecurityGroupId};
 
 use super::{
-    ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConfigError,
-    ConflistConfig, DriftConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig,
-    SecurityGroupConfig, SnatConfig, Targets, log,
-    mistakes::{Section, boolean, duration, list_of, number, text},
+    ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConflistConfig,
+    DriftConfig, EniConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig,
+    SecurityGroupConfig, SnatConfig, Tag, Targets,
+    enis::tag,
+    log,
+    mistakes::{Mistake, Section, boolean, duration, list_of, number, text},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,17 +28,19 @@ const MTU_MIN_IPV6: u32 = 1280;
 /// The largest that EC2 carries.
 const MTU_MAX: u32 = 9001;
 
-pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
-    let table: Table =
-        toml::from_str(file).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+/// The configuration as far as it is right, and what is wrong with it.
+pub(super) fn read(table: Table) -> (Config, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let mut root = Section::root(table, &mut mistakes);
     version(&mut root);
     let addresses = addresses(root.section("addresses"));
     let families = addresses.targets.families;
+    let security_groups = security_groups(root.section("security_groups"));
+    let enis = EniConfig::read(root.section("enis"), security_groups.groups_per_eni);
     let config = Config {
         addresses,
-        security_groups: security_groups(root.section("security_groups")),
+        enis,
+        security_groups,
         pods: pods(root.section("pods"), families),
         snat: snat(root.section("snat"), families),
         drift: drift(root.section("drift")),
@@ -48,6 +52,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
     root.finish(&[
         "version",
         "addresses",
+        "enis",
         "security_groups",
         "pods",
         "snat",
@@ -57,11 +62,7 @@ pub(super) fn read(file: &str) -> Result<Config, ConfigError> {
         "conflist",
         "paths",
     ]);
-    if mistakes.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError::Mistakes(mistakes))
-    }
+    (config, mistakes)
 }
 
 fn version(root: &mut Section<'_>) {
@@ -126,18 +127,8 @@ fn security_groups(mut section: Section<'_>) -> SecurityGroupConfig {
 
 fn allowed_tag(value: Value) -> Result<Option<AllowedTag>, String> {
     let shape = "must be { key = \"...\", value = \"...\" }, or false to allow by id alone";
-    match value {
-        Value::Boolean(false) => Ok(None),
-        Value::Table(mut table) => match (table.remove("key"), table.remove("value")) {
-            (Some(Value::String(key)), Some(Value::String(value)))
-                if table.is_empty() && !key.is_empty() =>
-            {
-                Ok(Some(AllowedTag { key, value }))
-            }
-            _ => Err(shape.to_owned()),
-        },
-        _ => Err(shape.to_owned()),
-    }
+    let tag = tag(value).ok_or_else(|| shape.to_owned())?;
+    Ok(tag.map(|Tag { key, value }| AllowedTag { key, value }))
 }
 
 fn pods(mut section: Section<'_>, families: Families) -> PodConfig {

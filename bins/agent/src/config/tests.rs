@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use underlay_ipam::SubnetRule;
+
 use super::*;
 
 #[test]
@@ -27,6 +29,11 @@ fn every_key_is_read() {
         cooldown = "1m 30s"
         add_wait = "5s"
         idle_eni_after = "1h"
+        [enis]
+        primary = "leave"
+        subnets = "discover"
+        security_groups = ["sg-0000000c"]
+        unmanaged_tag = { key = "hands", value = "off" }
         [security_groups]
         allowed_ids = ["sg-0000000b", "sg-0000000a"]
         allowed_tag = { key = "team/pods", value = "yes" }
@@ -72,6 +79,15 @@ fn everything() -> Config {
             cooldown: Duration::from_secs(90),
             add_wait: Duration::from_secs(5),
             idle_eni_after: Duration::from_hours(1),
+        },
+        enis: EniConfig {
+            primary: Some(PrimaryUse::Leave),
+            subnets: SubnetRule::Discover,
+            security_groups: Some("sg-0000000c".parse().unwrap()),
+            unmanaged_tag: Some(Tag {
+                key: "hands".to_owned(),
+                value: "off".to_owned(),
+            }),
         },
         security_groups: SecurityGroupConfig {
             allowed: AllowedGroups {
@@ -175,7 +191,7 @@ fn all_mistakes_are_listed_together() {
   conflist.bandwidth: must be true or false, not an integer
   conflist.sysctls: "kernel.pid_max" is not a pod's own: only net.* is
   paths.run_dir: must be an absolute path, not run
-  vresion: unknown key; known are version, addresses, security_groups, pods, snat, drift, log, metrics, conflist, paths"#
+  vresion: unknown key; known are version, addresses, enis, security_groups, pods, snat, drift, log, metrics, conflist, paths"#
     );
 }
 
@@ -193,6 +209,7 @@ fn durations_are_text_with_a_unit_and_within_bounds() {
         assert_eq!(
             mistakes,
             [Mistake {
+                file: None,
                 key,
                 what: what.to_owned()
             }]

@@ -18,7 +18,9 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 use underlay_cloud::ec2::NetworkInterface;
-use underlay_ipam::{Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId};
+use underlay_ipam::{
+    Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId, Standing,
+};
 use underlay_journal::Change;
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
@@ -35,7 +37,7 @@ use super::{
     observation::{self, EniFacts},
     policy,
 };
-use crate::{kernel::Kernel, service::ServiceError};
+use crate::{config::EniConfig, kernel::Kernel, service::ServiceError};
 
 /// How often EC2 is asked what it knows, give or take a fifth.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
@@ -71,6 +73,7 @@ pub(super) struct Actor {
     pub(super) ipam: Ipam,
     pub(super) journal: Journal,
     pub(super) enis: BTreeMap<EniId, EniFacts>,
+    pub(super) eni_config: EniConfig,
     pub(super) mtus: Mtus,
     pub(super) caller: Caller,
     pub(super) kernel: Arc<Kernel>,
@@ -347,7 +350,16 @@ impl Actor {
         let identity = self.caller.node.identity.clone();
         let read = |eni| observation::read(eni, &identity.instance_id, identity.primary_mac);
         let mut seen = Vec::new();
-        for (observed, mut facts) in interfaces.iter().filter_map(read) {
+        for eni in interfaces {
+            let Some((mut observed, mut facts)) = read(eni) else {
+                continue;
+            };
+            let subnets = &self.caller.subnets;
+            observed.standing =
+                observation::standing(eni, &observed.owner, &self.eni_config, |subnet| {
+                    subnets.admits(subnet)
+                });
+            facts.foreign |= observed.standing == Standing::Unmanaged;
             // An answer may be older than an attach. Only a detach of ours ends a place.
             if let Some(known) = self.enis.get(&observed.id) {
                 facts.place = facts.place.or(known.place);

@@ -12,7 +12,7 @@ use underlay_cloud::{
 use underlay_ipam::{Ec2Failure, Holding, Place};
 use underlay_types::{AttachmentId, Class, EniId};
 
-use super::node::NodeFacts;
+use super::{node::NodeFacts, subnets::SubnetRegister};
 
 /// How long an ENI may take to leave the instance.
 const DETACH_DEADLINE: Duration = Duration::from_secs(60);
@@ -66,19 +66,29 @@ pub(super) enum Answer {
     Done,
 }
 
+/// A call that failed, as the allocator hears of it.
+struct Failed(Ec2Failure);
+
+impl From<Ec2Error> for Failed {
+    fn from(error: Ec2Error) -> Self {
+        Self(failure(&error))
+    }
+}
+
 /// Runs calls for one node.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) ec2: Ec2,
     pub(super) node: Arc<NodeFacts>,
+    pub(super) subnets: Arc<SubnetRegister>,
 }
 
 impl Caller {
     pub(super) async fn run(&self, call: Call) -> Result<Answer, Ec2Failure> {
-        self.try_run(call).await.map_err(|error| failure(&error))
+        self.try_run(call).await.map_err(|Failed(failure)| failure)
     }
 
-    async fn try_run(&self, call: Call) -> Result<Answer, Ec2Error> {
+    async fn try_run(&self, call: Call) -> Result<Answer, Failed> {
         let ec2 = &self.ec2;
         match call {
             Call::Assign { eni, grant } => {
@@ -101,13 +111,11 @@ impl Caller {
                     device_index: place.index.into(),
                     network_card: place.card.into(),
                 };
-                return ec2
-                    .attach_network_interface(&eni, &plug)
-                    .await
-                    .map(Answer::Attached);
+                let attachment = ec2.attach_network_interface(&eni, &plug).await?;
+                return Ok(Answer::Attached(attachment));
             }
             Call::Create(new) => {
-                let created = ec2.create_network_interface(&new).await?;
+                let created = self.subnets.create(*new).await.map_err(Failed)?;
                 return Ok(Answer::Created(Box::new(created)));
             }
             Call::Delete { eni } => ec2.delete_network_interface(&eni).await?,

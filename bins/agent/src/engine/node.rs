@@ -9,13 +9,14 @@ use underlay_cloud::{
     ec2::{Ec2ConfigError, InstanceTypeLimits, InterfaceQuery, NetworkInterface},
     imds::InstanceIdentity,
 };
-use underlay_ipam::InstanceLimits;
+use underlay_ipam::{InstanceLimits, SubnetRule};
 use underlay_types::{Families, Family, SubnetId, VpcId};
 
 use super::{
     memory::{self, Remembered},
     observation::INSTANCE_TAG,
 };
+use crate::config::Targets;
 
 /// Why the agent cannot know where it runs.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,7 @@ pub enum NodeError {
 pub(super) struct NodeFacts {
     pub(super) identity: InstanceIdentity,
     pub(super) vpc: VpcId,
+    pub(super) zone: String,
     pub(super) subnet: SubnetId,
     pub(super) subnet_cidr: Ipv4Net,
     pub(super) primary_address: Option<Ipv4Addr>,
@@ -86,10 +88,11 @@ pub(super) struct Found {
 pub(super) async fn find(
     imds: &Imds,
     connect: impl FnOnce(&str) -> Result<Ec2, Ec2ConfigError>,
-    max_enis: Option<u32>,
-    families: Families,
+    targets: &Targets,
+    subnets: &SubnetRule,
     remembered: Option<Remembered>,
 ) -> Result<Found, NodeError> {
+    let families = targets.families;
     let identity = imds.identity().await.map_err(NodeError::Metadata)?;
     let ec2 = connect(&identity.region).map_err(NodeError::Config)?;
     let fits = |(place, _): &Remembered| {
@@ -102,15 +105,16 @@ pub(super) async fn find(
     let is_remembered = known.is_some();
     let (place, interfaces) = match known {
         Some(known) => known,
-        None => ask(imds, &ec2, &identity, families).await?,
+        None => ask(imds, &ec2, &identity, families, subnets).await?,
     };
     let primary = primary(&interfaces, &identity)?;
     let node = Arc::new(NodeFacts {
         vpc: primary.vpc.clone(),
+        zone: primary.zone.clone(),
         subnet: primary.subnet.clone(),
         subnet_cidr: place.subnet_cidr,
         primary_address: primary.primary,
-        limits: instance_limits(&place.limits, max_enis),
+        limits: instance_limits(&place.limits, targets.max_enis),
         families,
         identity,
     });
@@ -142,6 +146,7 @@ async fn ask(
     ec2: &Ec2,
     identity: &InstanceIdentity,
     families: Families,
+    subnets: &SubnetRule,
 ) -> Result<Remembered, NodeError> {
     let mac = identity.primary_mac;
     let path = format!("/latest/meta-data/network/interfaces/macs/{mac}/subnet-ipv4-cidr-block");
@@ -153,7 +158,8 @@ async fn ask(
     let interfaces = interfaces(ec2, identity).await.map_err(NodeError::Ec2)?;
     let primary = primary(&interfaces, identity)?;
     if families.has(Family::V6) {
-        can_have_ipv6(ec2, &limits, &primary.subnet).await?;
+        let shared = subnets.shares_with_node().then_some(&primary.subnet);
+        can_have_ipv6(ec2, &limits, shared).await?;
         if primary.ipv6.is_empty() {
             warn!(
                 eni = %primary.id,
@@ -176,15 +182,19 @@ async fn ask(
     Ok((place, interfaces))
 }
 
+/// `subnet` is the node's own, where pods use it too.
 async fn can_have_ipv6(
     ec2: &Ec2,
     limits: &InstanceTypeLimits,
-    subnet: &SubnetId,
+    subnet: Option<&SubnetId>,
 ) -> Result<(), NodeError> {
     if !limits.ipv6 || !limits.prefixes {
         let kind = limits.instance_type.clone();
         return Err(NodeError::TypeWithoutIpv6(kind));
     }
+    let Some(subnet) = subnet else {
+        return Ok(());
+    };
     let subnets = ec2.describe_subnets(std::slice::from_ref(subnet)).await;
     let subnets = subnets.map_err(NodeError::Ec2)?;
     if subnets.iter().any(|found| !found.ipv6_cidrs.is_empty()) {

@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::Ipv6Net;
 
 use underlay_cloud::ec2::{AttachmentStatus, NetworkInterface, Tags};
-use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place};
-use underlay_types::{AttachmentId, InstanceId, Mac, PoolKey, SecurityGroupSet};
+use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place, Standing};
+use underlay_types::{AttachmentId, InstanceId, Mac, PoolKey, SecurityGroupSet, SubnetId};
+
+use crate::config::EniConfig;
 
 /// Says which instance an ENI was created for.
 pub(super) const INSTANCE_TAG: &str = "underlay.dev/instance";
@@ -26,9 +28,10 @@ pub(super) struct EniFacts {
     /// The address that names its IPv6 prefix, of an ENI that we created: no pod gets it.
     pub(super) address_v6: Option<Ipv6Addr>,
     pub(super) pool: PoolKey,
+    pub(super) subnet: SubnetId,
     pub(super) place: Option<Place>,
     pub(super) attachment: Option<AttachmentId>,
-    /// Somebody else's.
+    /// Somebody else's, or to be left alone.
     pub(super) foreign: bool,
 }
 
@@ -118,26 +121,55 @@ pub(super) fn read(
             EniOwner::Ours(pool) => pool.clone(),
             EniOwner::Primary | EniOwner::Foreign => PoolKey::default_pool(),
         },
+        subnet: eni.subnet.clone(),
         place,
         attachment: attachment.map(|attachment| attachment.id.clone()),
         foreign: owner == EniOwner::Foreign,
     };
-    let detaching =
-        attachment.is_some_and(|attachment| attachment.status == AttachmentStatus::Detaching);
     let observed = ObservedEni {
         id: eni.id.clone(),
         owner,
-        attachment: match place {
-            Some(place) if detaching => Attachment::Detaching { place },
-            Some(place) => Attachment::Attached { place },
-            None => Attachment::None,
-        },
+        standing: Standing::Serving,
+        attachment: attachment_at(place, attachment.map(|attachment| &attachment.status)),
         delete_on_termination: attachment
             .is_some_and(|attachment| attachment.delete_on_termination),
         groups,
         holding: holding(eni, facts.pool.is_whole()),
     };
     Some((observed, facts))
+}
+
+fn attachment_at(place: Option<Place>, status: Option<&AttachmentStatus>) -> Attachment {
+    match place {
+        Some(place) if status == Some(&AttachmentStatus::Detaching) => {
+            Attachment::Detaching { place }
+        }
+        Some(place) => Attachment::Attached { place },
+        None => Attachment::None,
+    }
+}
+
+/// What the node may do with an ENI that was read as `owner`'s. `admits`: pods may have addresses of
+/// a subnet.
+pub(super) fn standing(
+    eni: &NetworkInterface,
+    owner: &EniOwner,
+    config: &EniConfig,
+    admits: impl Fn(&SubnetId) -> bool,
+) -> Standing {
+    if config.leaves_alone(&eni.tags) {
+        return Standing::Unmanaged;
+    }
+    let serves = match owner {
+        EniOwner::Primary => config.uses_primary() && admits(&eni.subnet),
+        EniOwner::Ours(_) => admits(&eni.subnet),
+        EniOwner::Foreign => true,
+    };
+    if serves {
+        Standing::Serving
+    } else {
+        Standing::Emptying
+    }
 }
 
 #[cfg(test)]

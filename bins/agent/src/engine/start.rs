@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::AtomicBool,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, Sender},
     },
     thread::JoinHandle,
     time::Duration,
@@ -17,11 +17,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use underlay_cloud::{Ec2, Imds};
-use underlay_ipam::{Cooldown, Input, Ipam};
+use underlay_ipam::{Cooldown, Input, Ipam, SubnetRule};
 use underlay_journal::{LeaseState, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
-use underlay_types::Timestamp;
+use underlay_types::{EniId, Timestamp};
 
 use super::{
     Engine,
@@ -40,9 +40,12 @@ use super::{
     observation::EniFacts,
     policy::Keeper,
     snat,
+    subnets::SubnetRegister,
 };
 use crate::{
-    config::{Access, AddressConfig, DriftConfig, PodConfig, SecurityGroupConfig, SnatConfig},
+    config::{
+        Access, AddressConfig, DriftConfig, EniConfig, PodConfig, SecurityGroupConfig, SnatConfig,
+    },
     kernel::{Failure, Kernel, Restored},
 };
 
@@ -54,6 +57,8 @@ const POLICY_QUEUE: usize = 64;
 pub struct EngineConfig {
     /// How many addresses to hold.
     pub addresses: AddressConfig,
+    /// Which ENIs pods use, and where they are created.
+    pub enis: EniConfig,
     /// Who may choose groups, and how often their rules are read.
     pub security_groups: SecurityGroupConfig,
     /// How pods are wired.
@@ -115,16 +120,20 @@ pub(super) fn start(
         );
     }
     let asked = boot_time();
-    let targets = config.addresses.targets;
+    let targets = &config.addresses.targets;
     let found = runtime.block_on(node::find(
         imds,
         connect,
-        targets.max_enis,
-        targets.families,
+        targets,
+        &config.enis.subnets,
         memory::read(&memory::beside(&config.journal)),
     ))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
+    let subnets = SubnetRegister::new(config.enis.subnets.clone(), found.ec2.clone(), &found.node);
+    runtime
+        .block_on(subnets.look(&found.interfaces))
+        .map_err(NodeError::Ec2)?;
     let (device, mtu) = primary_device(&found)?;
     let kernel = Arc::new(kernel);
     let prepared = runtime.block_on(snat::prepare(&config.snat, imds, &found.node, &kernel))?;
@@ -146,6 +155,7 @@ pub(super) fn start(
         journal,
         asked,
         found,
+        subnets: Arc::new(subnets),
         mtu,
         blocks,
     })
@@ -159,6 +169,7 @@ struct Parts {
     journal: Journal,
     asked: Timestamp,
     found: Found,
+    subnets: Arc<SubnetRegister>,
     mtu: u32,
     gives_egress: bool,
     /// Where packets of pods are translated.
@@ -173,6 +184,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         journal,
         asked,
         found,
+        subnets,
         mtu,
         gives_egress,
         blocks,
@@ -180,16 +192,16 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     let (inbox, messages) = mpsc::channel();
     let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
     let register = register(&config, &found);
-    let status: SharedStatus = Arc::new(Mutex::new(Err("starting".to_owned())));
-    let stop = CancellationToken::new();
+    let (status, stop) = (starting(), CancellationToken::new());
     runtime.spawn(keeper(&config, &found, &kernel, &register).run(wishes, stop.clone()));
     runtime.spawn(snat::run(blocks, stop.clone()));
     let run_id = format!("{:x}", wall_ms());
     let mut actor = Actor {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),
+        eni_config: config.enis.clone(),
         mtus: Mtus::new(mtu, config.pods.mtu),
-        caller: caller(&found),
+        caller: caller(&found, subnets),
         kernel: Arc::clone(&kernel),
         policies,
         runtime: runtime.clone(),
@@ -213,8 +225,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     };
     actor.restore(asked, &found);
     runtime.spawn(auditor(&config, &actor).run(stop.clone()));
-    let actor = Arc::new(SharedActor::new(actor, inbox));
-    let thread = run_apart(&actor, messages).map_err(StartError::Thread)?;
+    let (actor, thread) = run_apart(actor, inbox, messages).map_err(StartError::Thread)?;
     Ok(Engine {
         actor,
         kernel,
@@ -227,13 +238,29 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     })
 }
 
+/// What STATUS answers until the actor has run.
+fn starting() -> SharedStatus {
+    Arc::new(Mutex::new(Err("starting".to_owned())))
+}
+
 fn run_apart(
-    actor: &Arc<SharedActor>,
+    actor: Actor,
+    inbox: Sender<Message>,
     messages: Receiver<Message>,
-) -> std::io::Result<JoinHandle<()>> {
-    let actor = Arc::clone(actor);
+) -> std::io::Result<(Arc<SharedActor>, JoinHandle<()>)> {
+    let actor = Arc::new(SharedActor::new(actor, inbox));
+    let runs = Arc::clone(&actor);
     let engine = std::thread::Builder::new().name("engine".to_owned());
-    engine.spawn(move || actor.run(&messages))
+    let thread = engine.spawn(move || runs.run(&messages))?;
+    Ok((actor, thread))
+}
+
+fn caller(found: &Found, subnets: Arc<SubnetRegister>) -> Caller {
+    Caller {
+        ec2: found.ec2.clone(),
+        node: Arc::clone(&found.node),
+        subnets,
+    }
 }
 
 fn register(config: &EngineConfig, found: &Found) -> Arc<GroupRegister> {
@@ -249,13 +276,6 @@ fn register(config: &EngineConfig, found: &Found) -> Arc<GroupRegister> {
         found.ec2.clone(),
         node,
     ))
-}
-
-fn caller(found: &Found) -> Caller {
-    Caller {
-        ec2: found.ec2.clone(),
-        node: Arc::clone(&found.node),
-    }
 }
 
 fn auditor(config: &EngineConfig, actor: &Actor) -> Auditor {
@@ -314,6 +334,8 @@ fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Conf
     let told = underlay_ipam::Config {
         cooldown: addresses.cooldown,
         idle_release: addresses.idle_eni_after,
+        default_groups: config.enis.security_groups.clone(),
+        several_subnets: config.enis.subnets != SubnetRule::Node,
         ..addresses.targets.on(found.node.limits.clone())
     };
     if told.delegation != addresses.targets.delegation {
@@ -363,8 +385,10 @@ impl Actor {
     fn use_attached(&self) {
         let leases = &self.journal.state().leases;
         let with_pods: BTreeSet<_> = leases.values().map(|lease| &lease.eni).collect();
-        let routed = |facts: &EniFacts| !facts.foreign && !facts.pool.is_whole();
-        for (eni, _) in self.enis.iter().filter(|(_, facts)| routed(facts)) {
+        let routed = |(eni, facts): &(&EniId, &EniFacts)| {
+            (!facts.foreign || with_pods.contains(*eni)) && !facts.pool.is_whole()
+        };
+        for (eni, _) in self.enis.iter().filter(routed) {
             let Ok(wiring) = self.eni_wiring(eni) else {
                 continue;
             };

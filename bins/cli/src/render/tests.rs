@@ -16,7 +16,7 @@ fn busy_node() -> NodeStatus {
         "instance": {"instance_id": "i-0123456789abcdef0", "instance_type": "m5.large", "zone": "eu-west-1a"},
         "draining": false,
         "enis": [
-            {"eni": "eni-00000000000000001", "pool": "default", "primary": true, "index": 0, "stage": "active",
+            {"eni": "eni-00000000000000001", "pool": "default", "primary": true, "index": 0, "stage": "active", "standing": "emptying",
              "suspended": false, "total": 9, "free": 7, "leased": 1, "cooling": 1},
             {"eni": "eni-00000000000000002", "pool": "sg-0000000a,sg-0000000b", "primary": false, "index": 1,
              "stage": "active", "suspended": true, "total": 9, "free": 9, "leased": 0, "cooling": 0},
@@ -59,7 +59,7 @@ fn a_busy_node() {
     node i-0123456789abcdef0 (m5.large, eu-west-1a): 2 pods
 
     ENI                    INDEX  STATE                           ADDRESSES  FREE  PODS  COOLING  POOL
-    eni-00000000000000001  0      active                          9          7     1     1        default
+    eni-00000000000000001  0      active, emptying                9          7     1     1        default
     eni-00000000000000002  1      suspended (its groups changed)  9          9     0     0        sg-0000000a,sg-0000000b
     eni-00000000000000003  -      attaching                       0          0     0     0        default
 

@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet};
 
-use crate::{ADDRESSES_PER_PREFIX, AllocError, Delegation, Ec2Failure, Place};
+use crate::{ADDRESSES_PER_PREFIX, AllocError, Delegation, Ec2Failure, Place, Standing};
 
 /// Names a request for an address, from [`crate::PodAdd`] to its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -247,12 +247,33 @@ pub enum Notice {
         /// The groups it carries.
         found: SecurityGroupSet,
     },
+    /// What may be done with an ENI is no longer what it was.
+    #[error("{eni} with {leases} pods {}", consequence(*standing))]
+    Standing {
+        /// The ENI.
+        eni: EniId,
+        /// What may be done with it now.
+        standing: Standing,
+        /// Pods that have addresses of it.
+        leases: usize,
+    },
     /// An ENI carries its pool's groups again.
     #[error("{eni} carries its pool's groups again: pods get its addresses")]
     GroupsRestored {
         /// The ENI.
         eni: EniId,
     },
+}
+
+/// What a new standing means for an ENI.
+const fn consequence(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Serving => "serves pods again",
+        Standing::Emptying => "serves no more pods, as configured: it is emptied as they go",
+        Standing::Unmanaged => {
+            "is marked as unmanaged: no more pods get its addresses, and it is left as it is"
+        }
+    }
 }
 
 impl Notice {
@@ -266,6 +287,7 @@ impl Notice {
             Self::EniUnready { .. } => "eni_unready",
             Self::GroupsDiffer { .. } => "groups_differ",
             Self::GroupsRestored { .. } => "groups_restored",
+            Self::Standing { .. } => "standing",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use underlay_types::Families;
+use underlay_types::{Families, SecurityGroupSet};
 
 /// Where an ENI is plugged in. Device indices are unique per network card only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,6 +128,10 @@ pub struct Config {
     /// How long an ENI stays attached without pods before it is given back, if not needed sooner,
     /// and how long a pool may hold more free addresses than it should.
     pub idle_release: Duration,
+    /// Groups of the default pool's ENIs; `None`: those of the primary one.
+    pub default_groups: Option<SecurityGroupSet>,
+    /// Whether a new ENI may be in another subnet than one whose subnet is full.
+    pub several_subnets: bool,
     /// The first operation id to use; must be above every id of an earlier run.
     pub first_op: u64,
 }
@@ -146,6 +150,8 @@ impl Config {
             warm_explicit: 2,
             cooldown: Duration::from_secs(30),
             idle_release: Duration::from_secs(600),
+            default_groups: None,
+            several_subnets: false,
             first_op: 1,
         }
     }

@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use underlay_types::{EniId, Families, Family, PoolKey, Timestamp};
 
-use crate::{Grant, IPV6_PREFIX_SIZE, OpId, Place, backoff::Backoff};
+use crate::{Grant, IPV6_PREFIX_SIZE, OpId, Place, Standing, backoff::Backoff};
 pub(crate) use addresses::{Addresses, Slot, Unused};
 
 /// How far an ENI is on its way in or out.
@@ -33,6 +33,7 @@ pub(crate) struct Eni {
     pub(crate) primary: bool,
     pub(crate) place: Option<Place>,
     pub(crate) stage: Stage,
+    pub(crate) standing: Standing,
     /// Its groups are not the pool's: no address is handed out.
     pub(crate) suspended: bool,
     /// What its pods get.
@@ -50,6 +51,8 @@ pub(crate) struct Eni {
     /// What that call will bring.
     pub(crate) expecting: Option<Grant>,
     pub(crate) backoff: Backoff,
+    /// Its subnet had nothing more to give; an ENI in another subnet may get some.
+    pub(crate) full: Backoff,
     /// Since when it has neither leases nor cooling addresses.
     pub(crate) idle_since: Option<Timestamp>,
     /// When this side last changed something: older observations are not judged.
@@ -65,6 +68,7 @@ impl Eni {
             primary: false,
             place: None,
             stage,
+            standing: Standing::default(),
             suspended: false,
             families,
             slots: Addresses::default(),
@@ -74,6 +78,7 @@ impl Eni {
             op: None,
             expecting: None,
             backoff: Backoff::default(),
+            full: Backoff::default(),
             idle_since: None,
             changed: now,
             missed: 0,
@@ -199,16 +204,31 @@ impl Eni {
 
     /// Its free addresses serve pods now or soon.
     pub(crate) const fn supplies(&self) -> bool {
-        !self.suspended
+        self.is_open()
             && matches!(
                 self.stage,
                 Stage::Attaching | Stage::Preparing | Stage::Active
             )
     }
 
+    /// Pods may get its addresses, once the node uses it.
+    pub(crate) const fn is_open(&self) -> bool {
+        !self.suspended && matches!(self.standing, Standing::Serving)
+    }
+
+    /// Nothing about it is changed in EC2.
+    pub(crate) const fn is_unmanaged(&self) -> bool {
+        matches!(self.standing, Standing::Unmanaged)
+    }
+
+    /// It can be detached, and its place given to another one.
+    pub(crate) const fn may_leave(&self) -> bool {
+        !self.primary && !self.is_unmanaged()
+    }
+
     /// EC2 can add addresses that will serve pods.
     pub(crate) const fn is_attached(&self) -> bool {
-        !self.suspended && self.is_used()
+        self.is_open() && self.is_used()
     }
 
     pub(crate) const fn leaves(&self) -> bool {
@@ -221,7 +241,7 @@ impl Eni {
     }
 
     pub(crate) fn serves(&self, pool: &PoolKey) -> bool {
-        self.pool == *pool && self.stage == Stage::Active && !self.suspended && !self.lacks_ipv6()
+        self.pool == *pool && self.stage == Stage::Active && self.is_open() && !self.lacks_ipv6()
     }
 }
 

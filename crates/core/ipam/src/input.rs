@@ -140,6 +140,21 @@ pub enum EniOwner {
     Foreign,
 }
 
+/// What may be done with an ENI of ours, or the primary one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Pods get its addresses.
+    #[default]
+    Serving,
+    /// Pods get none of them any more, by the node's configuration. Once no pod has one, the ENI is
+    /// given back; of the primary one, its addresses for pods.
+    Emptying,
+    /// Somebody marked it to be left alone: pods get none of its addresses any more, those that have
+    /// one keep it, and EC2 is not asked to change anything about it.
+    Unmanaged,
+}
+
 /// How an ENI is attached to this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
@@ -164,6 +179,8 @@ pub struct ObservedEni {
     pub id: EniId,
     /// Whose it is.
     pub owner: EniOwner,
+    /// What may be done with it; of a foreign one: nothing.
+    pub standing: Standing,
     /// Its attachment.
     pub attachment: Attachment,
     /// Whether it goes when the instance goes.

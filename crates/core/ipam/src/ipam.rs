@@ -51,7 +51,7 @@ pub struct Ipam {
     throttle: Backoff,
     /// Until EC2 has been asked once, nobody knows what there is: nothing is changed.
     observed: bool,
-    /// What the default pool's ENIs must carry.
+    /// What the default pool's ENIs must carry, unless configured.
     primary_groups: Option<SecurityGroupSet>,
     /// Attached ENIs that are not ours, with their place.
     foreign: BTreeMap<EniId, Place>,
@@ -147,7 +147,9 @@ impl Ipam {
         let backoffs = self.backoffs.values().map(Backoff::until);
         let enis = self.enis.values().flat_map(|eni| {
             let idle = eni.idle_since.map(|since| since + self.config.idle_release);
-            eni.cooling_ends().chain(idle).chain([eni.backoff.until()])
+            eni.cooling_ends()
+                .chain(idle)
+                .chain([eni.backoff.until(), eni.full.until()])
         });
         let surplus = self.surplus_since.values();
         let surplus = surplus.map(|since| *since + self.config.idle_release);
@@ -168,6 +170,8 @@ impl Ipam {
         let empty = |eni: &Eni| match eni.stage {
             // EC2 does not know it: there is nothing to give back.
             Stage::Lost => eni.leased() == 0,
+            // It stays whatever it has.
+            _ if eni.is_unmanaged() => eni.leased() == 0,
             _ => eni.primary && eni.slots.is_empty() && self.gave_ipv6_back(eni),
         };
         self.ops.is_empty() && self.enis.values().all(empty)
@@ -205,10 +209,11 @@ impl Ipam {
         self.enis.contains_key(eni)
     }
 
-    /// The groups of the primary ENI, as last observed: those of the default pool.
+    /// The groups of the default pool: those configured, or the primary ENI's as last observed.
     #[must_use]
-    pub const fn primary_groups(&self) -> Option<&SecurityGroupSet> {
-        self.primary_groups.as_ref()
+    pub fn default_groups(&self) -> Option<&SecurityGroupSet> {
+        let configured = self.config.default_groups.as_ref();
+        configured.or(self.primary_groups.as_ref())
     }
 
     /// Starts an EC2 call and remembers it until its outcome.
@@ -306,7 +311,7 @@ impl Ipam {
 
     /// The groups that ENIs of `pool` must carry, once known.
     fn expected_groups<'a>(&'a self, pool: &'a PoolKey) -> Option<&'a SecurityGroupSet> {
-        pool.explicit_set().or(self.primary_groups.as_ref())
+        pool.explicit_set().or_else(|| self.default_groups())
     }
 
     fn report_failure(what: String, failure: Ec2Failure, out: &mut Vec<Action>) {

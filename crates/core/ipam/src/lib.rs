@@ -21,6 +21,7 @@ mod input;
 mod ipam;
 mod node_local;
 mod report;
+mod subnets;
 
 pub use action::{Action, Ec2Op, Grant, Lease, Notice, OpId, RequestId};
 pub(crate) use config::IPV6_PREFIX_SIZE;
@@ -31,8 +32,9 @@ pub use config::{
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
     Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, Parting,
-    PodAdd,
+    PodAdd, Standing,
 };
 pub use ipam::Ipam;
 pub use node_local::next_node_local;
 pub use report::{EniReport, LeaseReport, PoolReport, Report, WaiterReport};
+pub use subnets::{Site, Subnet, SubnetRule, Subnets};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey};
 
 use crate::{
-    Ec2Failure, Ipam, Numbers, Place,
+    Ec2Failure, Ipam, Numbers, Place, Standing,
     eni::{Slot, Stage},
 };
 
@@ -41,6 +41,8 @@ pub struct EniReport {
     pub place: Option<Place>,
     /// How far it is on its way in or out.
     stage: Stage,
+    /// What may be done with it.
+    pub standing: Standing,
     /// Whether its groups differ from its pool's, so that no address of it is handed out.
     pub suspended: bool,
     /// IPv4 prefixes delegated to it.
@@ -130,6 +132,7 @@ impl Ipam {
                 primary: eni.primary,
                 place: eni.place,
                 stage: eni.stage,
+                standing: eni.standing,
                 suspended: eni.suspended,
                 prefixes: eni.slots.prefixes().len(),
                 ipv6_prefixes: eni.ipv6.prefixes().len(),

@@ -1,6 +1,6 @@
 //! ENIs of the model as the agent reads them from answers.
 
-use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place};
+use underlay_ipam::{Attachment, EniOwner, Holding, ObservedEni, Place, Standing};
 use underlay_types::{EniId, InstanceId, PoolKey, SecurityGroupSet};
 use underlay_vpc_model::{AttachmentStatus, Eni, Tags};
 
@@ -44,6 +44,7 @@ pub(super) fn read(eni: &Eni, instance: &InstanceId, primary: &EniId) -> Seen {
         observed: ObservedEni {
             id: eni.id.clone(),
             owner,
+            standing: Standing::Serving,
             attachment: match place {
                 Some(place) if detaching => Attachment::Detaching { place },
                 Some(place) => Attachment::Attached { place },

@@ -126,9 +126,10 @@ impl Actor {
     ) -> Result<NewInterface, Ec2Failure> {
         let groups = pool
             .explicit_set()
-            .or_else(|| self.ipam.primary_groups())
+            .or_else(|| self.ipam.default_groups())
             .ok_or_else(|| untried("NotObserved", "the primary ENI is not known".to_owned()))?;
         let node = &self.caller.node;
+        // The subnet is chosen when its turn has come.
         let token = format!("{}-{}-{}", node.identity.instance_id, self.run_id, op.0);
         let new = NewInterface {
             subnet: node.subnet.clone(),
@@ -218,13 +219,15 @@ impl Actor {
         let facts = self.enis.get(eni).ok_or("it was never observed")?;
         let place = facts.place.ok_or("it is not attached")?;
         let families = self.caller.node.families;
+        let subnet = self.caller.subnets.block(&facts.subnet);
+        let unknown = |subnet| format!("EC2 has not told about its subnet {subnet} yet");
         Ok(EniWiring {
             slot: EniSlot::new(place.card, place.index).map_err(|error| error.to_string())?,
             eni: eni.clone(),
             mac: facts.mac,
             address: facts.address,
             address_v6: facts.address_v6.filter(|_| families.has(Family::V6)),
-            subnet: self.caller.node.subnet_cidr,
+            subnet: subnet.ok_or_else(|| unknown(&facts.subnet))?,
             families,
             groups: facts.pool.groups.clone(),
             mtu: self.mtus.eni,
@@ -269,6 +272,11 @@ impl Actor {
         self.runtime.spawn(async move {
             let asked = boot_time();
             let seen = node::interfaces(&caller.ec2, &caller.node.identity).await;
+            if let Ok(interfaces) = &seen
+                && let Err(error) = caller.subnets.look(interfaces).await
+            {
+                warn!(%error, "cannot ask EC2 about subnets: what was known of them holds");
+            }
             let result = seen.map_err(|error| failure(&error));
             drop(inbox.send(Message::Observed { asked, result }));
         });

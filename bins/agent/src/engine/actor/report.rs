@@ -1,6 +1,7 @@
 //! The node's state for people.
 
 use serde_json::{Value, json};
+use underlay_ipam::Standing;
 use underlay_journal::LeaseState;
 use underlay_types::Interface;
 
@@ -19,6 +20,7 @@ impl Actor {
                 .and_then(|id| id.parse().ok());
             if let Some(facts) = id.and_then(|id| self.enis.get(&id)) {
                 eni["mac"] = json!(facts.mac);
+                eni["subnet"] = json!(facts.subnet);
             }
         }
         let leases = &self.journal.state().leases;
@@ -110,6 +112,7 @@ impl Actor {
                 .enis
                 .iter()
                 .filter(|eni| !(eni.primary && eni.total == 0))
+                .filter(|eni| eni.standing != Standing::Unmanaged)
                 .map(|eni| format!("{} still has {} addresses", eni.eni, eni.total)),
         );
         left.extend(

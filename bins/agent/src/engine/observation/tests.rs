@@ -1,5 +1,5 @@
 use underlay_cloud::ec2::{Attachment as CloudAttachment, InterfaceStatus};
-use underlay_types::{EniId, SecurityGroupId, SubnetId, VpcId};
+use underlay_types::{EniId, SecurityGroupId, VpcId};
 
 use super::*;
 
@@ -109,6 +109,7 @@ fn the_primary_eni_is_known_by_its_address() {
             ObservedEni {
                 id: EniId::from_serial(7),
                 owner: EniOwner::Primary,
+                standing: Standing::Serving,
                 attachment: Attachment::Attached {
                     place: Place::PRIMARY
                 },
@@ -125,6 +126,7 @@ fn the_primary_eni_is_known_by_its_address() {
                 address: None,
                 address_v6: None,
                 pool: PoolKey::default_pool(),
+                subnet: SubnetId::from_serial(1),
                 place: Some(Place::PRIMARY),
                 attachment: Some(AttachmentId::from_serial(7)),
                 foreign: false,

@@ -55,7 +55,8 @@ impl Ipam {
             Stage::Detached => stage != Stage::Detached,
             // With pods, somebody else detaches it, and may have failed.
             Stage::Detaching => {
-                stage == Stage::Detached || stage == Stage::Preparing && eni.leased() > 0
+                let kept = eni.leased() > 0 || eni.is_unmanaged();
+                stage == Stage::Detached || stage == Stage::Preparing && kept
             }
             Stage::Preparing
             | Stage::Active

@@ -235,6 +235,7 @@ impl Ipam {
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.is_attached() && eni.op.is_none())
+            .filter(|(_, eni)| !eni.full.pauses(self.now))
             .collect();
         candidates.sort_by(packing_order);
         let room: Vec<(EniId, usize)> = candidates
@@ -256,7 +257,7 @@ impl Ipam {
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
-            .filter(|(_, eni)| eni.op.is_none() && !eni.suspended && self.fits(eni))
+            .filter(|(_, eni)| eni.op.is_none() && eni.is_open() && self.fits(eni))
             // One that a pod owned serves nobody before it has rested.
             .filter(|(_, eni)| !pool.is_whole() || eni.free() > 0 || eni.lacks_ipv6())
             .map(|(id, _)| id.clone())
@@ -320,7 +321,8 @@ impl Ipam {
         let busy = self
             .enis
             .values()
-            .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some());
+            .filter(|eni| eni.pool == *pool && eni.supplies() && eni.op.is_some())
+            .filter(|eni| !eni.full.pauses(self.now));
         if self.config.families == Families::V6 {
             let prefix_to_come =
                 |eni: &&Eni| eni.lacks_ipv6() && eni.expecting != Some(Grant::Ipv6Prefix);
@@ -356,7 +358,7 @@ impl Ipam {
         let idle: Vec<EniId> = self
             .enis
             .iter()
-            .filter(|(_, eni)| eni.pool != *pool && !eni.primary && eni.is_idle())
+            .filter(|(_, eni)| eni.pool != *pool && eni.may_leave() && eni.is_idle())
             .filter(|(_, eni)| eni.is_settled() && self.waiters(&eni.pool) == 0)
             .map(|(id, _)| id.clone())
             .take(missing)
@@ -369,8 +371,11 @@ impl Ipam {
     /// Has the node use what is attached; again after a failure, with pauses.
     fn prepare_attached(&mut self, out: &mut Vec<Action>) {
         for (id, eni) in &mut self.enis {
+            // One that is left alone is used for pods that it has already.
+            let left_alone = eni.is_unmanaged() && eni.leased() == 0 && !eni.primary;
             // While EC2 may not have it attached, the next look decides.
             let wants = eni.stage == Stage::Preparing && !eni.awaited && eni.missed == 0;
+            let wants = wants && !left_alone;
             if wants && !eni.backoff.pauses(self.now) {
                 eni.awaited = true;
                 out.push(Action::UseEni(id.clone()));

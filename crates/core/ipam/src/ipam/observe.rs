@@ -7,6 +7,7 @@ use underlay_types::{EniId, PoolKey, Timestamp};
 use super::{Ipam, holding::address_missing};
 use crate::{
     Action, Attachment, Cooldown, Ec2Op, EniOwner, Holding, Lease, Notice, ObservedEni, Parting,
+    Standing,
     eni::{Eni, Stage},
 };
 
@@ -143,6 +144,7 @@ impl Ipam {
         if judged {
             self.audit_addresses(asked, seen, out);
         }
+        self.audit_standing(seen, out);
         self.audit_groups(seen, out);
         self.audit_termination(seen, out);
         judged
@@ -184,6 +186,23 @@ impl Ipam {
         );
     }
 
+    /// Somebody, or the configuration, wants it otherwise than before.
+    fn audit_standing(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        let (differs, leases) = (eni.standing != seen.standing, eni.leased());
+        eni.standing = seen.standing;
+        // What is configured so is no news, unless pods stand in the way.
+        if differs && (leases > 0 || seen.standing != Standing::Emptying) {
+            out.push(Action::Report(Notice::Standing {
+                eni: seen.id.clone(),
+                standing: seen.standing,
+                leases,
+            }));
+        }
+    }
+
     fn audit_groups(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
         let Some(pool) = self.enis.get(&seen.id).map(|eni| eni.pool.clone()) else {
             return;
@@ -191,9 +210,14 @@ impl Ipam {
         let Some(expected) = self.expected_groups(&pool).cloned() else {
             return;
         };
+        let configured = self.config.default_groups.is_some();
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
+        // The primary ENI's are the node's affair, and pods get none of its addresses.
+        if eni.primary && configured {
+            return;
+        }
         let differs = expected != seen.groups;
         if differs != eni.suspended {
             eni.suspended = differs;
@@ -212,7 +236,7 @@ impl Ipam {
 
     fn audit_termination(&mut self, seen: &ObservedEni, out: &mut Vec<Action>) {
         let wants = self.enis.get(&seen.id).is_some_and(|eni| {
-            !eni.primary && eni.is_used() && eni.op.is_none() && !eni.backoff.pauses(self.now)
+            eni.may_leave() && eni.is_used() && eni.op.is_none() && !eni.backoff.pauses(self.now)
         });
         let wants = wants && matches!(seen.attachment, Attachment::Attached { .. });
         if wants && !seen.delete_on_termination && !self.is_throttled() {

@@ -95,6 +95,9 @@ impl Ipam {
         if let Some(pool) = self.enis.get(id).map(|eni| eni.pool.clone()) {
             self.add_given(id, given, out);
             self.growth_succeeded(&pool);
+            if let Some(eni) = self.enis.get_mut(id) {
+                eni.full.succeeded();
+            }
         }
     }
 
@@ -203,9 +206,28 @@ impl Ipam {
             self.scarce.insert(pool, places / 2);
         } else if matches!(lacking, Some(Grant::Prefixes(_))) && is_fragmentation(failure) {
             self.fragmented.insert(pool, self.now + FRAGMENTED_FOR);
+        } else if let Some(id) = self.full_eni(call, failure)
+            && let Some(eni) = self.enis.get_mut(&id)
+        {
+            // The next one is created in another subnet, with all that is wanted.
+            eni.full.failed(self.now, failure.clone());
+            self.scarce.remove(&pool);
         } else {
             let backoff = self.backoffs.entry(pool).or_default();
             backoff.failed(self.now, failure.clone());
+        }
+    }
+}
+
+impl Ipam {
+    /// The ENI that a call was for whose subnet has nothing more, where another subnet may.
+    fn full_eni(&self, call: &Ec2Op, failure: &Ec2Failure) -> Option<EniId> {
+        match call {
+            Ec2Op::Assign {
+                eni,
+                grant: Grant::Addresses(_) | Grant::Prefixes(_),
+            } if self.config.several_subnets && is_shortage(failure) => Some(eni.clone()),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use underlay_types::{EniId, Family, PoolGroups, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
-    ADDRESSES_PER_PREFIX, Action, Delegation, Ec2Op,
+    ADDRESSES_PER_PREFIX, Action, Delegation, Ec2Op, Standing,
     eni::{Eni, Slot, Stage, Unused, packing_order},
 };
 
@@ -25,13 +25,14 @@ impl Ipam {
         if self.draining {
             self.empty_primary(out);
         } else {
+            self.empty_retired_primary(out);
             self.give_back_surplus(out);
         }
         self.detach_dropped(out);
     }
 
     fn should_leave(&self, eni: &Eni) -> bool {
-        if eni.primary || !eni.is_settled() {
+        if !eni.may_leave() || !eni.is_settled() {
             return false;
         }
         if self.draining {
@@ -40,7 +41,7 @@ impl Ipam {
         let Some(since) = eni.idle_since else {
             return false;
         };
-        if eni.suspended {
+        if !eni.is_open() {
             return true;
         }
         let idled = since + self.config.idle_release <= self.now;
@@ -71,7 +72,8 @@ impl Ipam {
 
     fn detach_dropped(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
-        let leaves = |eni: &Eni| eni.stage == Stage::Detaching && eni.leased() == 0;
+        let leaves =
+            |eni: &Eni| eni.stage == Stage::Detaching && eni.leased() == 0 && eni.may_leave();
         for eni in self.ids(|eni| leaves(eni) && eni.may_act(now)) {
             if !self.is_throttled() {
                 self.start(Ec2Op::DetachEni { eni }, out);
@@ -87,13 +89,13 @@ impl Ipam {
                 continue;
             };
             let wanted =
-                !self.draining && !eni.suspended && self.fits(eni) && self.would_attach(&eni.pool);
+                !self.draining && eni.is_open() && self.fits(eni) && self.would_attach(&eni.pool);
             let held = if self.draining {
                 !only_without_devices(eni)
             } else {
                 !eni.is_idle()
             };
-            if !wanted && !held && !eni.primary && !self.is_throttled() {
+            if !wanted && !held && eni.may_leave() && !self.is_throttled() {
                 if let Some(eni) = self.enis.get_mut(&id) {
                     eni.stage = Stage::Deleting;
                 }
@@ -108,7 +110,8 @@ impl Ipam {
         if self.is_throttled() {
             return;
         }
-        for id in self.ids(|eni| eni.primary && eni.stage == Stage::Active && eni.may_act(now)) {
+        let empties = |eni: &Eni| eni.primary && !eni.is_unmanaged();
+        for id in self.ids(|eni| empties(eni) && eni.stage == Stage::Active && eni.may_act(now)) {
             let Some(eni) = self.enis.get_mut(&id) else {
                 continue;
             };
@@ -124,6 +127,27 @@ impl Ipam {
                 )
             });
             let unused = eni.slots.unused(Slot::is_unused);
+            if unused.is_empty() {
+                self.unassign_ipv6(id, out);
+            } else {
+                self.unassign(id, unused, out);
+            }
+        }
+    }
+
+    /// Gives the primary ENI's addresses back where it serves no pods any more: those that rest may
+    /// not leave before their time, as EC2 would give them to the next ENI.
+    fn empty_retired_primary(&mut self, out: &mut Vec<Action>) {
+        let now = self.now;
+        if self.is_throttled() {
+            return;
+        }
+        let empties = |eni: &Eni| eni.primary && eni.standing == Standing::Emptying;
+        for id in self.ids(|eni| empties(eni) && eni.stage == Stage::Active && eni.may_act(now)) {
+            let Some(eni) = self.enis.get(&id) else {
+                continue;
+            };
+            let unused = eni.slots.unused(|slot| matches!(slot, Slot::Free { .. }));
             if unused.is_empty() {
                 self.unassign_ipv6(id, out);
             } else {

@@ -4,7 +4,7 @@ use underlay_types::{Families, PoolKey, Timestamp};
 
 use super::{Ipam, Waiter, eni_of};
 use crate::{
-    Action, AllocError, Ec2Op, Reason,
+    Action, AllocError, Ec2Failure, Ec2Op, Reason,
     backoff::Backoff,
     eni::{Eni, Stage},
 };
@@ -62,7 +62,7 @@ impl Ipam {
     /// Whether another pool's ENI may leave once what is under way for it has ended.
     fn may_claim_soon(&self, pool: &PoolKey) -> bool {
         self.enis.values().any(|eni| {
-            let idle = !eni.primary && eni.pool != *pool && eni.is_idle();
+            let idle = eni.may_leave() && eni.pool != *pool && eni.is_idle();
             idle && eni.is_used() && !eni.is_settled() && self.waiters(&eni.pool) == 0
         })
     }
@@ -72,7 +72,7 @@ impl Ipam {
         self.creating().any(|(creating, _)| creating == pool)
             || self.enis.values().any(|eni| {
                 eni.pool == *pool
-                    && !eni.suspended
+                    && eni.is_open()
                     && (matches!(eni.stage, Stage::Attaching | Stage::Preparing)
                         || eni.stage == Stage::Active && eni.op.is_some())
             })
@@ -91,7 +91,8 @@ impl Ipam {
                 Families::V4 | Families::Dual => self.places_left(eni.slots.places()),
                 Families::V6 => 0,
             };
-            eni.pool == *pool && eni.is_attached() && (left > 0 || eni.lacks_ipv6())
+            let takes = left > 0 && !eni.full.pauses(self.now);
+            eni.pool == *pool && eni.is_attached() && (takes || eni.lacks_ipv6())
         };
         if self.is_at_maximum(pool) {
             return false;
@@ -101,7 +102,7 @@ impl Ipam {
             || self
                 .enis
                 .values()
-                .any(|eni| !eni.primary && eni.pool != *pool && eni.is_idle())
+                .any(|eni| eni.may_leave() && eni.pool != *pool && eni.is_idle())
     }
 
     /// Whether not even one place more may be filled.
@@ -114,7 +115,8 @@ impl Ipam {
             .backoffs
             .get(pool)
             .and_then(Backoff::last)
-            .or_else(|| self.throttle.last().filter(|_| self.is_throttled()));
+            .or_else(|| self.throttle.last().filter(|_| self.is_throttled()))
+            .or_else(|| self.full_subnet(pool));
         if self.draining {
             Reason::Draining
         } else if let Some(failure) = failure.filter(|_| !self.grows(pool)) {
@@ -136,6 +138,12 @@ impl Ipam {
                 max: self.config.limits.max_enis(),
             }
         }
+    }
+
+    /// What EC2 said last of a subnet that has nothing more for an ENI of this pool.
+    fn full_subnet(&self, pool: &PoolKey) -> Option<&Ec2Failure> {
+        let full = |eni: &&Eni| eni.pool == *pool && eni.full.pauses(self.now);
+        self.enis.values().find(full)?.full.last()
     }
 
     /// What is under way for a pool, in words; also for the node's status.
@@ -176,7 +184,7 @@ fn cools_before(eni: &Eni, pool: &PoolKey, deadline: Timestamp) -> bool {
         eni.cooling_ends().max()
     } else if eni.serves(pool) {
         eni.slots.next_frees().min()
-    } else if !eni.primary && eni.pool != *pool && eni.leased() == 0 {
+    } else if eni.may_leave() && eni.pool != *pool && eni.leased() == 0 {
         eni.cooling_ends().max()
     } else {
         None

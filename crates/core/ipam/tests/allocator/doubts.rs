@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Config, Ec2Op, Input, ObservedEni, Parting};
+use underlay_ipam::{Config, Ec2Op, Input, ObservedEni, Parting, Standing};
 use underlay_types::{Class, EniId, PoolKey};
 
 use crate::{
@@ -191,6 +191,7 @@ fn add_loose(node: &mut Node, addresses: std::ops::Range<u8>) -> EniId {
     let loose = CloudEni {
         pool: PoolKey::default_pool(),
         place: None,
+        standing: Standing::Serving,
         delete_on_termination: false,
         addresses: addresses.map(|octet| [10, 0, 9, octet].into()).collect(),
         prefixes: std::collections::BTreeSet::new(),

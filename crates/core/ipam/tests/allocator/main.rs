@@ -9,6 +9,7 @@ mod outside;
 mod prefixes;
 mod properties;
 mod scenarios;
+mod standing;
 mod targets;
 mod whole;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Attachment, EniOwner, Holding, Input, ObservedEni, Place};
+use underlay_ipam::{Attachment, EniOwner, Holding, Input, ObservedEni, Place, Standing};
 use underlay_types::{Class, EniId};
 
 use crate::{
@@ -292,6 +292,7 @@ fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
     let foreign = ObservedEni {
         id: EniId::from_serial(99),
         owner: EniOwner::Foreign,
+        standing: Standing::Serving,
         attachment: Attachment::Attached {
             place: Place { card: 0, index: 1 },
         },

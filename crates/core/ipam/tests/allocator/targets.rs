@@ -1,6 +1,6 @@
 //! How many addresses a node holds: at least, at most, and at rest.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use proptest::prelude::*;
 use underlay_ipam::{ADDRESSES_PER_PREFIX, Config, Delegation};
@@ -77,6 +77,59 @@ fn a_spent_subnet_is_asked_with_growing_pauses() {
     node.calls.clear();
     node.quiesce();
     assert!(node.calls.len() < 60, "{:?}", node.calls);
+}
+
+/// A subnet of two addresses, both with pods, and a third pod that asks.
+fn with_a_full_subnet(several_subnets: bool) -> Node {
+    let mut node = Node::start_with(
+        2,
+        Config {
+            several_subnets,
+            warm_default: 0,
+            ..config()
+        },
+    );
+    for container in 1..=2 {
+        node.add(key(container), pool(0), WAIT);
+        settle(&mut node);
+    }
+    node.add(key(3), pool(0), WAIT);
+    assert_eq!(node.ops.len(), 1);
+    node.run_op(0, None, false);
+    node
+}
+
+#[test]
+fn an_eni_whose_subnet_is_full_does_not_keep_one_from_another_subnet() {
+    let mut node = with_a_full_subnet(true);
+    assert!(node.refusals.is_empty(), "{:?}", node.refusals);
+    let create = "create an ENI for default with 1 addresses";
+    assert_eq!(node.calls.last().unwrap(), create);
+    // Of the other subnet's.
+    node.cloud
+        .free
+        .extend((100..105).map(|host| Ipv4Addr::new(10, 1, 0, host)));
+    node.run_op(0, None, false);
+    settle(&mut node);
+    assert_eq!(node.leases.len(), 3);
+}
+
+#[test]
+fn where_every_subnet_is_full_the_pod_is_told_so() {
+    let mut node = with_a_full_subnet(true);
+    settle(&mut node);
+    let refusal = node.refusals.pop().unwrap();
+    assert!(
+        refusal.contains("InsufficientFreeAddressesInSubnet"),
+        "{refusal}"
+    );
+    node.calls.clear();
+    node.quiesce();
+    assert!(node.calls.len() < 120, "{:?}", node.calls);
+    // Without a choice there is nothing to create for.
+    let node = with_a_full_subnet(false);
+    assert_eq!(node.refusals.len(), 1);
+    assert!(!node.calls.iter().any(|call| call.contains("create")));
 }
 
 /// A node that is about to give a prefix back.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use underlay_types::{AttachmentId, EniId, SecurityGroupId, SubnetId};
+use underlay_types::{AttachmentId, EniId, SecurityGroupId, SubnetId, VpcId};
 
 use super::{
     Assigned, Ec2, Ec2Error, GroupQuery, InstanceTypeLimits, InterfaceQuery, Ipv4Grant,
@@ -243,6 +243,25 @@ impl Ec2 {
         let request =
             Request::new("DescribeSubnets", "subnets", Replay::Harmless).with_list("SubnetId", ids);
         let request = paged_unless(!ids.is_empty(), request);
+        self.send_pages(request, "subnetSet", parse::subnet).await
+    }
+
+    /// All subnets of a VPC in one availability zone.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn describe_subnets_of(
+        &self,
+        vpc: &VpcId,
+        zone: &str,
+    ) -> Result<Vec<Subnet>, Ec2Error> {
+        let object = format!("subnets of {vpc} in {zone}");
+        let request = Request::new("DescribeSubnets", object, Replay::Harmless)
+            .with("Filter.1.Name", "vpc-id")
+            .with("Filter.1.Value.1", vpc)
+            .with("Filter.2.Name", "availability-zone")
+            .with("Filter.2.Value.1", zone);
+        let request = paged_unless(false, request);
         self.send_pages(request, "subnetSet", parse::subnet).await
     }
 

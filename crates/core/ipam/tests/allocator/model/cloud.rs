@@ -8,7 +8,7 @@ use std::{
 use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_ipam::{
     Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, Holding, ObservedEni,
-    PREFIX_LENGTH, Place,
+    PREFIX_LENGTH, Place, Standing,
 };
 use underlay_types::{Class, EniId, PoolGroups, PoolKey, SecurityGroupSet};
 
@@ -19,6 +19,7 @@ pub(crate) const IPV4_PER_ENI: u16 = 4;
 pub(crate) struct CloudEni {
     pub(crate) pool: PoolKey,
     pub(crate) place: Option<Place>,
+    pub(crate) standing: Standing,
     pub(crate) delete_on_termination: bool,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) prefixes: BTreeSet<Ipv4Net>,
@@ -75,6 +76,7 @@ impl Cloud {
         let eni = CloudEni {
             pool: PoolKey::default_pool(),
             place: Some(Place::PRIMARY),
+            standing: Standing::Serving,
             delete_on_termination: true,
             addresses: BTreeSet::new(),
             prefixes: BTreeSet::new(),
@@ -201,6 +203,7 @@ impl Cloud {
         let created = CloudEni {
             pool: pool.clone(),
             place: None,
+            standing: Standing::Serving,
             delete_on_termination: false,
             addresses: addresses.clone(),
             prefixes: prefixes.clone(),
@@ -330,6 +333,7 @@ impl Cloud {
             } else {
                 EniOwner::Ours(eni.pool.clone())
             },
+            standing: eni.standing,
             attachment: eni
                 .place
                 .map_or(Attachment::None, |place| Attachment::Attached { place }),
