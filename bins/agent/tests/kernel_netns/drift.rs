@@ -14,7 +14,11 @@ use crate::{
 /// A damage to a node with a pod of the set in slot 2, by commands, and the kind that it is
 /// reported as. `{device}` is the node's end, `{address}` the pod's address, `{chain}` the chain of
 /// its set.
-const DAMAGES: [(Drift, &[&str]); 27] = [
+const DAMAGES: [(Drift, &[&str]); 28] = [
+    (
+        Drift::Rule,
+        &["ip rule delete priority 6990 fwmark 0x300000/0x3ff00000"],
+    ),
     (
         Drift::Rule,
         &["ip rule delete priority 7000 fwmark 0x300000/0x3ff00000"],
@@ -33,7 +37,10 @@ const DAMAGES: [(Drift, &[&str]); 27] = [
     ),
     (Drift::Route, &["ip route flush table 70002"]),
     (Drift::Route, &["ip route delete {address}"]),
-    (Drift::Route, &["ip route delete {address} table 70002"]),
+    (
+        Drift::Route,
+        &["ip route delete {address} table 1978906505"],
+    ),
     (
         Drift::Route,
         &["ip route add 192.0.2.0/24 dev {device} table 70002"],
