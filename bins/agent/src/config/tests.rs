@@ -69,6 +69,18 @@ fn every_key_is_read() {
     assert_eq!(config, everything());
 }
 
+fn enis_of_their_own() -> EniConfig {
+    EniConfig {
+        primary: Some(PrimaryUse::Leave),
+        subnets: SubnetRule::Discover,
+        security_groups: Some("sg-0000000c".parse().unwrap()),
+        unmanaged_tag: Some(Tag {
+            key: "hands".to_owned(),
+            value: "off".to_owned(),
+        }),
+    }
+}
+
 fn everything() -> Config {
     Config {
         addresses: AddressConfig {
@@ -80,15 +92,7 @@ fn everything() -> Config {
             add_wait: Duration::from_secs(5),
             idle_eni_after: Duration::from_hours(1),
         },
-        enis: EniConfig {
-            primary: Some(PrimaryUse::Leave),
-            subnets: SubnetRule::Discover,
-            security_groups: Some("sg-0000000c".parse().unwrap()),
-            unmanaged_tag: Some(Tag {
-                key: "hands".to_owned(),
-                value: "off".to_owned(),
-            }),
-        },
+        enis: enis_of_their_own(),
         security_groups: SecurityGroupConfig {
             allowed: AllowedGroups {
                 ids: ["sg-0000000a", "sg-0000000b"]
