@@ -226,8 +226,9 @@ impl State {
     pub fn changes(&self) -> impl Iterator<Item = Change> {
         let cooling = self.cooling.values().cloned().map(Change::Cooling);
         let leases = self.leases.values().cloned().map(Change::Lease);
-        cooling
-            .chain(leases)
+        // Leases first: the record of one ends a cooldown of its address.
+        leases
+            .chain(cooling)
             .chain(self.creations.values().cloned().map(Change::Creating))
             .chain(self.partings.iter().cloned().map(Change::Parting))
     }
