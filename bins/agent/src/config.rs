@@ -26,6 +26,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use mistakes::{ConfigError, Mistake};
 pub use targets::{Amount, Targets};
 use underlay_netplan::{NodePort, SourcePorts};
+use underlay_types::Enforcement;
 
 /// Where the configuration is read from unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/underlay/agent.toml";
@@ -45,6 +46,8 @@ pub struct Config {
     pub security_groups: SecurityGroupConfig,
     /// `[pods]`: how pods are wired.
     pub pods: PodConfig,
+    /// `[branch_enis]`: whether pods may have branch ENIs.
+    pub branch_enis: BranchEniConfig,
     /// `[snat]`: which address pods have outside of the VPC.
     pub snat: SnatConfig,
     /// `[drift]`: how often the node is looked at for what others changed.
@@ -127,6 +130,23 @@ pub enum Access {
     /// It is not.
     #[default]
     Deny,
+}
+
+/// `[branch_enis]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BranchEniConfig {
+    /// `enabled`: whether the annotation `vpc.amazonaws.com/pod-eni` gives a pod a branch ENI.
+    pub enabled: bool,
+    /// `mode`: which packets the branch's groups see.
+    pub mode: Enforcement,
+}
+
+impl BranchEniConfig {
+    /// How groups are enforced, where branch ENIs are used.
+    #[must_use]
+    pub fn in_use(self) -> Option<Enforcement> {
+        self.enabled.then_some(self.mode)
+    }
 }
 
 /// `[snat]`.

@@ -167,6 +167,9 @@ impl Engine {
         if let Some(set) = request.pool.explicit_set() {
             self.check_groups(set)?;
         }
+        if request.branch.is_some() {
+            self.use_trunk(wait)?;
+        }
         // One way into the namespace, for its cookie and for what is set up in it.
         let inside = self.kernel.socket_in(request.netns.as_fd());
         let inside = inside.map_err(|failure| kernel_error(&failure))?;
@@ -178,6 +181,7 @@ impl Engine {
         let wish = Box::new(Reserve {
             key: request.key.clone(),
             pool: request.pool.clone(),
+            branch: request.branch.clone(),
             pod: request.pod.clone(),
             netns_path: request.netns_path.clone(),
             netns_cookie: cookie,
@@ -209,6 +213,28 @@ impl Engine {
             return Err(error);
         }
         Ok(granted.held)
+    }
+
+    /// Brings the trunk into use, if it is not. EC2 is asked only while nobody knows of a trunk.
+    fn use_trunk(&self, wait: Duration) -> Result<(), ServiceError> {
+        let no_address = |message| ServiceError::NoAddress { message };
+        let mut trunk = self.ask(Message::Trunk)?;
+        if trunk.is_none() {
+            // It may have been attached since the last look.
+            let (looked, look) = sync_channel(1);
+            self.tell(Message::ObserveNow(looked));
+            if look.recv_timeout(wait).is_err() {
+                return Err(no_address(
+                    "EC2 does not say whether there is a trunk ENI".to_owned(),
+                ));
+            }
+            trunk = self.ask(Message::Trunk)?;
+        }
+        let trunk = trunk.ok_or_else(|| no_address(actor::no_trunk()))?;
+        if self.kernel.trunk().as_ref() == Some(&trunk) {
+            return Ok(());
+        }
+        actor::wait_for_device(|| self.kernel.use_trunk(&trunk, &[])).map_err(no_address)
     }
 
     fn try_del(
@@ -387,7 +413,7 @@ impl Drop for Engine {
 fn attachment(held: Held) -> Attachment {
     let Held { wiring, eni, .. } = held;
     let (host, pod_mac) = match wiring.interface {
-        Interface::Shared => {
+        Interface::Shared | Interface::Branch(_) => {
             let host = HostEnd {
                 ifname: wiring.host_device(),
                 mac: wiring.host_mac(),

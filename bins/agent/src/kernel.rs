@@ -4,6 +4,7 @@
 //! by those that it adopted, which may change namespaces. Calls may come from any number of threads.
 
 mod audit;
+mod branches;
 mod check;
 mod contexts;
 mod execute;
@@ -41,7 +42,9 @@ use underlay_netplan::{
 };
 use underlay_types::{EniId, LeaseKey, Mac, PoolGroups, SecurityGroupSet};
 
-use self::{execute::Execution, reaper::Reaper, rules::Rules, workers::Workers};
+use self::{
+    branches::Programs, execute::Execution, reaper::Reaper, rules::Rules, workers::Workers,
+};
 
 /// What may be set about the kernel's work.
 #[derive(Debug, Clone)]
@@ -76,6 +79,8 @@ pub struct Kernel {
     /// ENIs that pods owned and that are not back in the node's namespace yet.
     away: Mutex<BTreeMap<LeaseKey, Mac>>,
     pods_reach_metadata: AtomicBool,
+    /// For branch ENIs, where there are any.
+    programs: Programs,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,9 +103,10 @@ impl Kernel {
     /// As [`Self::new`].
     pub fn new_in(netns: OwnedFd, config: &KernelConfig) -> Result<Self, Failure> {
         let home = Arc::new(netns);
+        let programs = Programs::default();
         let start = || {
             Ok(Self {
-                workers: Workers::start(config.workers, &home)?,
+                workers: Workers::start(config.workers, &home, &programs)?,
                 reaper: Reaper::start(&home, config.reap_after)?,
                 topology: RwLock::default(),
                 state: Mutex::default(),
@@ -108,6 +114,7 @@ impl Kernel {
                 repairs: Mutex::new(Drift::ALL.map(|drift| (drift, 0)).into()),
                 away: Mutex::default(),
                 pods_reach_metadata: AtomicBool::new(false),
+                programs,
             })
         };
         start().map_err(|error| Failure::clean("start the kernel's threads", error))
@@ -291,6 +298,7 @@ impl Kernel {
             let found = observe::Observed::read(context)?;
             let remove = underlay_netplan::diff::plan(&BTreeSet::new(), &found.objects);
             let mut errors = Execution::new(context, None).all_possible(&remove);
+            errors.extend(context.detach_everywhere());
             for group in [POD_GROUP, RETIRED_GROUP] {
                 let delete = link::delete_group(group).or_missing();
                 errors.extend(context.socket.run(&[delete]).err());

@@ -57,6 +57,7 @@ impl Agent {
             enis: config.enis.clone(),
             security_groups: config.security_groups.clone(),
             pods: config.pods.clone(),
+            branch_enis: config.branch_enis,
             snat: config.snat.clone(),
             drift: config.drift.clone(),
             journal: config.paths.journal(),

@@ -13,21 +13,32 @@ use ipnet::IpNet;
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
 use underlay_netplan::Drift;
-use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
+use underlay_types::{BranchEni, EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
 
 /// One CNI ADD, parsed.
 #[derive(Debug)]
 pub struct PodRequest {
     /// Which interface of which container on which network.
     pub key: LeaseKey,
-    /// Where its address must come from.
+    /// Where its address must come from, if it shares its ENI.
     pub pool: PoolKey,
+    /// The branch ENI that it was given, if it does not get an address here.
+    pub branch: Option<BranchRequest>,
     /// The pod's network namespace, checked to be one and not the agent's own.
     pub netns: OwnedFd,
     /// `CNI_NETNS` as given: a path that may exist only in the runtime's mount namespace.
     pub netns_path: String,
     /// Who the pod is, where known.
     pub pod: Option<KubernetesPod>,
+}
+
+/// A branch ENI that somebody gave a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchRequest {
+    /// Its id.
+    pub eni: EniId,
+    /// What must be known of it.
+    pub branch: BranchEni,
 }
 
 /// A wired pod interface.
@@ -64,6 +75,10 @@ pub struct Measures {
     pub ec2: CallCounters,
     /// Pods whose device is not deleted yet.
     pub retired_devices: usize,
+    /// Pods with branch ENIs.
+    pub branch_pods: usize,
+    /// What happened to their packets at the trunk, by the name of what did.
+    pub branch_packets: Vec<(&'static str, u64)>,
     /// What people were told, by kind, since the start.
     pub notices: BTreeMap<&'static str, u64>,
     /// What somebody else changed and the agent put right, by kind, since the start.
@@ -83,6 +98,12 @@ pub enum ServiceError {
     #[error("{message}")]
     Group {
         /// Which group, and which setting would allow it.
+        message: String,
+    },
+    /// What the pod's annotations promise it, and the node cannot keep (CNI code 7).
+    #[error("{message}")]
+    Interface {
+        /// Which annotation and field, and why not.
         message: String,
     },
     /// EC2 refused for good (CNI code 100).

@@ -93,8 +93,18 @@ pub(crate) struct LeaseStatus {
     pub(crate) interface: Option<String>,
     #[serde(default)]
     pub(crate) missing: bool,
+    /// Where the ENI is a branch of the node's trunk.
+    #[serde(default)]
+    pub(crate) branch: Option<BranchStatus>,
     #[serde(default)]
     pub(crate) pod: Option<PodName>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BranchStatus {
+    pub(crate) vlan: u16,
+    #[serde(default)]
+    pub(crate) mode: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -3,7 +3,7 @@
 mod table;
 
 use self::table::Table;
-use crate::node_status::{EniStatus, LeaseStatus, NodeStatus, PoolStatus};
+use crate::node_status::{BranchStatus, EniStatus, LeaseStatus, NodeStatus, PoolStatus};
 
 /// Notices shown; the agent's log has all.
 const NOTICES_SHOWN: usize = 5;
@@ -37,6 +37,7 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
         eni,
         interface,
         missing,
+        branch,
         pod,
     } in &status.leases
     {
@@ -49,20 +50,21 @@ pub(crate) fn pods(status: &NodeStatus) -> String {
             eni.clone(),
             short(key.container.as_str()),
             key.ifname.to_string(),
-            note(interface.as_deref(), *missing),
+            note(interface.as_deref(), branch.as_ref(), *missing),
         ]);
     }
     table.to_string()
 }
 
 /// What is special about a pod's addresses.
-fn note(interface: Option<&str>, missing: bool) -> String {
+fn note(interface: Option<&str>, branch: Option<&BranchStatus>, missing: bool) -> String {
     let interface = match interface {
-        Some("whole") => Some("owns the ENI"),
-        other => other,
+        Some("whole") => Some("owns the ENI".to_owned()),
+        other => other.map(str::to_owned),
     };
-    let missing = missing.then_some("not in EC2 any more");
-    let notes: Vec<_> = interface.into_iter().chain(missing).collect();
+    let branch = branch.map(|branch| format!("branch, VLAN {}, {}", branch.vlan, branch.mode));
+    let missing = missing.then(|| "not in EC2 any more".to_owned());
+    let notes: Vec<_> = interface.into_iter().chain(branch).chain(missing).collect();
     notes.join(", ")
 }
 

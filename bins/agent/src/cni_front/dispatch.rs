@@ -13,9 +13,10 @@ use underlay_cni_spec::{
     supported_versions_json,
 };
 use underlay_netlink::netns;
-use underlay_types::LeaseKey;
+use underlay_types::{Enforcement, LeaseKey, PoolKey};
 
 use super::{
+    branch_annotation,
     conflist::Conflist,
     key_locks::KeyLocks,
     node_commands,
@@ -35,6 +36,8 @@ pub(super) struct Dispatch {
     pub(super) add_wait: Duration,
     pub(super) groups_per_eni: usize,
     pub(super) own_eni: Access,
+    /// How groups of branch ENIs are enforced; `None` where pods get none.
+    pub(super) branch_enis: Option<Enforcement>,
     pub(super) conflist: Conflist,
     pub(super) tombstones: Tombstones,
     pub(super) locks: KeyLocks<LeaseKey>,
@@ -140,7 +143,13 @@ impl Dispatch {
         is_awaited: &dyn Fn() -> bool,
     ) -> Result<String, CniError> {
         let key = lease_key(&call.environment, &call.config)?;
+        let branch = branch_annotation::branch(&call.config, self.branch_enis)?;
         let pool = pool_key(&call.config, self.groups_per_eni, self.own_eni)?;
+        if branch.is_some() && pool != PoolKey::default_pool() {
+            let message = "a pod with a branch ENI has that ENI's groups: it cannot choose others, \
+                           nor a whole ENI, too";
+            return Err(CniError::new(ErrorCode::InvalidConfig, message));
+        }
         let pod = kubernetes_pod(&call.environment)?;
         let (netns, netns_path) = self.pod_netns(call, fd)?;
         let details = match &pod {
@@ -165,6 +174,7 @@ impl Dispatch {
                 PodRequest {
                     key,
                     pool,
+                    branch,
                     netns,
                     netns_path,
                     pod,

@@ -54,7 +54,7 @@ pub(super) fn error(command: Command, error: &ServiceError) -> CniError {
     let code = match error {
         _ if command == Command::Status => ErrorCode::NotAvailable,
         ServiceError::NoAddress { .. } | ServiceError::NotReady { .. } => ErrorCode::TryAgainLater,
-        ServiceError::Group { .. } => ErrorCode::InvalidConfig,
+        ServiceError::Group { .. } | ServiceError::Interface { .. } => ErrorCode::InvalidConfig,
         ServiceError::Refused { .. } => ErrorCode::RefusedByEc2,
         ServiceError::Kernel { .. } | ServiceError::Journal { .. } => ErrorCode::Io,
         ServiceError::Differs { .. } => ErrorCode::Differs,

@@ -110,6 +110,7 @@ impl Front {
                 add_wait: config.addresses.add_wait,
                 groups_per_eni: config.security_groups.groups_per_eni,
                 own_eni: config.pods.own_eni,
+                branch_enis: config.branch_enis.in_use(),
                 conflist: Conflist::new(config),
                 tombstones: Tombstones::new(config.paths.tombstones()),
                 locks: KeyLocks::default(),

@@ -260,7 +260,7 @@ mod tests {
              agent.toml: addresses.add_wait: must be from 0s to 1m, not \"1h\"\n  \
              agent.toml.d/b.toml: snat.enabled: must be true or false, not an integer\n  \
              agent.toml.d/b.toml: colour: unknown key; known are version, addresses, enis, \
-             security_groups, pods, snat, drift, log, metrics, conflist, paths"
+             security_groups, pods, branch_enis, snat, drift, log, metrics, conflist, paths"
         );
     }
 

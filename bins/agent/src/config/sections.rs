@@ -6,11 +6,11 @@ use ipnet::Ipv4Net;
 use toml::{Table, Value};
 use underlay_cni_spec::CniVersion;
 use underlay_netplan::snat::SourcePortsError;
-use underlay_types::{Families, Family, SecurityGroupId};
+use underlay_types::{EnforcementError, Families, Family, SecurityGroupId};
 
 use super::{
-    ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, Config, ConflistConfig,
-    DriftConfig, EniConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig,
+    ADD_WAIT_MAX, Access, AddressConfig, AllowedGroups, AllowedTag, BranchEniConfig, Config,
+    ConflistConfig, DriftConfig, EniConfig, FORMAT_VERSION, MetricsConfig, PathConfig, PodConfig,
     SecurityGroupConfig, SnatConfig, Tag, Targets,
     enis::tag,
     log,
@@ -42,6 +42,7 @@ pub(super) fn read(table: Table) -> (Config, Vec<Mistake>) {
         enis,
         security_groups,
         pods: pods(root.section("pods"), families),
+        branch_enis: branch_enis(root.section("branch_enis")),
         snat: snat(root.section("snat"), families),
         drift: drift(root.section("drift")),
         log: log::read(root.section("log")),
@@ -55,6 +56,7 @@ pub(super) fn read(table: Table) -> (Config, Vec<Mistake>) {
         "enis",
         "security_groups",
         "pods",
+        "branch_enis",
         "snat",
         "drift",
         "log",
@@ -153,6 +155,18 @@ fn access(value: Value) -> Result<Access, String> {
         "deny" => Ok(Access::Deny),
         other => Err(format!("must be \"allow\" or \"deny\", not {other:?}")),
     }
+}
+
+fn branch_enis(mut section: Section<'_>) -> BranchEniConfig {
+    let mut config = BranchEniConfig::default();
+    section.read("enabled", &mut config.enabled, boolean);
+    section.read("mode", &mut config.mode, |v| {
+        text(v)?
+            .parse()
+            .map_err(|error: EnforcementError| error.to_string())
+    });
+    section.finish(&["enabled", "mode"]);
+    config
 }
 
 fn snat(mut section: Section<'_>, families: Families) -> SnatConfig {

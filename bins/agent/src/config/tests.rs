@@ -44,6 +44,9 @@ fn every_key_is_read() {
         mtu = 1500
         metadata = "allow"
         own_eni = "allow"
+        [branch_enis]
+        enabled = true
+        mode = "standard"
         [snat]
         enabled = true
         excluded = ["192.168.0.0/16", "10.8.0.0/13"]
@@ -80,6 +83,11 @@ fn enis_of_their_own() -> EniConfig {
         }),
     }
 }
+
+const BRANCHES: BranchEniConfig = BranchEniConfig {
+    enabled: true,
+    mode: Enforcement::Standard,
+};
 
 fn everything() -> Config {
     Config {
@@ -121,6 +129,7 @@ fn everything() -> Config {
             ports: SourcePorts::Keep,
             poll_interval: Duration::from_mins(1),
         },
+        branch_enis: BRANCHES,
         drift: DriftConfig {
             interval: Duration::from_mins(1),
         },
@@ -157,6 +166,8 @@ fn all_mistakes_are_listed_together() {
         mtu = 10000
         colour = "red"
         metadata = true
+        [branch_enis]
+        mode = "soft"
         [snat]
         enabled = "yes"
         excluded = ["10.8.1.0/16"]
@@ -175,7 +186,7 @@ fn all_mistakes_are_listed_together() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"20 mistakes in the configuration:
+        r#"21 mistakes in the configuration:
   version: is missing; write version = 1
   addresses: must be a table, not an integer
   security_groups.allowed_ids: "sg-x" is not an id of the form sg-<8 or 17 lower-case hex digits>
@@ -185,6 +196,7 @@ fn all_mistakes_are_listed_together() {
   pods.mtu: must be from 576 to 9001, not 10000
   pods.metadata: must be a string, not a boolean
   pods.colour: unknown key; known are mtu, metadata, own_eni
+  branch_enis.mode: must be "strict" or "standard", not "soft"
   snat.enabled: must be true or false, not a string
   snat.excluded: "10.8.1.0/16" is not a whole block: write "10.8.0.0/16"
   snat.v4_egress: is for families = ["v6"]: other pods have an IPv4 address
@@ -195,7 +207,7 @@ fn all_mistakes_are_listed_together() {
   conflist.bandwidth: must be true or false, not an integer
   conflist.sysctls: "kernel.pid_max" is not a pod's own: only net.* is
   paths.run_dir: must be an absolute path, not run
-  vresion: unknown key; known are version, addresses, enis, security_groups, pods, snat, drift, log, metrics, conflist, paths"#
+  vresion: unknown key; known are version, addresses, enis, security_groups, pods, branch_enis, snat, drift, log, metrics, conflist, paths"#
     );
 }
 

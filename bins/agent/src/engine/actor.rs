@@ -1,6 +1,7 @@
 //! Who decides: it owns the allocator and the journal, takes one message at a time, and tells others
 //! what to do.
 
+mod branches;
 mod effects;
 mod egress;
 mod pods;
@@ -25,7 +26,11 @@ use underlay_journal::Change;
 use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
 
 pub(super) use self::{
-    effects::wait_and_use, egress::last_egress, pods::wiring, shared::SharedActor,
+    branches::no_trunk,
+    effects::{wait_and_use, wait_for_device},
+    egress::last_egress,
+    pods::wiring,
+    shared::SharedActor,
     vanished::Vanished,
 };
 use super::{
@@ -108,6 +113,8 @@ pub(super) struct Actor {
 /// Looks at what EC2 knows of this instance.
 pub(super) struct Looks {
     under_way: bool,
+    /// Who wants to know that one is over.
+    waiting: Vec<Reply<()>>,
     next_at: Timestamp,
     count: u32,
 }
@@ -116,6 +123,7 @@ impl Looks {
     pub(super) fn first_in(pause: Duration) -> Self {
         Self {
             under_way: false,
+            waiting: Vec::new(),
             next_at: boot_time() + pause,
             count: 0,
         }
@@ -179,7 +187,20 @@ impl Actor {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Reserve(wish, reply) => self.reserve(*wish, reply),
+            Message::Reserve(wish, reply) => match wish.branch.clone() {
+                Some(branch) => {
+                    let granted = self.reserve_branch(*wish, branch);
+                    answer(&reply, granted);
+                }
+                None => self.reserve(*wish, reply),
+            },
+            Message::ObserveNow(reply) => {
+                self.looks.waiting.push(reply);
+                if !self.looks.under_way {
+                    self.observe();
+                }
+            }
+            Message::Trunk(reply) => answer(&reply, self.trunk()),
             Message::Wired { key, cookie, reply } => {
                 let recorded = self.wired(&key, cookie);
                 answer(&reply, recorded);
@@ -339,6 +360,9 @@ impl Actor {
                 error!(code = failure.code, "cannot ask EC2 what this instance has");
                 self.note(format!("DescribeNetworkInterfaces: {}", failure.message));
             }
+        }
+        for waiting in std::mem::take(&mut self.looks.waiting) {
+            answer(&waiting, ());
         }
     }
 

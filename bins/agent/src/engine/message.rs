@@ -11,11 +11,11 @@ use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Ec2Failure, OpId};
 use underlay_journal::LeaseState;
 use underlay_netlink::netns;
-use underlay_netplan::PodWiring;
+use underlay_netplan::{PodWiring, trunk::TrunkWiring};
 use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp};
 
 use super::calls::Answer;
-use crate::service::{Measures, ServiceError};
+use crate::service::{BranchRequest, Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
 pub(super) type Reply<T> = SyncSender<T>;
@@ -25,6 +25,10 @@ pub(super) type Reply<T> = SyncSender<T>;
 pub(super) enum Message {
     /// Reserve an address. Answered when there is one, or when there will be none.
     Reserve(Box<Reserve>, Reply<Result<Granted, ServiceError>>),
+    /// Ask EC2 what this instance has, now. Answered once EC2 has, or will not.
+    ObserveNow(Reply<()>),
+    /// The trunk ENI that branch ENIs of this node are on, if EC2 has shown one.
+    Trunk(Reply<Option<TrunkWiring>>),
     /// The pod is wired, in the namespace with this cookie.
     Wired {
         key: LeaseKey,
@@ -89,6 +93,7 @@ pub(super) struct Devices {
 pub(super) struct Reserve {
     pub(super) key: LeaseKey,
     pub(super) pool: PoolKey,
+    pub(super) branch: Option<BranchRequest>,
     pub(super) pod: Option<KubernetesPod>,
     pub(super) netns_path: String,
     pub(super) netns_cookie: u64,

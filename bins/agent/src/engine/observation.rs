@@ -33,6 +33,8 @@ pub(super) struct EniFacts {
     pub(super) attachment: Option<AttachmentId>,
     /// Somebody else's, or to be left alone.
     pub(super) foreign: bool,
+    /// Carries branch ENIs.
+    pub(super) trunk: bool,
 }
 
 /// Tags that an ENI gets when it is created, so that none exists that nobody knows.
@@ -109,14 +111,12 @@ pub(super) fn read(
     };
     let facts = EniFacts {
         mac: eni.mac,
-        address: match owner {
-            EniOwner::Ours(_) => eni.primary,
-            EniOwner::Primary | EniOwner::Foreign => None,
-        },
-        address_v6: match owner {
-            EniOwner::Ours(_) => eni.ipv6_prefixes.first().map(Ipv6Net::network),
-            EniOwner::Primary | EniOwner::Foreign => None,
-        },
+        address: eni.primary.filter(|_| matches!(owner, EniOwner::Ours(_))),
+        address_v6: eni
+            .ipv6_prefixes
+            .first()
+            .map(Ipv6Net::network)
+            .filter(|_| matches!(owner, EniOwner::Ours(_))),
         pool: match &owner {
             EniOwner::Ours(pool) => pool.clone(),
             EniOwner::Primary | EniOwner::Foreign => PoolKey::default_pool(),
@@ -125,6 +125,7 @@ pub(super) fn read(
         place,
         attachment: attachment.map(|attachment| attachment.id.clone()),
         foreign: owner == EniOwner::Foreign,
+        trunk: eni.interface_type == "trunk",
     };
     let observed = ObservedEni {
         id: eni.id.clone(),

@@ -27,7 +27,7 @@ use super::{
     Engine,
     actor::{
         Actor, Looks, Mtus, Requests, SharedActor, SharedStatus, Vanished, audit_pause,
-        last_egress, wait_and_use, wiring,
+        last_egress, wait_and_use, wait_for_device, wiring,
     },
     auditor::{Auditor, living_namespace},
     calls::Caller,
@@ -44,7 +44,8 @@ use super::{
 };
 use crate::{
     config::{
-        Access, AddressConfig, DriftConfig, EniConfig, PodConfig, SecurityGroupConfig, SnatConfig,
+        Access, AddressConfig, BranchEniConfig, DriftConfig, EniConfig, PodConfig,
+        SecurityGroupConfig, SnatConfig,
     },
     kernel::{Failure, Kernel, Restored},
 };
@@ -63,6 +64,8 @@ pub struct EngineConfig {
     pub security_groups: SecurityGroupConfig,
     /// How pods are wired.
     pub pods: PodConfig,
+    /// Whether pods have branch ENIs.
+    pub branch_enis: BranchEniConfig,
     /// Which address pods have outside of the VPC.
     pub snat: SnatConfig,
     /// How often the node is looked at for drift.
@@ -223,7 +226,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         device_poll_at: Timestamp::ZERO,
         journal,
     };
-    actor.restore(asked, &found);
+    actor.restore(asked, &found, config.branch_enis);
     runtime.spawn(auditor(&config, &actor).run(stop.clone()));
     let (actor, thread) = run_apart(actor, inbox, messages).map_err(StartError::Thread)?;
     Ok(Engine {
@@ -350,7 +353,7 @@ fn allocator_config(config: &EngineConfig, found: &Found) -> underlay_ipam::Conf
 
 impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
-    fn restore(&mut self, asked: Timestamp, found: &Found) {
+    fn restore(&mut self, asked: Timestamp, found: &Found, branches: BranchEniConfig) {
         let state = self.journal.state();
         let (leases, cooldowns, partings) = promises(state, wall_ms(), boot_time(), self.cooldown);
         for cooldown in &cooldowns {
@@ -365,7 +368,7 @@ impl Actor {
             cooldowns,
             partings,
         });
-        self.bring_back_pods();
+        self.bring_back_pods(branches);
         self.feed(Input::Observed { asked, enis: seen });
     }
 
@@ -405,9 +408,28 @@ impl Actor {
         }
     }
 
+    /// The trunk, where branch ENIs are used, or were: pods that have them go on.
+    fn take_trunk_over(&self, branches: BranchEniConfig, standing: &[PodWiring]) {
+        let with_branches = standing
+            .iter()
+            .filter(|pod| pod.interface.branch().is_some());
+        let with_branches: Vec<_> = with_branches.cloned().collect();
+        if !branches.enabled && with_branches.is_empty() {
+            return;
+        }
+        let Some(trunk) = self.trunk() else {
+            info!("no trunk ENI yet: it is looked for when a pod needs it");
+            return;
+        };
+        let used = wait_for_device(|| self.kernel.use_trunk(&trunk, &with_branches));
+        if let Err(reason) = used {
+            warn!(eni = %trunk.eni, reason, "the trunk ENI cannot be used yet");
+        }
+    }
+
     /// Compares leases with the kernel. What was under way when the last run ended is undone: an
     /// ADD that nobody was answered, a DEL that will not be repeated.
-    fn bring_back_pods(&mut self) {
+    fn bring_back_pods(&mut self, branches: BranchEniConfig) {
         self.use_attached();
         let mut standing = Vec::new();
         let mut undone = Vec::new();
@@ -423,6 +445,7 @@ impl Actor {
                 }
             }
         }
+        self.take_trunk_over(branches, &standing);
         let restored = self.kernel.restore(&standing).unwrap_or_else(|failure| {
             // Pods that stand go on; to end here would only keep new ones out.
             error!(%failure, "the node's pods are not all as they should be");

@@ -5,7 +5,6 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use ipnet::IpNet;
 use underlay_netlink::{
     Family, IfIndex, KernelError, address,
     link::{self, Link},
@@ -13,9 +12,12 @@ use underlay_netlink::{
     route::{self, Kind},
 };
 use underlay_netplan::{
-    NodeState, Object, PodWiring, diff,
+    NodeState, PodWiring, diff,
+    eni::EniInUse,
     pod::{self, PodFact},
+    trunk::TrunkInUse,
 };
+use underlay_types::Interface;
 
 use super::{
     Failure, Kernel, lock,
@@ -41,7 +43,8 @@ impl Kernel {
             return self.check_owner(pod, eni, netns).map_err(clean);
         }
         let _topology = self.read_topology();
-        let (state, pod) = (lock(&self.state).clone(), pod.clone());
+        let state = lock(&self.state).clone();
+        let pod = state.on_trunk(pod);
         let checked = self
             .workers
             .run(move |context| all_differences(context, &state, &pod, netns.as_fd()));
@@ -68,10 +71,16 @@ fn all_differences(
 ) -> Result<Vec<String>, KernelError> {
     let observed = Observed::read(context)?;
     let mut lines = of_pod(context, &observed, pod, netns)?;
-    match state.enis().get(&pod.eni) {
+    let of_carrier = match &pod.interface {
+        Interface::Shared | Interface::Whole(_) => {
+            state.enis().get(&pod.eni).map(EniInUse::objects)
+        }
+        Interface::Branch(_) => state.trunk().map(TrunkInUse::objects),
+    };
+    match of_carrier {
         None => lines.push(format!("missing: the ENI in slot {}", pod.eni)),
-        Some(eni) => {
-            let wanted = eni.objects().into_iter().collect::<BTreeSet<_>>();
+        Some(objects) => {
+            let wanted = objects.into_iter().collect::<BTreeSet<_>>();
             let found = observed.objects.intersection(&wanted).cloned().collect();
             lines.extend(diff::describe(&wanted, &found));
         }
@@ -86,13 +95,10 @@ fn of_pod(
     netns: BorrowedFd<'_>,
 ) -> Result<Vec<String>, KernelError> {
     let device = pod.host_device();
-    let own: BTreeSet<_> = pod.inside().map(IpNet::from).collect();
-    let is_of_pod = |object: &Object| {
-        let leads_to_it =
-            matches!(object, Object::Route(route) if own.contains(&route.destination));
-        leads_to_it || object.device() == Some(&device)
-    };
-    let found = observed.objects.iter().filter(|object| is_of_pod(object));
+    let found = observed
+        .objects
+        .iter()
+        .filter(|object| pod::is_of(pod, object));
     let found = found.cloned().collect();
     let wanted = pod::objects(pod).into_iter().collect();
     let mut lines = diff::describe(&wanted, &found);

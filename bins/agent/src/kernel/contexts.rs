@@ -7,11 +7,12 @@ use std::{
 
 use underlay_netlink::KernelError;
 
-use super::workers::Context;
+use super::{branches::Programs, workers::Context};
 
 /// A bounded number of contexts, opened when they are first needed.
 pub(super) struct Contexts {
     home: Arc<OwnedFd>,
+    programs: Programs,
     places: Mutex<Places>,
     returned: Condvar,
 }
@@ -30,13 +31,14 @@ impl std::fmt::Debug for Contexts {
 
 impl Contexts {
     /// At most `count` contexts in `home`.
-    pub(super) fn new(count: usize, home: &Arc<OwnedFd>) -> Self {
+    pub(super) fn new(count: usize, home: &Arc<OwnedFd>, programs: &Programs) -> Self {
         let places = Places {
             idle: Vec::new(),
             unopened: count,
         };
         Self {
             home: Arc::clone(home),
+            programs: Arc::clone(programs),
             places: Mutex::new(places),
             returned: Condvar::new(),
         }
@@ -51,7 +53,10 @@ impl Contexts {
         };
         let context = match &mut taken.context {
             Some(context) => context,
-            none => none.insert(Context::open(Arc::clone(&self.home))?),
+            none => none.insert(Context::open(
+                Arc::clone(&self.home),
+                Arc::clone(&self.programs),
+            )?),
         };
         Ok(job(context))
     }

@@ -16,7 +16,7 @@ use underlay_netlink::{
     sysctl,
 };
 use underlay_netplan::{
-    Op, Plan, PodWiring,
+    Object, Op, Plan, PodWiring,
     numbers::{POD_GROUP, RETIRED_GROUP},
 };
 
@@ -123,6 +123,9 @@ impl<'a> Execution<'a> {
         {
             return vec![self.run_single(op)];
         }
+        if let Some(answers) = self.run_on_programs(ops) {
+            return answers;
+        }
         let mut answers: Vec<Result<(), KernelError>> = vec![Ok(()); ops.len()];
         let mut changes = Vec::with_capacity(ops.len());
         for (position, op) in ops.iter().enumerate() {
@@ -136,6 +139,26 @@ impl<'a> Execution<'a> {
             answers[position] = answer;
         }
         answers
+    }
+
+    /// Carries out operations on eBPF programs, if these are any: one by one.
+    fn run_on_programs(&mut self, ops: &[Op]) -> Option<Vec<Result<(), KernelError>>> {
+        let changes = ops.iter().filter_map(Op::change);
+        let changes: Vec<_> = changes
+            .filter(|(object, _)| object.is_of_programs())
+            .collect();
+        if changes.is_empty() {
+            return None;
+        }
+        let run = |(object, is_add): (&Object, bool)| {
+            let device = object.device().unwrap_or_default();
+            match self.index(device)? {
+                Some(index) => self.context.change_programs(object, index, is_add),
+                None if is_add => Err(no_device("add", &object.to_string())),
+                None => Ok(()),
+            }
+        };
+        Some(changes.into_iter().map(run).collect())
     }
 
     /// The change that an operation asks for; none if its device is gone and the object with it.
@@ -167,6 +190,7 @@ impl<'a> Execution<'a> {
             is_add = change.is_add;
             match change.wanted {
                 Wanted::Element(element) => elements.push((position, element)),
+                Wanted::Nothing => {}
                 Wanted::Requests(add, _) if is_add => requests.push((position, add)),
                 Wanted::Requests(_, remove) => requests.push((position, remove)),
             }

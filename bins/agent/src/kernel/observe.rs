@@ -64,11 +64,13 @@ impl Observed {
         let of_routes = routes.iter().filter_map(|route| links.route(route));
         let of_rules = rules.iter().filter_map(rule_object);
         let of_neighbours = neighbours.iter().filter_map(|found| links.neighbour(found));
+        let of_programs = context.objects_of_programs(&links.others())?;
         Ok(Self {
             objects: of_elements
                 .chain(of_routes)
                 .chain(of_rules)
                 .chain(of_neighbours)
+                .chain(of_programs)
                 .collect(),
             pod_devices: links.pods(),
             devices: links.0.into_values().map(device).collect(),
@@ -107,6 +109,14 @@ impl Links {
     fn is_ours(&self, index: IfIndex) -> bool {
         let link = self.0.get(&index);
         link.is_some_and(|link| link.group == POD_GROUP || link.group == RETIRED_GROUP)
+    }
+
+    /// Devices that are not pods'.
+    fn others(&self) -> Vec<(IfIndex, String)> {
+        let others = self.0.iter().filter(|(index, _)| !self.is_ours(**index));
+        others
+            .map(|(index, link)| (*index, link.name.clone()))
+            .collect()
     }
 
     fn pods(&self) -> BTreeMap<String, Link> {

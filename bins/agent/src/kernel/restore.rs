@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use underlay_netlink::KernelError;
-use underlay_netplan::{NodeState, Object, Op, Plan, PodWiring, diff};
+use underlay_netplan::{NodeState, Object, Op, Plan, PodWiring, diff, pod};
 use underlay_types::PoolGroups;
 
 use super::{Failure, Kernel, execute::Execution, lock, observe::Observed, workers::Context};
@@ -59,7 +59,7 @@ fn restore(
     state: &mut NodeState,
     pods: Vec<PodWiring>,
 ) -> Result<Restored, KernelError> {
-    let observed = Observed::read(context)?;
+    let mut observed = Observed::read(context)?;
     let mut restored = Restored::default();
     for pod in pods {
         if observed.pod_devices.contains_key(&pod.host_device()) {
@@ -76,6 +76,19 @@ fn restore(
     restored.strays = strays.cloned().collect();
 
     let wanted = state.objects();
+    if state.trunk().is_none() {
+        // Not knowing the trunk is no reason to cut off who still leaves by it.
+        let branches: Vec<_> = state.pods().values().collect();
+        let is_branchs = |object: &Object| {
+            let mut branches = branches
+                .iter()
+                .filter(|pod| pod.interface.branch().is_some());
+            branches.any(|branch| pod::is_of(branch, object))
+        };
+        observed
+            .objects
+            .retain(|object| wanted.contains(object) || !is_branchs(object));
+    }
     restored.repaired = diff::describe(&wanted, &observed.objects);
     let mut plan = diff::plan(&wanted, &observed.objects);
     // Nobody waits for these: one by one is good enough.

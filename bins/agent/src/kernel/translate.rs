@@ -26,6 +26,8 @@ pub(super) const LAST: u32 = u32::MAX;
 pub(super) enum Wanted {
     /// An element of an nftables set.
     Element(Element),
+    /// Nothing by netlink: the programs are asked.
+    Nothing,
     /// Requests to add and to remove.
     Requests(Request, Request),
 }
@@ -34,6 +36,7 @@ pub(super) enum Wanted {
 /// and removing what is not succeed.
 pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
     match object {
+        Object::Branch { .. } | Object::Tags { .. } => Wanted::Nothing,
         Object::Eni { .. } => Wanted::Element(element(NFT_ENI, key(index), Value::None)),
         Object::Neighbour { address, mac, .. } => {
             let neighbour = Neighbour::permanent(index, *address, *mac);

@@ -54,7 +54,9 @@ impl Kernel {
             return self.wire_owner(pod, eni, duplicate(netns).map_err(clean)?);
         }
         let _topology = self.read_topology();
-        let plan = pod::wire(&lock(&self.state), pod)
+        let state = lock(&self.state).clone();
+        let pod = &state.on_trunk(pod);
+        let plan = pod::wire(&state, pod)
             .map_err(|error| clean(refused("plan", pod.key.to_string(), error.to_string())))?;
         if let PoolGroups::Exactly(set) = &pod.groups {
             self.ensure_chains(set).map_err(clean)?;
@@ -111,7 +113,7 @@ impl Kernel {
         }
         let doing = || format!("unwire pod {}", pod.key);
         let _topology = self.read_topology();
-        let plan = pod::unwire(pod);
+        let plan = pod::unwire(&lock(&self.state).on_trunk(pod));
         let device = pod.host_device();
         let unwired = self
             .workers

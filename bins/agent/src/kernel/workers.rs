@@ -12,7 +12,7 @@ use std::{
 
 use underlay_netlink::{Errno, KernelError, Socket, netns, nft::Nft};
 
-use super::contexts::Contexts;
+use super::{branches::Programs, contexts::Contexts};
 
 /// What a worker has at hand.
 pub(super) struct Context {
@@ -22,16 +22,19 @@ pub(super) struct Context {
     pub(super) socket: Socket,
     /// Elements of the node's nftables sets.
     pub(super) nft: Nft,
+    /// The programs for branch ENIs, where they are loaded.
+    pub(super) programs: Programs,
 }
 
 impl Context {
     /// Moves the calling thread, which must be one of ours, into `home` and opens its sockets.
-    pub(super) fn open(home: Arc<OwnedFd>) -> Result<Self, KernelError> {
+    pub(super) fn open(home: Arc<OwnedFd>, programs: Programs) -> Result<Self, KernelError> {
         netns::enter(home.as_fd())?;
         Ok(Self {
             home,
             socket: Socket::open()?,
             nft: Nft::open()?,
+            programs,
         })
     }
 
@@ -78,7 +81,11 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Starts `count` threads (at least one) in `home`.
-    pub(super) fn start(count: usize, home: &Arc<OwnedFd>) -> Result<Self, KernelError> {
+    pub(super) fn start(
+        count: usize,
+        home: &Arc<OwnedFd>,
+        programs: &Programs,
+    ) -> Result<Self, KernelError> {
         let count = count.max(1);
         // A job that finds no free thread waits in its caller.
         let (jobs, queue) = mpsc::sync_channel::<Job>(count);
@@ -87,10 +94,10 @@ impl Workers {
         let mut threads = Vec::with_capacity(count);
         for number in 0..count {
             let (queue, ready) = (Arc::clone(&queue), ready.clone());
-            let home = Arc::clone(home);
+            let (home, programs) = (Arc::clone(home), Arc::clone(programs));
             let thread = thread::Builder::new()
                 .name(format!("kernel-{number}"))
-                .spawn(move || work(home, &queue, ready))
+                .spawn(move || work(home, programs, &queue, ready))
                 .map_err(|error| stopped("start", &error.to_string()))?;
             threads.push(thread);
         }
@@ -99,7 +106,7 @@ impl Workers {
             home: Arc::clone(home),
             jobs: Some(jobs),
             threads,
-            contexts: Contexts::new(count, home),
+            contexts: Contexts::new(count, home, programs),
         };
         for answer in answers {
             answer?;
@@ -155,10 +162,11 @@ impl Drop for Workers {
 
 fn work(
     home: Arc<OwnedFd>,
+    programs: Programs,
     queue: &Mutex<mpsc::Receiver<Job>>,
     ready: mpsc::Sender<Result<(), KernelError>>,
 ) {
-    let mut context = match Context::open(home) {
+    let mut context = match Context::open(home, programs) {
         Ok(context) => context,
         Err(error) => {
             drop(ready.send(Err(error)));

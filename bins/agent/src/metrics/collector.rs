@@ -98,6 +98,7 @@ fn node(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt:
     let missing = report.leases.iter().filter(|lease| lease.missing).count();
     let prefixes = report.enis.iter().map(|eni| eni.prefixes).sum();
     let single = [
+        ("branch_pods", "Pods with branch ENIs", measures.branch_pods),
         (
             "draining",
             "Whether the node gives everything back",
@@ -136,6 +137,7 @@ fn node(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt:
     let repairs = repairs.map(|(drift, count)| (vec![("kind", drift.name())], *count));
     let what = "Things of ours that somebody else changed, put right, by kind";
     counters(out, "drift_repairs", what, repairs)?;
+    branches(out, measures)?;
     let notices: Vec<_> = measures
         .notices
         .iter()
@@ -150,6 +152,13 @@ fn node(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt:
             .iter()
             .map(|(kind, count)| (vec![("kind", *kind)], *count)),
     )
+}
+
+fn branches(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt::Error> {
+    let packets = measures.branch_packets.iter();
+    let packets = packets.map(|(what, count)| (vec![("what", *what)], *count));
+    let what = "What happened to packets of branch ENIs at the trunk";
+    counters(out, "branch_packets", what, packets)
 }
 
 fn calls(out: &mut DescriptorEncoder<'_>, measures: &Measures) -> Result<(), fmt::Error> {

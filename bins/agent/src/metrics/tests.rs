@@ -61,6 +61,8 @@ impl NodeService for Numbers {
             addresses: Ipam::new(Config::for_limits(limits)).report(),
             ec2: CallCounters::from([("AttachNetworkInterface".to_owned(), counters)]),
             retired_devices: 4,
+            branch_pods: 3,
+            branch_packets: vec![("sent", 5)],
             notices: BTreeMap::from([("ec2_failed", 2)]),
             repairs: BTreeMap::from([(Drift::Route, 3), (Drift::Rule, 0)]),
         })

@@ -206,11 +206,11 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     let device = pod.wiring.host_device();
     command(
         &lab.node,
-        &format!("ip -6 route delete {} table 71024", address(21)),
+        &format!("ip -6 route delete {} table 72048", address(21)),
     );
     command(&pod.netns, "ip -6 route delete default");
     let lost = format!(
-        "missing: route {}/128 dev {device} table 71024",
+        "missing: route {}/128 dev {device} table 72048",
         address(21)
     );
     assert_eq!(
@@ -222,7 +222,7 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     );
     command(
         &lab.node,
-        "ip -6 rule delete priority 7000 fwmark 0x100000/0x3ff00000",
+        "ip -6 rule delete priority 7000 fwmark 0x100000/0x7ff00000",
     );
     command(&pod.netns, "ip -6 route add default via fe80::1 dev eth0");
     lab.kernel = kernel_of(&lab.node);

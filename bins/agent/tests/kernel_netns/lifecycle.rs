@@ -109,7 +109,7 @@ fn check_names_every_difference() {
     let lab = Lab::new(1);
     let pod = lab.pod(21, 1);
     let device = pod.wiring.host_device();
-    command(&lab.node, "ip route delete 10.0.0.21 table 71024");
+    command(&lab.node, "ip route delete 10.0.0.21 table 72048");
     command(
         &lab.node,
         &format!("nft add element inet underlay pod-explicit {{ {device} }}"),
@@ -120,7 +120,7 @@ fn check_names_every_difference() {
     assert_eq!(
         lab.kernel.check_pod(&pod.wiring, pod.netns()).unwrap(),
         [
-            format!("missing: route 10.0.0.21/32 dev {device} table 71024"),
+            format!("missing: route 10.0.0.21/32 dev {device} table 72048"),
             format!("unexpected: guard of the node from {device}"),
             format!("missing: device eth0 {mac} mtu 9001 up group 0x0"),
             "unexpected: address 10.9.9.9/32 in the pod".to_owned(),
@@ -160,7 +160,7 @@ fn a_restarted_agent_takes_over_its_pods_and_repairs_the_node() {
     command(&lab.node, "ip route delete 10.0.0.21 table 1978906505");
     command(
         &lab.node,
-        "ip rule delete priority 7000 fwmark 0x300000/0x3ff00000",
+        "ip rule delete priority 7000 fwmark 0x300000/0x7ff00000",
     );
 
     lab.kernel = kernel_of(&lab.node);

@@ -32,7 +32,9 @@ pub use ids::{
     SubnetCidrAssociationId, SubnetCidrReservationId, SubnetId, TrunkAssociationId,
     VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
-pub use interface::{Interface, WholeEni};
+pub use interface::{
+    BranchEni, Enforcement, EnforcementError, Interface, VlanId, VlanIdError, WholeEni,
+};
 pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};
 pub use mac::{Mac, MacError};

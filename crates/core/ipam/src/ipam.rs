@@ -164,6 +164,12 @@ impl Ipam {
             .min()
     }
 
+    /// Whether everything is being given back, and no pod taken.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether every ENI but the primary one is gone, and the primary one has no pod addresses.
     #[must_use]
     pub fn is_drained(&self) -> bool {

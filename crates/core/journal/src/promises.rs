@@ -16,7 +16,12 @@ pub fn promises(
     boot: Timestamp,
     cooldown: Duration,
 ) -> (Vec<Lease>, Vec<Cooldown>, Vec<Parting>) {
-    let leases = state.leases.values().filter_map(|record| {
+    // What is not a pool's is none of the allocator's business.
+    let shared = state
+        .leases
+        .values()
+        .filter(|record| record.interface.branch().is_none());
+    let leases = shared.filter_map(|record| {
         Some(Lease {
             key: record.key.clone(),
             addresses: record.addresses()?,

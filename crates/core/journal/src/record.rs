@@ -19,6 +19,8 @@ pub enum Change {
     Lease(LeaseRecord),
     /// A lease ended; its address cools down.
     Cooling(Cooling),
+    /// A lease ended whose address is not a pool's.
+    Ended(LeaseKey),
     /// An ENI is about to be created.
     Creating(Creation),
     /// The creation with this token ended; its ENI, if there is one, is known by its tags.
@@ -45,9 +47,10 @@ pub struct LeaseRecord {
     pub eni: EniId,
     /// Where the ENI was attached: marks and tables follow from it.
     pub place: Place,
-    /// The pool it came from.
+    /// The pool it came from; of a branch ENI, the default one, which it counts as on its node.
     pub pool: PoolKey,
-    /// What the pod has of the ENI.
+    /// What the pod has of the ENI. Addresses of a branch ENI are not a pool's and do not cool
+    /// down.
     #[serde(default, skip_serializing_if = "Interface::is_shared")]
     pub interface: Interface,
     /// Whose interface it is, where known.
@@ -211,6 +214,9 @@ impl State {
                     self.leases.remove(&cooling.key);
                 }
                 self.cooling.insert(addresses, cooling);
+            }
+            Change::Ended(key) => {
+                self.leases.remove(&key);
             }
             Change::Creating(creation) => {
                 self.creations.insert(creation.token.clone(), creation);

@@ -8,7 +8,8 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use underlay_types::{
-    EniId, Families, Family, Interface, LeaseKey, Mac, PodAddresses, PoolGroups, WholeEni,
+    Enforcement, EniId, Families, Family, Interface, LeaseKey, Mac, PodAddresses, PoolGroups,
+    VlanId, WholeEni,
 };
 
 use crate::{
@@ -67,10 +68,21 @@ impl EniSlot {
         Ok(Self(u16::from(card) * 32 + u16::from(device)))
     }
 
+    /// The place of a branch ENI, whichever trunk it is on: a node has one.
+    #[must_use]
+    pub fn branch(vlan: VlanId) -> Self {
+        Self(BRANCHES + vlan.number())
+    }
+
     /// The mark of packets that leave by this ENI.
     #[must_use]
     pub fn mark(self) -> u32 {
-        (u32::from(self.0) + 1) << ENI_MARK_SHIFT
+        let number = if self.0 < BRANCHES {
+            self.0 + 1
+        } else {
+            self.0
+        };
+        u32::from(number) << ENI_MARK_SHIFT
     }
 
     /// The table that they are routed by.
@@ -82,9 +94,15 @@ impl EniSlot {
 
 impl fmt::Display for EniSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        match self.0.checked_sub(BRANCHES) {
+            None => fmt::Display::fmt(&self.0, f),
+            Some(vlan) => write!(f, "VLAN {vlan}"),
+        }
     }
 }
+
+/// Slots of branch ENIs begin here.
+const BRANCHES: u16 = 1024;
 
 /// Link-local, the same in every subnet.
 const ROUTER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0x0ec2, 0, 0, 0, 0, 0, 1));
@@ -154,6 +172,9 @@ pub struct PodWiring {
     pub mtu: u32,
     /// What the pod has of the ENI.
     pub interface: Interface,
+    /// Of a pod with a branch ENI: the device of the trunk, while there is one. The node's state
+    /// knows it ([`NodeState::on_trunk`](crate::NodeState::on_trunk)).
+    pub trunk: Option<String>,
 }
 
 impl PodWiring {
@@ -180,7 +201,7 @@ impl PodWiring {
     #[must_use]
     pub const fn whole(&self) -> Option<WholeEni> {
         match self.interface {
-            Interface::Shared => None,
+            Interface::Shared | Interface::Branch(_) => None,
             Interface::Whole(eni) => Some(eni),
         }
     }
@@ -192,7 +213,9 @@ impl PodWiring {
         self.addresses.iter().map(move |address| {
             let family = Family::of(address);
             match interface {
-                Interface::Shared => (IpNet::from(address), Self::gateway(family)),
+                Interface::Shared | Interface::Branch(_) => {
+                    (IpNet::from(address), Self::gateway(family))
+                }
                 Interface::Whole(eni) => {
                     let router = match family {
                         Family::V4 => router_v4(eni.subnet),
@@ -202,6 +225,17 @@ impl PodWiring {
                 }
             }
         })
+    }
+
+    /// The pods of this node that it meets directly: those whose ENIs have these groups. `None`
+    /// is nobody: every packet crosses the VPC.
+    #[must_use]
+    pub fn meets(&self) -> Option<&PoolGroups> {
+        match self.interface.branch().map(|branch| branch.enforcement) {
+            Some(Enforcement::Strict) => None,
+            // Its own groups stand between it and the VPC only.
+            Some(Enforcement::Standard) | None => Some(&self.groups),
+        }
     }
 
     /// The name of the node's end.
@@ -251,5 +285,22 @@ mod tests {
             })
         );
         assert_eq!(EniSlot::new(0, 0), Ok(EniSlot::PRIMARY));
+    }
+
+    #[test]
+    fn a_branch_has_the_mark_that_the_programs_read_its_tag_from() {
+        use underlay_datapath_abi as abi;
+        for tag in [1, 120, VlanId::MAX] {
+            let slot = EniSlot::branch(tag.try_into().unwrap());
+            let mark = slot.mark();
+            assert_ne!(mark & abi::BRANCH_MARK, 0);
+            assert_eq!(
+                (mark >> abi::BRANCH_MARK_SHIFT) & abi::BRANCH_VLAN_MASK,
+                u32::from(tag)
+            );
+            assert_eq!(mark & !ENI_MARK_MASK, 0);
+            assert!(slot.table() < ENI_TABLE_END);
+            assert_eq!(slot.to_string(), format!("VLAN {tag}"));
+        }
     }
 }

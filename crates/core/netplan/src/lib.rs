@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod branch;
 pub mod devices;
 pub mod diff;
 mod drift;
@@ -37,6 +38,7 @@ mod services;
 pub mod set_chain;
 pub mod snat;
 mod state;
+pub mod trunk;
 pub mod whole;
 
 pub use drift::Drift;

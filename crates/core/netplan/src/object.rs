@@ -1,9 +1,12 @@
 //! Things that must exist in the node's namespace.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use underlay_types::{Family, Mac};
+use underlay_types::{Family, Mac, VlanId};
 
 /// A route of the node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +46,19 @@ pub(crate) fn everywhere(family: Family) -> IpNet {
 /// A thing that must exist in the node's namespace. Devices are called by their names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
+    /// A branch ENI that the programs at its trunk's device know.
+    Branch {
+        /// The trunk's device.
+        device: String,
+        /// The tag.
+        vlan: VlanId,
+        /// Its address.
+        address: Ipv4Addr,
+        /// Its Ethernet address.
+        mac: Mac,
+        /// The router of its subnet.
+        router: Ipv4Addr,
+    },
     /// An ENI that pods use.
     Eni {
         /// The ENI's device.
@@ -89,6 +105,11 @@ pub enum Object {
         /// The table.
         table: u32,
     },
+    /// The programs that put tags on and take them off, at a trunk's device.
+    Tags {
+        /// The device.
+        device: String,
+    },
 }
 
 impl Object {
@@ -104,15 +125,23 @@ impl Object {
         )
     }
 
+    /// Whether eBPF programs, or their maps, are the object.
+    #[must_use]
+    pub const fn is_of_programs(&self) -> bool {
+        matches!(self, Self::Branch { .. } | Self::Tags { .. })
+    }
+
     /// The device that the object is about, if it is about one.
     #[must_use]
     pub fn device(&self) -> Option<&str> {
         match self {
-            Self::Eni { device }
+            Self::Branch { device, .. }
+            | Self::Eni { device }
             | Self::Neighbour { device, .. }
             | Self::PodExplicit { device }
             | Self::PodMark { device, .. }
-            | Self::PodPolicy { device, .. } => Some(device),
+            | Self::PodPolicy { device, .. }
+            | Self::Tags { device } => Some(device),
             Self::Route(route) => match &route.target {
                 Target::Device(device) | Target::Router { device, .. } => Some(device),
                 Target::Unreachable => None,
@@ -125,6 +154,18 @@ impl Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Branch {
+                device,
+                vlan,
+                address,
+                mac,
+                router,
+            } => {
+                write!(
+                    f,
+                    "branch {address} {mac} router {router} VLAN {vlan} on {device}"
+                )
+            }
             Self::Eni { device } => write!(f, "ENI {device}"),
             Self::Neighbour {
                 device,
@@ -148,6 +189,7 @@ impl fmt::Display for Object {
                 mark,
                 table,
             } => write!(f, "{family} rule mark {mark:#x} table {table}"),
+            Self::Tags { device } => write!(f, "programs for tags on {device}"),
         }
     }
 }

@@ -157,7 +157,9 @@ impl Plan {
         self.0
             .chunk_by(|one, next| match (one.change(), next.change()) {
                 (Some((one, add)), Some((next, too))) => {
-                    add == too && one.is_element() == next.is_element()
+                    add == too
+                        && one.is_element() == next.is_element()
+                        && one.is_of_programs() == next.is_of_programs()
                 }
                 _ => false,
             })

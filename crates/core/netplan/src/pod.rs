@@ -3,10 +3,10 @@
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
-use underlay_types::{Family, Mac, PoolGroups};
+use underlay_types::{Family, Interface, Mac, PoolGroups};
 
 use crate::{
-    EniSlot, NodeState, Object, Op, Plan, PodWiring, names,
+    EniSlot, NodeState, Object, Op, Plan, PodWiring, branch, names,
     numbers::MAIN_TABLE,
     object::{Route, Target, everywhere},
 };
@@ -41,6 +41,9 @@ pub fn objects(pod: &PodWiring) -> Vec<Object> {
             chain: names::set_chain(set),
         });
     }
+    if let Interface::Branch(branch) = &pod.interface {
+        objects.extend(branch::objects(pod, branch));
+    }
     objects.extend(pod.inside().map(|address| Object::PodMark {
         device: device.clone(),
         address,
@@ -52,25 +55,38 @@ pub fn objects(pod: &PodWiring) -> Vec<Object> {
         address,
         mac: pod.pod_mac(),
     }));
-    let tables = [names::set_table(&pod.groups), MAIN_TABLE];
-    objects.extend(tables.into_iter().flat_map(|table| routes(pod, table)));
+    let tables = pod.meets().map(names::set_table).into_iter();
+    objects.extend(
+        tables
+            .chain([MAIN_TABLE])
+            .flat_map(|table| routes(pod, table)),
+    );
     objects
+}
+
+/// Whether an object that stands on the node is this pod's.
+#[must_use]
+pub fn is_of(pod: &PodWiring, object: &Object) -> bool {
+    let of_branch = pod.interface.branch().is_some() && branch::is_of(pod, object);
+    let leads_to_it = matches!(object, Object::Route(route)
+        if pod.inside().any(|address| IpNet::from(address) == route.destination));
+    of_branch || leads_to_it || object.device() == Some(&pod.host_device())
 }
 
 /// Wires a pod. Each operation can be taken back, in the reverse order.
 ///
 /// # Errors
-/// When the pod's ENI is not in use, or carries other groups than the pod must have.
+/// When the pod's ENI is not in use, or carries other groups than the pod must have; for a pod with
+/// a branch ENI, when there is no trunk.
 pub fn wire(state: &NodeState, pod: &PodWiring) -> Result<Plan, WrongEni> {
-    match state.enis().get(&pod.eni) {
-        Some(eni) if eni.wiring.groups == pod.groups => {}
-        other => {
-            return Err(WrongEni {
-                slot: pod.eni,
-                is_used: other.is_some(),
-            });
-        }
+    match (&pod.interface, state.enis().get(&pod.eni)) {
+        (Interface::Branch(_), _) if state.trunk().is_none() => return Err(WrongEni::NoTrunk),
+        (Interface::Branch(_), _) => {}
+        (_, Some(eni)) if eni.wiring.groups == pod.groups => {}
+        (_, Some(_)) => return Err(WrongEni::OtherGroups(pod.eni)),
+        (_, None) => return Err(WrongEni::NotInUse(pod.eni)),
     }
+    let pod = &state.on_trunk(pod);
     let mut ops = vec![Op::AddPodDevice(pod.clone()), Op::ConfigurePod(pod.clone())];
     ops.extend(objects(pod).into_iter().map(Op::Add));
     Ok(Plan(ops))
@@ -87,12 +103,16 @@ pub fn unwire(pod: &PodWiring) -> Plan {
 
 /// Why a pod cannot be wired.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the ENI in slot {slot} {}", if *is_used { "carries other groups than the pod" } else { "is not in use" })]
-pub struct WrongEni {
-    /// The slot.
-    pub slot: EniSlot,
-    /// Whether an ENI is in use there.
-    pub is_used: bool,
+pub enum WrongEni {
+    /// No ENI is in use in the slot.
+    #[error("the ENI in slot {0} is not in use")]
+    NotInUse(EniSlot),
+    /// There is no device that a branch ENI's frames could leave by.
+    #[error("the trunk ENI is not in use")]
+    NoTrunk,
+    /// The ENI in the slot is not for this pod.
+    #[error("the ENI in slot {0} carries other groups than the pod")]
+    OtherGroups(EniSlot),
 }
 
 /// A fact about a pod's pair of devices or the inside of its namespace, for CHECK.

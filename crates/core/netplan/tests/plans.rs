@@ -1,14 +1,21 @@
 //! The plans as text: what is done to a node's kernel, in which order.
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use underlay_netplan::{
     Egress, EniSlot, EniWiring, NodeFacts, NodeState, Op, PodWiring, Snat, SourcePorts, eni,
-    eni::EniInUse, names, node, numbers, pod, set_chain, snat, whole,
+    eni::EniInUse,
+    names, node, numbers, pod, set_chain, snat,
+    trunk::{self, TrunkInUse, TrunkWiring},
+    whole,
 };
 use underlay_types::{
-    EniId, Families, Interface, LeaseKey, Mac, PodAddresses, PoolGroups, WholeEni,
+    BranchEni, Enforcement, EniId, Families, Interface, LeaseKey, Mac, PodAddresses, PoolGroups,
+    VlanId, WholeEni,
 };
 
 fn groups(text: &str) -> PoolGroups {
@@ -48,6 +55,7 @@ fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
         groups: groups(carried),
         mtu: 9001,
         interface: Interface::Shared,
+        trunk: None,
     }
 }
 
@@ -195,6 +203,7 @@ fn a_pod_that_owns_an_eni_needs_nothing_on_the_node() {
         )
         .unwrap(),
         interface: Interface::Whole(eni),
+        trunk: None,
         ..pod_on("c7", 77, 4, "default")
     };
     insta::assert_snapshot!("whole_wire", whole::wire(&pod, eni, false));
@@ -237,6 +246,66 @@ fn a_pod_on_an_eni_that_is_not_its_own_is_refused() {
         refused(2, "default"),
         "the ENI in slot 2 carries other groups than the pod"
     );
+}
+
+fn trunk() -> TrunkInUse {
+    TrunkInUse {
+        wiring: TrunkWiring {
+            eni: EniId::from_serial(9),
+            mac: Mac::local(9),
+            mtu: 9001,
+        },
+        device: "ens8".to_owned(),
+    }
+}
+
+fn pod_with_branch(container: &str, vlan: u16, enforcement: Enforcement) -> PodWiring {
+    let vlan = VlanId::try_from(vlan).unwrap();
+    let address = Ipv4Addr::new(10, 0, 48, 20);
+    PodWiring {
+        addresses: address.into(),
+        eni: EniSlot::branch(vlan),
+        interface: Interface::Branch(BranchEni {
+            mac: Mac::local(100),
+            address,
+            router: [10, 0, 48, 1].into(),
+            vlan,
+            enforcement,
+        }),
+        ..pod_on(container, 0, 0, "default")
+    }
+}
+
+#[test]
+fn a_strict_branch_has_no_way_but_its_tag() {
+    let mut state = state();
+    let pod = pod_with_branch("c6", 7, Enforcement::Strict);
+    let refused = pod::wire(&state, &pod).unwrap_err();
+    assert_eq!(refused.to_string(), "the trunk ENI is not in use");
+    state.set_trunk(Some(trunk()));
+    insta::assert_snapshot!("pod_strict_wire", pod::wire(&state, &pod).unwrap());
+    insta::assert_snapshot!("pod_strict_unwire", pod::unwire(&state.on_trunk(&pod)));
+}
+
+#[test]
+fn a_standard_branch_meets_the_default_set_both_ways() {
+    let mut state = state();
+    state.set_trunk(Some(trunk()));
+    let pod = pod_with_branch("c6", 7, Enforcement::Standard);
+    insta::assert_snapshot!("pod_standard_wire", pod::wire(&state, &pod).unwrap());
+    state.insert_pod(pod.clone());
+    // What is wired is what is looked for.
+    let wired: BTreeSet<_> = pod::objects(&state.on_trunk(&pod)).into_iter().collect();
+    assert!(wired.iter().all(|object| pod::is_of(&pod, object)));
+    assert!(wired.is_subset(&state.objects()));
+}
+
+#[test]
+fn a_trunk_knows_its_branches_before_its_programs_come() {
+    let mut state = state();
+    state.insert_pod(pod_with_branch("c6", 7, Enforcement::Strict));
+    insta::assert_snapshot!("trunk_raise", trunk::raise(&state, &trunk()));
+    insta::assert_snapshot!("trunk_lower", trunk::lower(&trunk()));
 }
 
 #[test]

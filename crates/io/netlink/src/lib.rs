@@ -1,7 +1,7 @@
 //! A small synchronous rtnetlink and nftables client, and network-namespace handling.
 //!
 //! Everything that changes the kernel is a [`Request`], built by the module of its object
-//! ([`link`], [`address`], [`route`], [`rule`], [`neighbour`]) and carried out by a [`Socket`],
+//! ([`link`], [`address`], [`route`], [`rule`], [`neighbour`], [`tc`]) and carried out by a [`Socket`],
 //! several at a time if wanted. Reading is a dump: `link::dump(&mut socket)` and so on. A socket
 //! belongs to the namespace of the thread that opened it, for ever; [`netns`] opens sockets
 //! elsewhere. [`nft`] changes elements of nftables sets and maps, and loads whole rulesets.
@@ -31,6 +31,7 @@ pub mod rule;
 mod socket;
 mod sys;
 pub mod sysctl;
+pub mod tc;
 
 pub use error::KernelError;
 pub use family::{Family, IfIndex};

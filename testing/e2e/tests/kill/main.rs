@@ -145,6 +145,7 @@ fn batches_of_a_pod() -> (u32, u32) {
         groups: PoolGroups::Default,
         mtu: 9001,
         interface: Interface::Shared,
+        trunk: None,
     };
     let mut state = NodeState::default();
     state.insert_eni(eni);

@@ -136,6 +136,7 @@ fn operations() -> (u32, u32) {
         groups: PoolGroups::Default,
         mtu: 9001,
         interface: Interface::Whole(eni),
+        trunk: None,
         egress: None,
     };
     let count = |plan: &Plan| u32::try_from(plan.batches().count()).unwrap();

@@ -310,8 +310,10 @@ pub(in crate::engine) fn wait_and_use(kernel: &Kernel, eni: &EniWiring) -> Resul
     wait_for_device(|| kernel.use_eni(eni))
 }
 
-/// Tries until the device is there.
-fn wait_for_device(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(), String> {
+/// Tries again while the device that is to be used is not there.
+pub(in crate::engine) fn wait_for_device(
+    mut attempt: impl FnMut() -> Result<(), Failure>,
+) -> Result<(), String> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {

@@ -18,6 +18,10 @@ use crate::{
 
 impl Actor {
     pub(super) fn reserve(&mut self, wish: Reserve, reply: Reply<Result<Granted, ServiceError>>) {
+        if let Err(error) = self.may_change_to(&wish.key, None) {
+            answer(&reply, Err(error));
+            return;
+        }
         self.requests.last += 1;
         let request = RequestId(self.requests.last);
         let add = PodAdd {
@@ -147,6 +151,11 @@ impl Actor {
         let Some(record) = self.journal.state().leases.get(key) else {
             return Ok(());
         };
+        if record.interface.branch().is_some() {
+            self.record(Change::Ended(key.clone()))?;
+            self.retired.insert(key.clone());
+            return Ok(());
+        }
         let cooldown_ms = u64::try_from(self.cooldown.as_millis()).unwrap_or(u64::MAX);
         let cooling = Cooling {
             key: key.clone(),
@@ -177,7 +186,7 @@ impl Actor {
         self.held_by(record).ok()
     }
 
-    fn held_by(&self, record: &LeaseRecord) -> Result<Held, ServiceError> {
+    pub(super) fn held_by(&self, record: &LeaseRecord) -> Result<Held, ServiceError> {
         Ok(Held {
             wiring: wiring(record, self.mtus.pod)?,
             eni: record.eni.clone(),
@@ -189,7 +198,7 @@ impl Actor {
         })
     }
 
-    fn record(&mut self, change: Change) -> Result<(), ServiceError> {
+    pub(super) fn record(&mut self, change: Change) -> Result<(), ServiceError> {
         self.journal.record(change).map_err(|error| {
             let cause = std::error::Error::source(&error);
             let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -259,7 +268,10 @@ impl Actor {
 
 /// How a lease is wired.
 pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWiring, ServiceError> {
-    let slot = EniSlot::new(record.place.card, record.place.index);
+    let slot = match record.interface.branch() {
+        Some(branch) => Ok(EniSlot::branch(branch.vlan)),
+        None => EniSlot::new(record.place.card, record.place.index),
+    };
     let addresses = record.addresses().ok_or_else(|| ServiceError::Journal {
         message: format!("the lease of {} has no address", record.key),
     })?;
@@ -273,6 +285,7 @@ pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWir
         groups: record.pool.groups.clone(),
         mtu,
         interface: record.interface,
+        trunk: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use underlay_ipam::Standing;
-use underlay_journal::LeaseState;
+use underlay_journal::{LeaseRecord, LeaseState};
 use underlay_types::Interface;
 
 use super::Actor;
@@ -41,6 +41,11 @@ impl Actor {
                 lease["egress"] = json!(record.egress);
             }
         }
+        let branches = leases.values().filter_map(branch_lease);
+        if let Some(all) = report.get_mut("leases").and_then(Value::as_array_mut) {
+            all.extend(branches);
+        }
+        report["trunk"] = json!(self.trunk().map(|trunk| trunk.eni));
         report["instance"] = json!(identity);
         report["subnet"] = json!({
             "subnet_id": self.caller.node.subnet,
@@ -63,9 +68,16 @@ impl Actor {
             addresses: self.ipam.report(),
             ec2: self.caller.ec2.counters(),
             retired_devices: self.retired.len(),
+            branch_pods: self.branch_leases().count(),
+            branch_packets: self.kernel.branch_packets(),
             notices: self.notice_counts.clone(),
             repairs: self.kernel.repairs(),
         }
+    }
+
+    fn branch_leases(&self) -> impl Iterator<Item = &LeaseRecord> {
+        let leases = self.journal.state().leases.values();
+        leases.filter(|lease| lease.interface.branch().is_some())
     }
 
     fn waits_for(&self) -> Vec<String> {
@@ -84,7 +96,7 @@ impl Actor {
 
     /// What keeps a draining node from being empty.
     pub(super) fn not_drained(&self) -> Vec<String> {
-        if self.ipam.is_drained() {
+        if self.ipam.is_drained() && self.branch_leases().next().is_none() {
             return Vec::new();
         }
         let leases = &self.journal.state().leases;
@@ -129,6 +141,22 @@ impl Actor {
         );
         left
     }
+}
+
+/// A lease that the allocator does not know of, in its words and with what else is to be told.
+fn branch_lease(record: &LeaseRecord) -> Option<Value> {
+    let branch = record.interface.branch()?;
+    Some(json!({
+        "key": record.key,
+        "addresses": record.addresses(),
+        "eni": record.eni,
+        "missing": false,
+        "branch": { "vlan": branch.vlan, "mode": branch.enforcement, "mac": branch.mac },
+        "pod": record.pod,
+        "since_wall_ms": record.since_wall_ms,
+        "state": record.state,
+        "netns": record.netns_path,
+    }))
 }
 
 fn items<'a>(report: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {

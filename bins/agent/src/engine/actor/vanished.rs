@@ -41,7 +41,9 @@ impl Vanished {
 /// Whether the pod has lost its device: a veth is gone, an ENI is back in the node's namespace.
 fn is_missing(lease: &LeaseRecord, devices: &Devices) -> bool {
     match lease.interface {
-        Interface::Shared => !devices.names.contains(&names::host_device(&lease.key)),
+        Interface::Shared | Interface::Branch(_) => {
+            !devices.names.contains(&names::host_device(&lease.key))
+        }
         Interface::Whole(eni) => devices.macs.contains(&eni.mac),
     }
 }

@@ -122,6 +122,7 @@ fn the_primary_eni_is_known_by_its_address() {
                 },
             },
             EniFacts {
+                trunk: false,
                 mac: PRIMARY,
                 address: None,
                 address_v6: None,

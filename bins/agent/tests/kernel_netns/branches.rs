@@ -1,0 +1,226 @@
+//! Pods on branch ENIs, as far as the node goes: the VPC of these tests knows no tags. What crosses it is
+//! tried end to end, against the local VPC.
+
+use std::net::Ipv4Addr;
+
+use underlay_agent::kernel::Kernel;
+use underlay_netplan::{EniSlot, PodWiring, trunk::TrunkWiring};
+use underlay_types::{BranchEni, Enforcement, EniId, Interface, Mac};
+
+use crate::{
+    lab::{
+        Lab, NODE, Pod, assert_same, command, dump, eni, eni_mac, facts, kernel_of, plug, wiring,
+    },
+    traffic::{Server, source_seen},
+};
+
+const DEVICE: &str = "ens20";
+/// The mark and the table of VLAN 7.
+const MARK: &str = "0x40700000";
+const TABLE: &str = "71031";
+
+fn trunk() -> TrunkWiring {
+    TrunkWiring {
+        eni: EniId::from_serial(20),
+        mac: eni_mac(20),
+        mtu: 9001,
+    }
+}
+
+fn lab() -> Lab {
+    let lab = Lab::new(1);
+    plug(&lab.vpc, "trunk", &lab.node, DEVICE, eni_mac(20));
+    lab.kernel.use_trunk(&trunk(), &[]).unwrap();
+    lab
+}
+
+fn branch(last: u8, vlan: u16, enforcement: Enforcement) -> PodWiring {
+    let vlan = vlan.try_into().unwrap();
+    let branch = BranchEni {
+        mac: Mac::local(u64::from(last)),
+        address: Ipv4Addr::new(10, 0, 0, last),
+        router: Ipv4Addr::new(10, 0, 0, 1),
+        vlan,
+        enforcement,
+    };
+    PodWiring {
+        eni: EniSlot::branch(vlan),
+        interface: Interface::Branch(branch),
+        ..wiring(last, 0)
+    }
+}
+
+fn wire(lab: &Lab, last: u8, vlan: u16, enforcement: Enforcement) -> Pod {
+    let wiring = branch(last, vlan, enforcement);
+    // This VPC swallows what is for branches.
+    command(
+        &lab.vpc,
+        &format!("ip route replace blackhole 10.0.0.{last}"),
+    );
+    let netns = underlay_netlink::netns::create().unwrap();
+    let pod = Pod { wiring, netns };
+    lab.kernel.wire_pod(&pod.wiring, pod.netns()).unwrap();
+    pod
+}
+
+fn check(lab: &Lab, pod: &Pod) -> Vec<String> {
+    lab.kernel.check_pod(&pod.wiring, pod.netns()).unwrap()
+}
+
+fn filters(lab: &Lab) -> String {
+    let side = |side: &str| command(&lab.node, &format!("tc filter show dev {DEVICE} {side}"));
+    side("ingress") + &side("egress")
+}
+
+#[test]
+fn check_sees_every_damage_to_a_branch() {
+    for (damage, wanted) in [
+        (
+            format!("ip rule delete fwmark {MARK}/0x7ff00000"),
+            format!("missing: IPv4 rule mark {MARK} table {TABLE}"),
+        ),
+        (
+            format!("ip route flush table {TABLE}"),
+            format!("missing: route 0.0.0.0/0 via 169.254.4.7 dev {DEVICE} table {TABLE}"),
+        ),
+        (
+            format!("tc filter delete dev {DEVICE} egress"),
+            format!("missing: programs for tags on {DEVICE}"),
+        ),
+        (
+            format!("tc qdisc delete dev {DEVICE} clsact"),
+            format!("missing: programs for tags on {DEVICE}"),
+        ),
+        (
+            "nft flush set inet underlay eni-device".to_owned(),
+            format!("missing: ENI {DEVICE}"),
+        ),
+        (
+            "nft flush set inet underlay pod-explicit".to_owned(),
+            "missing: guard of the node from und".to_owned(),
+        ),
+        (
+            "nft flush map inet underlay pod-mark".to_owned(),
+            format!("missing: mark {MARK} for 10.0.0.50 from und"),
+        ),
+    ] {
+        let lab = lab();
+        let pod = wire(&lab, 50, 7, Enforcement::Strict);
+        assert_eq!(check(&lab, &pod), Vec::<String>::new());
+        command(&lab.node, &damage);
+        let found = check(&lab, &pod);
+        assert!(
+            found.iter().any(|line| line.starts_with(&wanted)),
+            "{damage}: {found:#?}"
+        );
+        // And it can be put right.
+        let restored = lab
+            .kernel
+            .restore(std::slice::from_ref(&pod.wiring))
+            .unwrap();
+        assert!(!restored.repaired.is_empty() && restored.refused.is_empty());
+        assert_eq!(check(&lab, &pod), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_branch_that_came_and_went_leaves_the_kernel_as_it_was() {
+    let lab = lab();
+    let resident = lab.pod(20, 1);
+    for enforcement in [Enforcement::Strict, Enforcement::Standard] {
+        let before = dump(&lab.node);
+        let pod = wire(&lab, 50, 7, enforcement);
+        assert_ne!(dump(&lab.node), before);
+        assert_eq!(check(&lab, &pod), Vec::<String>::new());
+        assert_eq!(check(&lab, &resident), Vec::<String>::new());
+        lab.kernel.unwire_pod(&pod.wiring).unwrap();
+        lab.kernel.reap().unwrap();
+        assert_same(&dump(&lab.node), &before, "after the pod");
+    }
+    // A pod whose namespace died first.
+    let before = dump(&lab.node);
+    let pod = wire(&lab, 51, 8, Enforcement::Strict);
+    command(
+        &lab.node,
+        &format!("ip link delete {}", pod.wiring.host_device()),
+    );
+    lab.kernel.unwire_pod(&pod.wiring).unwrap();
+    assert_same(&dump(&lab.node), &before, "after a pod that died");
+}
+
+#[test]
+fn strict_pods_meet_nobody_and_standard_ones_the_default_set() {
+    let lab = lab();
+    let plain = lab.pod(20, 1);
+    let strict = wire(&lab, 50, 7, Enforcement::Strict);
+    let standard = wire(&lab, 51, 8, Enforcement::Standard);
+    let late = lab.pod(21, 0);
+    let server = |pod: &Pod| Server::start(&pod.netns, pod.address(), 80).address;
+    let (of_strict, of_standard) = (server(&strict), server(&standard));
+    for pod in [&plain, &late] {
+        // Refused by the VPC's silence: it left the node.
+        assert_eq!(source_seen(&pod.netns, of_strict), None);
+        assert_eq!(source_seen(&pod.netns, of_standard), Some(pod.address()));
+        let of_pod = server(pod);
+        assert_eq!(source_seen(&strict.netns, of_pod), None);
+        assert_eq!(
+            source_seen(&standard.netns, of_pod),
+            Some(standard.address())
+        );
+        assert_eq!(check(&lab, pod), Vec::<String>::new());
+    }
+    assert!(lab.seen("eni1", plain.address(), strict.address()));
+    assert!(!lab.seen("eni1", plain.address(), standard.address()));
+    assert_eq!(source_seen(&strict.netns, of_standard), None);
+    assert_eq!(source_seen(&standard.netns, of_strict), None);
+    // The node's probes reach both.
+    assert_eq!(source_seen(&lab.node, of_strict), Some(NODE));
+    assert_eq!(source_seen(&lab.node, of_standard), Some(NODE));
+    // Nothing left by the trunk without a tag.
+    assert!(!lab.seen("trunk", strict.address(), plain.address()));
+    let sent = |kernel: &Kernel| {
+        kernel
+            .branch_packets()
+            .into_iter()
+            .find(|(name, _)| *name == "router-asked")
+    };
+    assert!(
+        sent(&lab.kernel).unwrap().1 > 0,
+        "{:?}",
+        lab.kernel.branch_packets()
+    );
+}
+
+#[test]
+fn the_next_agent_takes_branches_over() {
+    let lab = lab();
+    let pods = [
+        wire(&lab, 50, 7, Enforcement::Strict),
+        wire(&lab, 51, 8, Enforcement::Standard),
+    ];
+    let wirings = pods.each_ref().map(|pod| pod.wiring.clone());
+    let before = dump(&lab.node);
+    let next = kernel_of(&lab.node);
+    next.setup_node(&facts()).unwrap();
+    for device in [0, 1] {
+        next.use_eni(&eni(device)).unwrap();
+    }
+    next.use_trunk(&trunk(), &wirings).unwrap();
+    let restored = next.restore(&wirings).unwrap();
+    assert_eq!(restored, Default::default());
+    assert_same(&dump(&lab.node), &before, "after the next agent's start");
+    for pod in &pods {
+        assert_eq!(
+            next.check_pod(&pod.wiring, pod.netns()).unwrap(),
+            Vec::<String>::new()
+        );
+    }
+    assert!(filters(&lab).contains("underlay-from_trunk"));
+    next.uninstall().unwrap();
+    assert_eq!(filters(&lab), "");
+    let rules = command(&lab.node, "ip rule show") + &command(&lab.node, "ip route show table all");
+    assert!(
+        !rules.contains("fwmark") && !rules.contains("table 710"),
+        "{rules}"
+    );
+}

@@ -1,0 +1,195 @@
+//! Two namespaces that speak as branches to each other: what one tags, the other takes off.
+
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use underlay_netlink::{
+    address::{self, Address},
+    link::{self, Veth, VethEnd},
+    neighbour::{self, Neighbour},
+    netns, nft,
+    route::{self, Route},
+};
+
+use super::super::*;
+
+const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+const B: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const DEVICE: &str = "trunk0";
+/// What is sent has the mark of VLAN 7.
+const MARKING: &str = "add table ip m; flush table ip m; \
+    add chain ip m out { type route hook output priority mangle; }; \
+    add rule ip m out meta mark set 0x40700000";
+
+/// One end.
+struct End {
+    netns: OwnedFd,
+    socket: Socket,
+    device: IfIndex,
+    datapath: Datapath,
+    udp: UdpSocket,
+    own: Ipv4Addr,
+}
+
+fn vlan() -> VlanId {
+    VlanId::try_from(7_u16).unwrap()
+}
+
+fn branch(address: Ipv4Addr) -> Branch {
+    Branch {
+        address,
+        router: Ipv4Addr::new(10, 9, 0, 254),
+        // Not the device's own: the kernel must be told that a frame is for it.
+        mac: Mac::local(u64::from(u32::from(address))),
+    }
+}
+
+impl End {
+    fn new(netns: OwnedFd, own: Ipv4Addr, other: Ipv4Addr) -> Self {
+        let mut socket = Socket::open_in(netns.as_fd()).unwrap();
+        let device = link::by_name(&mut socket, DEVICE).unwrap().index;
+        let requests = [
+            link::set_up(device, true),
+            address::add(&Address::new(
+                device,
+                IpNet::from(std::net::IpAddr::V4(own)),
+            )),
+            route::add(&Route::direct(
+                IpNet::from(std::net::IpAddr::V4(other)),
+                device,
+                route::MAIN,
+            )),
+            neighbour::set(&Neighbour::permanent(
+                device,
+                other.into(),
+                branch(other).mac,
+            )),
+        ];
+        socket.run(&requests).unwrap();
+        let udp = netns::run_in(netns.as_fd(), || {
+            nft::load(MARKING).unwrap();
+            UdpSocket::bind((own, 7)).unwrap()
+        })
+        .unwrap();
+        udp.set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let datapath = Datapath::load().unwrap();
+        datapath.set(device, vlan(), &branch(own)).unwrap();
+        datapath.attach(&mut socket, device).unwrap();
+        Self {
+            netns,
+            socket,
+            device,
+            datapath,
+            udp,
+            own,
+        }
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        let counters = self.datapath.counters().unwrap();
+        counters.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+}
+
+fn ends() -> (End, End) {
+    let (a, b) = (netns::create().unwrap(), netns::create().unwrap());
+    let mut socket = Socket::open_in(a.as_fd()).unwrap();
+    let near = VethEnd::named(DEVICE);
+    let far = VethEnd {
+        netns: Some(b.as_fd()),
+        ..VethEnd::named(DEVICE)
+    };
+    let veth = link::add_veth(&Veth {
+        near,
+        near_up: false,
+        far,
+    });
+    socket.run(&[veth]).unwrap();
+    (End::new(a, A, B), End::new(b, B, A))
+}
+
+fn passes(from: &End, to: &End) -> bool {
+    from.udp.send_to(&[1], (to.own, 7)).unwrap();
+    let mut byte = [0];
+    matches!(to.udp.recv_from(&mut byte), Ok((1, source)) if source.ip() == from.own)
+}
+
+#[test]
+fn tags_are_put_on_and_taken_off() {
+    let (a, b) = ends();
+    assert!(passes(&a, &b) && passes(&b, &a));
+    assert_eq!((a.counter("sent"), b.counter("received")), (1, 1));
+    // A tag that nobody knows is left to others, and nobody takes it here.
+    b.datapath.remove(b.device, vlan()).unwrap();
+    assert!(!passes(&a, &b));
+    assert_eq!(
+        (b.counter("received"), b.counter("drop-foreign-address")),
+        (1, 0)
+    );
+    // Nor is a packet taken that is for somebody else.
+    b.datapath.set(b.device, vlan(), &branch(A)).unwrap();
+    assert!(!passes(&a, &b));
+    assert_eq!(b.counter("drop-foreign-address"), 1);
+}
+
+#[test]
+fn nothing_of_a_branch_leaves_without_a_tag_and_nothing_else_with_one() {
+    let (mut a, mut b) = ends();
+    a.datapath.remove(a.device, vlan()).unwrap();
+    assert!(!passes(&a, &b));
+    assert_eq!(a.counter("drop-unknown-branch"), 1);
+    // What has no mark is the trunk's own, and so is its Ethernet address.
+    let mac = link::by_name(&mut b.socket, DEVICE).unwrap().mac.unwrap();
+    let neighbour = Neighbour::permanent(a.device, B.into(), mac);
+    a.socket.run(&[neighbour::set(&neighbour)]).unwrap();
+    netns::run_in(a.netns.as_fd(), || nft::load("delete table ip m").unwrap()).unwrap();
+    assert!(passes(&a, &b));
+    assert_eq!((a.counter("sent"), b.counter("received")), (0, 0));
+}
+
+#[test]
+fn another_agents_programs_take_the_place_without_a_packet_lost() {
+    let (mut a, b) = ends();
+    for round in 0..20 {
+        assert!(passes(&a, &b), "round {round}");
+        let next = Datapath::load().unwrap();
+        assert!(!next.is_attached(&mut a.socket, a.device).unwrap());
+        next.set(a.device, vlan(), &branch(A)).unwrap();
+        next.attach(&mut a.socket, a.device).unwrap();
+        assert!(next.is_attached(&mut a.socket, a.device).unwrap());
+        // The former ones go, as with the agent that loaded them.
+        a.datapath = next;
+        assert!(passes(&b, &a), "round {round}");
+    }
+    // Without anybody who knows them they go on.
+    a.datapath = Datapath::load().unwrap();
+    assert!(passes(&a, &b) && passes(&b, &a));
+}
+
+#[test]
+fn programs_go_and_spare_those_of_others() {
+    let (mut a, _b) = ends();
+    assert!(detach(&mut a.socket, a.device).unwrap());
+    assert!(!detach(&mut a.socket, a.device).unwrap());
+    assert!(!a.datapath.is_attached(&mut a.socket, a.device).unwrap());
+    // The qdisc went along: it can be added.
+    a.socket.run(&[tc::add_clsact(a.device)]).unwrap();
+    a.datapath.attach(&mut a.socket, a.device).unwrap();
+    let other = Datapath::load().unwrap();
+    let place = Place {
+        handle: 1,
+        ..place(a.device, Side::Egress)
+    };
+    let program = other.programs.at(Side::Egress);
+    let foreign = tc::replace_filter(&place, "somebody", program.as_fd());
+    a.socket.run(&[foreign]).unwrap();
+    assert!(detach(&mut a.socket, a.device).unwrap());
+    let left = tc::filters(&mut a.socket, a.device, Side::Egress).unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].name.as_str(), left[0].place), ("somebody", place));
+}
