@@ -292,7 +292,9 @@ impl World {
         let seen = self.read(seen);
         let shown: BTreeSet<EniId> = seen.iter().map(|eni| eni.id.clone()).collect();
         self.note(|_| format!("observed, asked at {}: {}", asked.as_nanos(), brief(&seen)));
+        let counted_on = self.counted_on(&seen);
         self.feed(Input::Observed { asked, enis: seen });
+        self.check_counted_on(counted_on);
         let (wall_ms, now, cooldown) = (self.wall_ms(), self.now, self.setting.config.cooldown);
         if let Some(agent) = &mut self.agent {
             let ipam = &agent.ipam;

@@ -118,6 +118,7 @@ impl World {
         let seen = self.read(seen);
         self.bring_back_pods();
         if self.agent.is_some() {
+            self.counted_on(&seen);
             self.feed(Input::Observed { asked, enis: seen });
         }
         self.bury();

@@ -5,7 +5,9 @@ use std::{
     net::Ipv4Addr,
 };
 
-use underlay_ipam::{AllocError, Ec2Op, Lease, Reason, RequestId};
+use underlay_ipam::{
+    AllocError, Attachment, Ec2Op, EniReport, Lease, ObservedEni, Reason, RequestId,
+};
 use underlay_types::{EniId, Timestamp};
 
 use super::World;
@@ -25,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) others: Vec<EniId>,
     /// Codes that EC2 has refused this run of the agent with.
     pub(crate) refused_with: BTreeSet<String>,
+    /// How many looks in a row did not show an ENI as attached.
+    unshown: BTreeMap<EniId, u32>,
     /// Requests to EC2 other than looks.
     pub(crate) changes_sent: u64,
     /// Requests of looks.
@@ -39,6 +43,7 @@ impl Books {
     pub(crate) fn agent_died(&mut self) {
         self.open.clear();
         self.refused_with.clear();
+        self.unshown.clear();
     }
 }
 
@@ -233,6 +238,43 @@ impl World {
         using.map(|(key, _)| key.to_string()).collect()
     }
 
+    /// ENIs with pods that the agent takes to be attached, before it hears of a look.
+    pub(crate) fn counted_on(&mut self, seen: &[ObservedEni]) -> Vec<EniId> {
+        let attached = self.attached();
+        let before = std::mem::take(&mut self.books.unshown);
+        let is_shown = |id: &EniId| {
+            let mut seen = seen.iter().filter(|eni| eni.id == *id);
+            seen.any(|eni| matches!(eni.attachment, Attachment::Attached { .. }))
+        };
+        let known = attached.iter().map(|eni| &eni.eni);
+        let all: BTreeSet<&EniId> = known.chain(seen.iter().map(|eni| &eni.id)).collect();
+        let unshown = all.into_iter().filter(|id| !is_shown(id));
+        self.books.unshown = unshown
+            .map(|id| (id.clone(), before.get(id).unwrap_or(&0) + 1))
+            .collect();
+        with_pods(attached)
+    }
+
+    /// One look that does not show an ENI is no reason to give it up under its pods.
+    pub(crate) fn check_counted_on(&mut self, counted_on: Vec<EniId>) {
+        if self.agent.is_none() {
+            return;
+        }
+        let still = with_pods(self.attached());
+        for eni in counted_on.into_iter().filter(|eni| !still.contains(eni)) {
+            let looks = self.books.unshown.get(&eni).copied().unwrap_or(0);
+            self.require(looks > 1, |_| {
+                format!("{eni} is given up under its pods after {looks} looks")
+            });
+        }
+    }
+
+    fn attached(&self) -> Vec<EniReport> {
+        let report = self.agent.as_ref().map(|agent| agent.ipam.report());
+        let enis = report.into_iter().flat_map(|report| report.enis);
+        enis.filter(|eni| eni.place.is_some()).collect()
+    }
+
     /// The node goes on using an ENI with pods.
     pub(crate) fn check_drop(&mut self, eni: &EniId) {
         let used = self.pods_with(eni, |_| true);
@@ -240,4 +282,9 @@ impl World {
             format!("{eni} is dropped under {used:?}")
         });
     }
+}
+
+fn with_pods(enis: Vec<EniReport>) -> Vec<EniId> {
+    let used = enis.into_iter().filter(|eni| eni.leased > 0);
+    used.map(|eni| eni.eni).collect()
 }

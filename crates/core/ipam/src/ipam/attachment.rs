@@ -72,14 +72,17 @@ impl Ipam {
         }
     }
 
-    /// The node is at work on it, so nothing is done about it yet. If its device does not come, what
-    /// this observation shows of the attachment counts.
-    pub(super) fn suspect(&mut self, seen: &ObservedEni) {
-        if let Some(eni) = self.enis.get_mut(&seen.id)
-            && eni.stage == Stage::Preparing
-        {
-            let attached = matches!(seen.attachment, Attachment::Attached { .. });
-            eni.missed = u8::from(!attached);
+    /// Something is under way for it, so nothing is done about it yet. An observation that shows it
+    /// attached ends doubts all the same. If its device does not come, one that shows it otherwise
+    /// counts.
+    pub(super) fn suspect(&mut self, fresh: bool, seen: &ObservedEni) {
+        let Some(eni) = self.enis.get_mut(&seen.id) else {
+            return;
+        };
+        if matches!(seen.attachment, Attachment::Attached { .. }) {
+            eni.missed = 0;
+        } else if fresh && eni.stage == Stage::Preparing {
+            eni.missed = 1;
         }
     }
 

@@ -138,8 +138,8 @@ impl Ipam {
             self.adopt(seen, pool, primary, out);
         } else if judged {
             self.audit_stage(seen, out);
-        } else if fresh {
-            self.suspect(seen);
+        } else {
+            self.suspect(fresh, seen);
         }
         if judged {
             self.audit_addresses(asked, seen, out);

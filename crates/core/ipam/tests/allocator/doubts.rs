@@ -172,6 +172,33 @@ fn an_eni_that_is_detached_before_its_device_comes_is_attached_again() {
     assert!(node.leases.contains_key(&key(1)), "{:?}", node.calls);
 }
 
+/// Looks that are not judged, since a call is under way, still show that the ENI is there.
+#[test]
+fn looks_that_show_an_eni_come_between_those_that_do_not() {
+    let mut node = ready();
+    node.add(key(1), pool(1), WAIT);
+    settle(&mut node);
+    let eni = node.leases[&key(1)].eni.clone();
+    let place = node.cloud.enis[&eni].place;
+    let miss = |node: &mut Node| {
+        node.cloud.detach_outside(&eni);
+        node.look();
+        node.cloud.enis.get_mut(&eni).unwrap().place = place;
+    };
+    miss(&mut node);
+    // A pod more than there are addresses has the ENI asked for one.
+    for container in 2..4 {
+        node.add(key(container), pool(1), WAIT);
+    }
+    assert!(!node.ops.is_empty());
+    node.look();
+    settle(&mut node);
+    miss(&mut node);
+    let report = node.ipam.report();
+    let known = report.enis.iter().find(|known| known.eni == eni);
+    assert_eq!(known.unwrap().place, place, "{report:?}");
+}
+
 #[test]
 fn nothing_is_set_of_an_attachment_that_is_not_there() {
     let mut node = ready();
