@@ -39,8 +39,9 @@ pub struct Ipam {
     pub(crate) fragmented: BTreeMap<PoolKey, Timestamp>,
     /// What each pool asks for at most, in places, as its subnet had not enough for more.
     pub(crate) scarce: BTreeMap<PoolKey, u16>,
-    /// Addresses that EC2 has taken back, or may have, and until when it may still show them.
-    pub(crate) given_back: BTreeMap<Ipv4Addr, Timestamp>,
+    /// Addresses that EC2 has taken back, or may have, by the ENI that had them, and until when it
+    /// may still show them there. It may give them to another ENI meanwhile.
+    pub(crate) given_back: BTreeMap<EniId, BTreeMap<Ipv4Addr, Timestamp>>,
     /// ENIs that an earlier run was detaching, and until when that may still come to pass.
     parting: BTreeMap<EniId, Timestamp>,
     /// Until when the ends of these have been acted on.
@@ -153,7 +154,7 @@ impl Ipam {
         });
         let surplus = self.surplus_since.values();
         let surplus = surplus.map(|since| *since + self.config.idle_release);
-        let given_back = self.given_back.values().copied();
+        let given_back = self.given_back.values().flat_map(BTreeMap::values).copied();
         waiters
             .chain(backoffs)
             .chain(given_back)

@@ -14,7 +14,9 @@ impl Ipam {
     /// observation shows it again.
     pub(super) fn add_given(&mut self, id: &EniId, given: &Holding, out: &mut Vec<Action>) {
         for address in given.all_v4() {
-            self.given_back.remove(&address);
+            if let Some(given_back) = self.given_back.get_mut(id) {
+                given_back.remove(&address);
+            }
             self.lose_elsewhere(id, address, out);
         }
         for prefix in &given.ipv6_prefixes {
@@ -31,10 +33,10 @@ impl Ipam {
     /// may only still have shown to a question of `asked`.
     pub(super) fn add_observed(&mut self, asked: Timestamp, id: &EniId, seen: &Holding) {
         let now = self.now;
+        let given_back = self.given_back.get(id);
         let there = |address: &Ipv4Addr| {
-            self.given_back
-                .get(address)
-                .is_none_or(|until| *until <= asked)
+            let until = given_back.and_then(|given_back| given_back.get(address));
+            until.is_none_or(|until| *until <= asked)
         };
         let mut ipv6_prefixes = seen.ipv6_prefixes.clone();
         ipv6_prefixes.retain(|prefix| {
@@ -50,14 +52,8 @@ impl Ipam {
             eni.ipv6.add_prefixes(ipv6_prefixes);
         }
         for address in seen.all_v4() {
-            let held = self
-                .given_back
-                .get(&address)
-                .is_some_and(|until| *until > asked)
-                || self
-                    .enis
-                    .values()
-                    .any(|eni| eni.slots.get(address).is_some());
+            let mut enis = self.enis.values();
+            let held = !there(&address) || enis.any(|eni| eni.slots.get(address).is_some());
             if let Some(eni) = self.enis.get_mut(id).filter(|_| !held) {
                 eni.slots.set(address, Slot::Free { since: now });
             }
@@ -81,6 +77,10 @@ impl Ipam {
     }
 
     fn lose_elsewhere(&mut self, id: &EniId, address: Ipv4Addr, out: &mut Vec<Action>) {
+        let others = self.ids(|eni| eni.slots.get(address).is_some());
+        for other in others.into_iter().filter(|other| other != id) {
+            self.doubt_addresses(&other, std::iter::once(address));
+        }
         for (other, eni) in self.enis.iter_mut().filter(|(other, _)| *other != id) {
             let lost = match eni.slots.get(address).cloned() {
                 None => continue,

@@ -54,8 +54,8 @@ impl Ipam {
             if back == Holding::default() {
                 self.parting.insert(parting.eni, until);
             } else {
-                self.given_back
-                    .extend(back.all_v4().map(|address| (address, until)));
+                let given_back = self.given_back.entry(parting.eni).or_default();
+                given_back.extend(back.all_v4().map(|address| (address, until)));
             }
         }
     }
@@ -75,7 +75,10 @@ impl Ipam {
     ) {
         let seen: BTreeSet<EniId> = observed.iter().map(|eni| eni.id.clone()).collect();
         self.observed = true;
-        self.given_back.retain(|_, until| *until > asked);
+        self.given_back.retain(|_, addresses| {
+            addresses.retain(|_, until| *until > asked);
+            !addresses.is_empty()
+        });
         self.foreign.clear();
         let primary = observed.iter().find(|eni| eni.owner == EniOwner::Primary);
         if let Some(primary) = primary {
@@ -158,7 +161,7 @@ impl Ipam {
     /// A lease is never taken away: the pod's packets are dropped by the VPC, and people are told.
     /// A cooldown goes on too, as EC2 may give the same address again before it ends.
     fn audit_addresses(&mut self, asked: Timestamp, seen: &ObservedEni, out: &mut Vec<Action>) {
-        let (now, given_back) = (self.now, &self.given_back);
+        let (now, given_back) = (self.now, self.given_back.get(&seen.id));
         let Some(eni) = self.enis.get_mut(&seen.id) else {
             return;
         };
@@ -173,7 +176,10 @@ impl Ipam {
         eni.slots.audit(
             now,
             |address| there.contains(&address),
-            |address| given_back.get(&address).is_some_and(|until| *until > asked),
+            |address| {
+                let until = given_back.and_then(|given_back| given_back.get(&address));
+                until.is_some_and(|until| *until > asked)
+            },
             |address, key| out.push(address_missing(&seen.id, address.into(), key)),
         );
         eni.ipv6

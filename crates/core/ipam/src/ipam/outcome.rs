@@ -43,20 +43,30 @@ impl Ipam {
     /// client that heard nothing asks again, and is then refused. A Describe may show them for a
     /// while either way.
     fn note_given_back(&mut self, call: &Ec2Op) {
-        let back = match call {
-            Ec2Op::UnassignAddresses { addresses, .. } => Holding {
-                addresses: addresses.clone(),
-                ..Holding::default()
-            },
-            Ec2Op::UnassignPrefixes { prefixes, .. } => Holding {
-                prefixes: prefixes.clone(),
-                ..Holding::default()
-            },
+        let mut back = Holding::default();
+        let eni = match call {
+            Ec2Op::UnassignAddresses { eni, addresses } => {
+                back.addresses.clone_from(addresses);
+                eni
+            }
+            Ec2Op::UnassignPrefixes { eni, prefixes } => {
+                back.prefixes.clone_from(prefixes);
+                eni
+            }
             _ => return,
         };
+        self.doubt_addresses(eni, back.all_v4());
+    }
+
+    /// An ENI has these addresses no more, but may still be shown with them.
+    pub(super) fn doubt_addresses(
+        &mut self,
+        eni: &EniId,
+        addresses: impl Iterator<Item = Ipv4Addr>,
+    ) {
         let until = self.now + SHOWN_LATE;
-        self.given_back
-            .extend(back.all_v4().map(|address| (address, until)));
+        let given_back = self.given_back.entry(eni.clone()).or_default();
+        given_back.extend(addresses.map(|address| (address, until)));
     }
 
     /// Has a look decide over what could not be given back for sure, once no Describe is that late.
@@ -64,12 +74,15 @@ impl Ipam {
         let now = self.now;
         let since = std::mem::replace(&mut self.doubts_ended, now);
         let ended = |until: Timestamp| since < until && until <= now;
-        let is_left = |address: &Ipv4Addr| {
-            let mut enis = self.enis.values();
-            enis.any(|eni| eni.slots.get(*address) == Some(&Slot::Releasing))
-        };
-        let mut given_back = self.given_back.iter();
-        if given_back.any(|(address, until)| ended(*until) && is_left(address)) {
+        let is_left = self.given_back.iter().any(|(id, addresses)| {
+            let slots = self.enis.get(id).map(|eni| &eni.slots);
+            let is_left = |address: &Ipv4Addr| {
+                slots.and_then(|slots| slots.get(*address)) == Some(&Slot::Releasing)
+            };
+            let mut addresses = addresses.iter();
+            addresses.any(|(address, until)| ended(*until) && is_left(address))
+        });
+        if is_left {
             out.push(Action::Observe);
         }
     }

@@ -97,6 +97,22 @@ fn what_was_asked_back_in_vain_is_looked_for_again_and_used() {
     assert!(held(&node) > before, "{:?}", node.ipam.report());
 }
 
+/// EC2 gives what one ENI gave back to another, which goes; a late look shows the first one's.
+#[test]
+fn what_went_to_an_eni_that_is_gone_is_not_the_first_ones_again() {
+    let mut node = giving_back();
+    let late = node.cloud.observe();
+    settle(&mut node);
+    node.add(key(9), pool(1), Duration::from_secs(1));
+    node.run_op(0, None, false);
+    node.run_op(0, Some(Class::Conflict), false);
+    node.pass(Duration::from_secs(2));
+    settle(&mut node);
+    assert_eq!(node.cloud.enis.len(), 1, "{:?}", node.calls);
+    observe(&mut node, late);
+    fill(&mut node);
+}
+
 /// The call is carried out after the next run has looked.
 fn outlived(node: &mut Node) {
     let calls: Vec<Ec2Op> = node.ops.iter().map(|(_, call)| call.clone()).collect();
