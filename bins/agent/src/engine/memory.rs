@@ -197,7 +197,7 @@ fn apply(
     if let Ec2Op::DeleteEni { eni } = call {
         return interfaces.remove(eni).is_some();
     }
-    let Some(eni) = eni_of(call).and_then(|eni| interfaces.get_mut(eni)) else {
+    let Some(eni) = call.eni().and_then(|eni| interfaces.get_mut(eni)) else {
         return false;
     };
     match (call, answer) {
@@ -240,20 +240,6 @@ fn add(eni: &mut NetworkInterface, holding: &Holding) {
     eni.secondary.extend(&holding.addresses);
     eni.prefixes.extend(&holding.prefixes);
     eni.ipv6_prefixes.extend(&holding.ipv6_prefixes);
-}
-
-fn eni_of(call: &Ec2Op) -> Option<&EniId> {
-    match call {
-        Ec2Op::Assign { eni, .. }
-        | Ec2Op::AttachEni { eni, .. }
-        | Ec2Op::DeleteEni { eni }
-        | Ec2Op::DetachEni { eni }
-        | Ec2Op::SetDeleteOnTermination { eni }
-        | Ec2Op::UnassignAddresses { eni, .. }
-        | Ec2Op::UnassignIpv6Prefixes { eni, .. }
-        | Ec2Op::UnassignPrefixes { eni, .. } => Some(eni),
-        Ec2Op::CreateEni { .. } => None,
-    }
 }
 
 #[cfg(test)]

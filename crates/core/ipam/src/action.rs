@@ -113,6 +113,24 @@ pub enum Ec2Op {
     },
 }
 
+impl Ec2Op {
+    /// The existing ENI that the call works on; none for one that creates it.
+    #[must_use]
+    pub const fn eni(&self) -> Option<&EniId> {
+        match self {
+            Self::Assign { eni, .. }
+            | Self::AttachEni { eni, .. }
+            | Self::DeleteEni { eni }
+            | Self::DetachEni { eni }
+            | Self::SetDeleteOnTermination { eni }
+            | Self::UnassignAddresses { eni, .. }
+            | Self::UnassignIpv6Prefixes { eni, .. }
+            | Self::UnassignPrefixes { eni, .. } => Some(eni),
+            Self::CreateEni { .. } => None,
+        }
+    }
+}
+
 /// What EC2 is asked to give an ENI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {

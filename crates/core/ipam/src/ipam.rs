@@ -227,7 +227,7 @@ impl Ipam {
     fn start(&mut self, op: Ec2Op, out: &mut Vec<Action>) {
         let id = OpId(self.next_op);
         self.next_op += 1;
-        if let Some(eni) = eni_of(&op).and_then(|eni| self.enis.get_mut(eni)) {
+        if let Some(eni) = op.eni().and_then(|eni| self.enis.get_mut(eni)) {
             eni.op = Some(id);
             eni.changed = self.now;
         }
@@ -323,20 +323,5 @@ impl Ipam {
 
     fn report_failure(what: String, failure: Ec2Failure, out: &mut Vec<Action>) {
         out.push(Action::Report(Notice::Ec2Failed { what, failure }));
-    }
-}
-
-/// The existing ENI an operation works on.
-const fn eni_of(op: &Ec2Op) -> Option<&EniId> {
-    match op {
-        Ec2Op::Assign { eni, .. }
-        | Ec2Op::AttachEni { eni, .. }
-        | Ec2Op::DeleteEni { eni }
-        | Ec2Op::DetachEni { eni }
-        | Ec2Op::SetDeleteOnTermination { eni }
-        | Ec2Op::UnassignAddresses { eni, .. }
-        | Ec2Op::UnassignIpv6Prefixes { eni, .. }
-        | Ec2Op::UnassignPrefixes { eni, .. } => Some(eni),
-        Ec2Op::CreateEni { .. } => None,
     }
 }

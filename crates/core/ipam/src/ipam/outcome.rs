@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use underlay_types::{Class, EniId, PoolKey, Timestamp};
 
-use super::{Ipam, eni_of};
+use super::Ipam;
 use crate::{
     Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, Holding, OpId,
     eni::{Eni, Slot, Stage},
@@ -22,7 +22,7 @@ impl Ipam {
         let Some(call) = self.ops.remove(&op) else {
             return;
         };
-        if let Some(eni) = eni_of(&call).and_then(|eni| self.enis.get_mut(eni)) {
+        if let Some(eni) = call.eni().and_then(|eni| self.enis.get_mut(eni)) {
             eni.op = None;
             eni.expecting = None;
             eni.changed = self.now;
@@ -102,7 +102,7 @@ impl Ipam {
     }
 
     fn assigned(&mut self, call: &Ec2Op, given: &Holding, out: &mut Vec<Action>) {
-        let Some(id) = eni_of(call) else {
+        let Some(id) = call.eni() else {
             return;
         };
         if let Some(pool) = self.enis.get(id).map(|eni| eni.pool.clone()) {
@@ -122,7 +122,7 @@ impl Ipam {
 
     fn done(&mut self, call: Ec2Op, out: &mut Vec<Action>) {
         self.throttle.succeeded();
-        let Some(eni) = eni_of(&call).and_then(|id| self.enis.get_mut(id)) else {
+        let Some(eni) = call.eni().and_then(|id| self.enis.get_mut(id)) else {
             return;
         };
         eni.backoff.succeeded();
@@ -173,7 +173,7 @@ impl Ipam {
         if let Ec2Op::CreateEni { pool, .. } = &call {
             self.growth_failed(pool.clone(), &call, &failure);
         }
-        if let Some((id, eni)) = eni_of(&call).and_then(|id| Some((id, self.enis.get_mut(id)?))) {
+        if let Some((id, eni)) = call.eni().and_then(|id| Some((id, self.enis.get_mut(id)?))) {
             match &call {
                 Ec2Op::Assign { .. } | Ec2Op::AttachEni { .. } => {
                     let pool = eni.pool.clone();

@@ -2,7 +2,7 @@
 
 use underlay_types::{Families, PoolKey, Timestamp};
 
-use super::{Ipam, Waiter, eni_of};
+use super::{Ipam, Waiter};
 use crate::{
     Action, AllocError, Ec2Failure, Ec2Op, Reason,
     backoff::Backoff,
@@ -153,7 +153,8 @@ impl Ipam {
             .values()
             .filter(|op| match op {
                 Ec2Op::CreateEni { pool: creating, .. } => creating == pool,
-                op => eni_of(op)
+                op => op
+                    .eni()
                     .and_then(|eni| self.enis.get(eni))
                     .is_some_and(|eni| eni.pool == *pool || eni.leaves()),
             })
