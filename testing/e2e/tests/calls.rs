@@ -21,6 +21,19 @@ fn calls(cluster: &Cluster) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// Has another agent grow the node to `enis` ENIs. Returns how often it read metadata.
+fn grow(cluster: &mut Cluster, enis: usize) -> usize {
+    let before = cluster.vpc.metadata_reads().unwrap();
+    cluster.nodes[0].node.kill_agent().unwrap();
+    // Of 29 addresses on each.
+    let addresses = 29 * enis - 5;
+    cluster.nodes[0].agent.config =
+        format!("[addresses]\nminimum_target = {addresses}\nwarm_target = 1");
+    cluster.restart_agent(0).unwrap();
+    settle(cluster, enis);
+    cluster.vpc.metadata_reads().unwrap() - before
+}
+
 /// Waits until the agent holds `enis` ENIs and does nothing any more.
 fn settle(cluster: &Cluster, enis: usize) {
     wait_for("the node to settle", SETTLED, || {
@@ -80,5 +93,24 @@ async fn an_eni_costs_at_most_four_calls() {
     let total: u64 = calls.values().sum();
     assert!(total <= 2 * 4, "{calls:?}");
     assert_eq!(calls.get("AttachNetworkInterface"), Some(&2), "{calls:?}");
+    cluster.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_read_neither_for_pods_nor_for_enis() {
+    let config = "[addresses]\nmax_enis = 1";
+    let node = NodeSpec::new("n1", "m5.4xlarge", 0).with_agent_config(config);
+    let mut cluster = Cluster::start("e2e-metadata", &[node]).await.unwrap();
+    settle(&cluster, 1);
+    let (three, six) = (grow(&mut cluster, 4), grow(&mut cluster, 7));
+    println!("reads of an agent that adds three ENIs: {three}, that adds three more: {six}");
+    assert!(three > 0, "nothing was counted");
+    assert_eq!(three, six);
+    let before = cluster.vpc.metadata_reads().unwrap();
+    let mut cri = cluster.nodes[0].node.cri().await.unwrap();
+    for pod in ["one", "two", "three"] {
+        cri.run_pod(&PodSpec::named(pod)).await.unwrap();
+    }
+    assert_eq!(cluster.vpc.metadata_reads().unwrap(), before);
     cluster.stop().unwrap();
 }

@@ -100,6 +100,7 @@ fn config(rng: &mut Rng, limits: InstanceLimits) -> Config {
         warm_explicit: rng.u16(..4),
         cooldown: Duration::from_secs(rng.u64(1..45)),
         idle_release: Duration::from_secs([5, 30, 120, 600][rng.usize(..4)]),
+        gather: Duration::from_millis([0, 20, 20, 200][rng.usize(..4)]),
         ..Config::for_limits(limits)
     }
 }

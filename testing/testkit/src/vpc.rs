@@ -12,6 +12,9 @@ use underlay_types::{EniId, SecurityGroupId, SubnetId};
 
 use crate::{Binaries, Daemon, Ec2, Netns, RunDir, process::output, wait_for};
 
+/// Who tells of each reading of metadata in the server's output.
+const METADATA_LOG: &str = "underlay_vpc::imds::server";
+
 /// How a VPC is started.
 #[derive(Debug, Clone)]
 pub struct LocalVpcOptions {
@@ -122,6 +125,16 @@ impl LocalVpc {
     #[must_use]
     pub fn flow_log_dir(&self) -> &Path {
         &self.flow_log_dir
+    }
+
+    /// How often instances have read their metadata, or asked for a token to.
+    ///
+    /// # Errors
+    /// When the server's output cannot be read.
+    pub fn metadata_reads(&self) -> anyhow::Result<usize> {
+        let log = fs::read_to_string(self.server.log()).context("the server's output")?;
+        let is_read = |line: &&str| line.contains(METADATA_LOG);
+        Ok(log.lines().filter(is_read).count())
     }
 
     /// The end of the server's output.
@@ -246,6 +259,9 @@ fn spawn(binaries: &Binaries, options: &LocalVpcOptions) -> anyhow::Result<(Daem
         .arg("--flow-log-window")
         .arg(format!("{}s", options.flow_log_window.as_secs()))
         .args(&options.arguments);
+    if std::env::var_os("RUST_LOG").is_none() {
+        command.env("RUST_LOG", format!("error,{METADATA_LOG}=debug"));
+    }
     let mut server = Daemon::spawn("underlay-vpc", &mut command, &log)?;
     let endpoint = wait_for("underlay-vpc to be ready", Duration::from_secs(60), || {
         let alive = server.check_alive();

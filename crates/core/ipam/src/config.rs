@@ -132,6 +132,9 @@ pub struct Config {
     pub default_groups: Option<SecurityGroupSet>,
     /// Whether a new ENI may be in another subnet than one whose subnet is full.
     pub several_subnets: bool,
+    /// How long growth waits for more pods after one that came: pods come in crowds, and one call
+    /// for many costs what one for each does. A crowd that does not end is cut at ten times that.
+    pub gather: Duration,
     /// The first operation id to use; must be above every id of an earlier run.
     pub first_op: u64,
 }
@@ -152,6 +155,7 @@ impl Config {
             idle_release: Duration::from_secs(600),
             default_groups: None,
             several_subnets: false,
+            gather: Duration::from_millis(20),
             first_op: 1,
         }
     }

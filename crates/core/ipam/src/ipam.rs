@@ -1,6 +1,7 @@
 //! The allocator: state, dispatch of inputs, and what every part of it needs to ask.
 
 mod attachment;
+mod crowds;
 mod growth;
 mod holding;
 mod observe;
@@ -13,6 +14,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
+use self::crowds::Crowd;
 use crate::{
     Action, Config, Ec2Failure, Ec2Op, Grant, Input, Notice, Numbers, OpId, Place, RequestId,
     backoff::Backoff,
@@ -39,6 +41,8 @@ pub struct Ipam {
     pub(crate) fragmented: BTreeMap<PoolKey, Timestamp>,
     /// What each pool asks for at most, in places, as its subnet had not enough for more.
     pub(crate) scarce: BTreeMap<PoolKey, u16>,
+    /// Pods that have just come, of each pool.
+    pub(crate) crowds: BTreeMap<PoolKey, Crowd>,
     /// Addresses that EC2 has taken back, or may have, by the ENI that had them, and until when it
     /// may still show them there. It may give them to another ENI meanwhile.
     pub(crate) given_back: BTreeMap<EniId, BTreeMap<Ipv4Addr, Timestamp>>,
@@ -87,6 +91,7 @@ impl Ipam {
             backoffs: BTreeMap::new(),
             fragmented: BTreeMap::new(),
             scarce: BTreeMap::new(),
+            crowds: BTreeMap::new(),
             given_back: BTreeMap::new(),
             parting: BTreeMap::new(),
             doubts_ended: Timestamp::ZERO,
@@ -160,6 +165,7 @@ impl Ipam {
             .chain(given_back)
             .chain(surplus)
             .chain(enis)
+            .chain(self.crowds_end())
             .chain([self.throttle.until()])
             .filter(|deadline| *deadline > self.now)
             .min()

@@ -140,9 +140,22 @@ impl<P: Prefix> Addresses<P> {
         self.prefixes.retain(keep);
     }
 
-    /// Notes which of the addresses that EC2 gives this ENI are held by another one.
-    pub(crate) fn set_elsewhere(&mut self, addresses: impl IntoIterator<Item = P::Address>) {
-        self.elsewhere = addresses.into_iter().collect();
+    /// How many of the addresses that EC2 gives this ENI are held by another one.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere.len()
+    }
+
+    /// Forgets which addresses are held by another ENI.
+    pub(crate) fn clear_elsewhere(&mut self) {
+        self.elsewhere.clear();
+    }
+
+    /// Notes which of these, that EC2 gives this ENI, are held by another one: those that are not
+    /// here.
+    pub(crate) fn add_elsewhere(&mut self, given: &[P::Address]) {
+        let given = given.iter().copied();
+        let elsewhere = given.filter(|address| !self.slots.contains_key(address));
+        self.elsewhere.extend(elsewhere);
     }
 
     pub(crate) fn set(&mut self, address: P::Address, slot: Slot) {

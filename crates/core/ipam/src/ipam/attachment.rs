@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use underlay_types::{Class, EniId, PoolKey, Timestamp};
 
 use super::Ipam;
-use crate::{Action, Attachment, Ec2Failure, Notice, ObservedEni, Place, eni::Stage};
+use crate::{
+    Action, Attachment, Ec2Failure, Notice, ObservedEni, Place,
+    eni::{Eni, Stage},
+};
 
 /// Consecutive observations without an ENI, or of an ENI in use as unattached, before they are
 /// believed: EC2's reads may be stale.
@@ -86,11 +89,18 @@ impl Ipam {
         }
     }
 
-    /// Counts the observations that do not show an ENI at all.
+    /// Counts the observations that do not show an ENI at all. One whose device is awaited is only
+    /// suspected, as in [`Self::suspect`].
     pub(super) fn miss(&mut self, asked: Timestamp, seen: &BTreeSet<EniId>, out: &mut Vec<Action>) {
-        for id in self.ids(|eni| eni.op.is_none() && !eni.awaited && eni.changed < asked) {
-            if !seen.contains(&id) {
-                self.doubt(&id, Stage::Lost, out);
+        let unseen = |eni: &Eni| {
+            let used = !eni.awaited || eni.stage == Stage::Preparing;
+            eni.op.is_none() && used && eni.changed < asked
+        };
+        for id in self.ids(unseen) {
+            match self.enis.get_mut(&id) {
+                _ if seen.contains(&id) => {}
+                Some(eni) if eni.awaited => eni.missed = 1,
+                _ => self.doubt(&id, Stage::Lost, out),
             }
         }
     }

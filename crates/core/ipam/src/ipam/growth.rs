@@ -38,10 +38,12 @@ impl Ipam {
         self.prepare_attached(out);
         self.assign_ipv6(out);
         for pool in self.pools() {
-            if let Some(lack) = self.lack(&pool).filter(|_| self.may_grow(&pool)) {
+            let lack = self.lack(&pool).filter(|_| self.may_grow(&pool));
+            if let Some(lack) = lack.filter(|_| !self.awaits_crowd(&pool)) {
                 self.grow(&pool, lack, out);
             }
         }
+        self.end_crowds();
     }
 
     fn grow(&mut self, pool: &PoolKey, mut lack: Lack, out: &mut Vec<Action>) {
@@ -257,7 +259,8 @@ impl Ipam {
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
-            .filter(|(_, eni)| eni.op.is_none() && eni.is_open() && self.fits(eni))
+            .filter(|(_, eni)| eni.op.is_none() && eni.is_open())
+            .filter(|(_, eni)| self.fits(eni) && !self.is_spent(eni))
             // One that a pod owned serves nobody before it has rested.
             .filter(|(_, eni)| !pool.is_whole() || eni.free() > 0 || eni.lacks_ipv6())
             .map(|(id, _)| id.clone())
@@ -274,6 +277,17 @@ impl Ipam {
     /// detached behind our back may have been given more.
     pub(super) fn fits(&self, eni: &Eni) -> bool {
         eni.slots.places() <= self.config.limits.places_per_eni().into()
+    }
+
+    /// Whether pods of other ENIs still have all that an ENI got or can get. Until another one is
+    /// created it keeps these addresses, so that the other one gets others.
+    pub(super) fn is_spent(&self, eni: &Eni) -> bool {
+        let places = match self.config.families {
+            Families::V6 => return false,
+            _ if eni.pool.is_whole() => 1,
+            Families::V4 | Families::Dual => self.config.limits.places_per_eni().into(),
+        };
+        eni.slots.is_empty() && eni.slots.elsewhere() >= places
     }
 
     /// Attaches at the first free place. Without one, the ENI stays detached.

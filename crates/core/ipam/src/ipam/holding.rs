@@ -27,6 +27,9 @@ impl Ipam {
                 .retain_prefixes(|prefix| !given.prefixes.contains(prefix));
         }
         self.add_observed(self.now, id, given);
+        if let Some(eni) = self.enis.get_mut(id) {
+            eni.slots.add_elsewhere(&given.addresses);
+        }
     }
 
     /// Adds the addresses that an ENI has, but for those that another one holds, and those that EC2
@@ -63,10 +66,8 @@ impl Ipam {
     /// Places of an ENI are taken also by addresses that pods of another one still have.
     pub(super) fn note_held_elsewhere(&mut self, id: &EniId, addresses: &[Ipv4Addr]) {
         if let Some(eni) = self.enis.get_mut(id) {
-            let elsewhere = addresses.iter().copied();
-            let elsewhere = elsewhere.filter(|address| eni.slots.get(*address).is_none());
-            let elsewhere: Vec<_> = elsewhere.collect();
-            eni.slots.set_elsewhere(elsewhere);
+            eni.slots.clear_elsewhere();
+            eni.slots.add_elsewhere(addresses);
         }
     }
 

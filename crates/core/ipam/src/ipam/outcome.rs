@@ -96,7 +96,8 @@ impl Ipam {
         let eni = Eni::new(pool.clone(), families, Stage::Detached, self.now);
         self.enis.insert(id.clone(), eni);
         self.add_given(&id, holding, out);
-        if !self.draining && self.slots_free() > 0 {
+        let serves = self.enis.get(&id).is_some_and(|eni| !self.is_spent(eni));
+        if !self.draining && serves && self.slots_free() > 0 {
             self.attach(id, out);
         }
     }

@@ -48,6 +48,7 @@ impl Ipam {
             Err(self.refusal(pool, Reason::Draining))
         } else {
             let since = self.now;
+            self.join_crowd(&pool);
             self.waiting.push(Waiter {
                 request,
                 key,

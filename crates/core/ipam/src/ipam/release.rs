@@ -88,8 +88,12 @@ impl Ipam {
             let Some(eni) = self.enis.get(&id) else {
                 continue;
             };
-            let wanted =
-                !self.draining && eni.is_open() && self.fits(eni) && self.would_attach(&eni.pool);
+            let wanted = if self.is_spent(eni) {
+                self.gathers(&eni.pool) || self.creating().any(|(pool, _)| *pool == eni.pool)
+            } else {
+                eni.is_open() && self.fits(eni) && self.would_attach(&eni.pool)
+            };
+            let wanted = wanted && !self.draining;
             let held = if self.draining {
                 !only_without_devices(eni)
             } else {

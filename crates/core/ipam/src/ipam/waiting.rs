@@ -51,6 +51,7 @@ impl Ipam {
         !self.draining
             && (!self.observed
                 || self.grows(pool)
+                || self.gathers(pool) && self.has_room(pool)
                 || self.pause_ends_before(pool, deadline)
                 || self
                     .enis

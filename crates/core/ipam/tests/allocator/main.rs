@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic")]
 
+mod crowds;
 mod doubts;
 mod families;
 mod model;

@@ -71,12 +71,14 @@ fn configuration() -> impl Strategy<Value = Config> {
         2 => Just(Families::Dual),
         1 => Just(Families::V6)
     ];
-    let targets = (prop::option::of(0u16..80), 0u16..20);
-    (families, delegation(), targets).prop_map(|(families, delegation, (maximum, minimum))| {
+    let targets = (prop::option::of(0u16..80), 0u16..20, 0u64..2);
+    (families, delegation(), targets).prop_map(|(families, delegation, targets)| {
+        let (maximum, minimum, gathers) = targets;
         let counted = families != Families::V6;
         Config {
             families,
             delegation,
+            gather: Duration::from_millis(gathers * 20),
             minimum: if counted { minimum } else { 0 },
             maximum: maximum.filter(|_| counted),
             ..config()

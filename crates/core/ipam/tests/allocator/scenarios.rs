@@ -22,10 +22,7 @@ pub(crate) fn ready() -> Node {
 }
 
 pub(crate) fn settle(node: &mut Node) {
-    while !node.ops.is_empty() || !node.to_use.is_empty() || !node.to_drop.is_empty() {
-        node.run_op(0, None, false);
-        node.kernel_answers(true);
-    }
+    node.settle();
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use underlay_ipam::{
-    Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, Holding, ObservedEni,
-    PREFIX_LENGTH, Place, Standing,
+    Attachment, Ec2Failure, Ec2Op, Ec2Outcome, EniOwner, Grant, Holding, InstanceLimits,
+    ObservedEni, PREFIX_LENGTH, Place, Standing,
 };
 use underlay_types::{Class, EniId, PoolGroups, PoolKey, SecurityGroupSet};
 
@@ -56,6 +56,8 @@ pub(crate) struct Cloud {
     pub(crate) free: BTreeSet<Ipv4Addr>,
     /// The /80 blocks that no ENI has; EC2 gives the lowest.
     pub(crate) free_ipv6: BTreeSet<Ipv6Net>,
+    max_enis: usize,
+    ipv4_per_eni: usize,
     next_eni: u64,
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn failure(code: &str, class: Class) -> Ec2Outcome {
 }
 
 impl Cloud {
-    pub(crate) fn new(addresses: u8) -> Self {
+    pub(crate) fn new(addresses: u8, limits: &InstanceLimits) -> Self {
         let eni = CloudEni {
             pool: PoolKey::default_pool(),
             place: Some(Place::PRIMARY),
@@ -88,6 +90,8 @@ impl Cloud {
                 .map(|host| Ipv4Addr::new(10, 0, 0, host))
                 .collect(),
             free_ipv6: ipv6_blocks().collect(),
+            max_enis: limits.max_enis(),
+            ipv4_per_eni: limits.ipv4_per_eni.into(),
             next_eni: 2,
         }
     }
@@ -176,7 +180,7 @@ impl Cloud {
     }
 
     fn create(&mut self, pool: &PoolKey, grant: Grant, ipv6_prefix: bool) -> Ec2Outcome {
-        if grant.places() >= IPV4_PER_ENI {
+        if usize::from(grant.places()) >= self.ipv4_per_eni {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
         // Of an ENI that a pod owns the primary address is the pod's; of others it is not modelled.
@@ -237,7 +241,7 @@ impl Cloud {
             return not_found();
         };
         assert!(!found.pool.is_whole(), "{eni} is one pod's");
-        if found.places() + usize::from(grant.places()) >= usize::from(IPV4_PER_ENI) {
+        if found.places() + usize::from(grant.places()) >= self.ipv4_per_eni {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
         let Some((addresses, prefixes)) = self.take(grant) else {
@@ -254,11 +258,11 @@ impl Cloud {
     }
 
     fn attach(&mut self, eni: &EniId, place: Place) -> Ec2Outcome {
-        if self.attached() >= usize::from(MAX_ENIS) {
+        if self.attached() >= self.max_enis {
             return failure("AttachmentLimitExceeded", Class::Conflict);
         }
         let places = self.enis.get(eni).map_or(0, CloudEni::places);
-        if places >= usize::from(IPV4_PER_ENI) {
+        if places >= self.ipv4_per_eni {
             return failure("PrivateIpAddressLimitExceeded", Class::Conflict);
         }
         if self.enis.values().any(|eni| eni.place == Some(place)) {
@@ -289,7 +293,7 @@ impl Cloud {
 
     /// Somebody else moves an address to another ENI, if that has room; with its prefix.
     pub(crate) fn reassign_outside(&mut self, address: Ipv4Addr, to: &EniId) {
-        if self.enis[to].places() + 1 >= usize::from(IPV4_PER_ENI) {
+        if self.enis[to].places() + 1 >= self.ipv4_per_eni {
             return;
         }
         let prefix = self.enis.values().find_map(|eni| prefix_of(eni, address));

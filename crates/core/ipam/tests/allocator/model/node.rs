@@ -20,6 +20,9 @@ use super::{
 
 pub(crate) const COOLDOWN: Duration = Duration::from_secs(30);
 
+/// More calls than anything here needs.
+const STEPS_MAX: u32 = 1_000;
+
 /// An address that left a pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Released {
@@ -60,8 +63,8 @@ impl Node {
     pub(crate) fn start_with(addresses: u8, config: Config) -> Self {
         let mut node = Self {
             ipam: Ipam::new(config.clone()),
+            cloud: Cloud::new(addresses, &config.limits),
             config,
-            cloud: Cloud::new(addresses),
             now: Timestamp::from_secs(1000),
             ops: Vec::new(),
             to_use: Vec::new(),
@@ -199,13 +202,20 @@ impl Node {
         }
     }
 
+    /// Lets everything under way end well.
+    pub(crate) fn settle(&mut self) {
+        let mut steps = 0..STEPS_MAX;
+        while !self.ops.is_empty() || !self.to_use.is_empty() || !self.to_drop.is_empty() {
+            assert!(steps.next().is_some(), "no end of calls: {:?}", self.ops);
+            self.run_op(0, None, false);
+            self.kernel_answers(true);
+        }
+    }
+
     /// Lets everything under way end well, and time pass, until nothing is.
     pub(crate) fn quiesce(&mut self) {
         for _ in 0..50 {
-            while !self.ops.is_empty() || !self.to_use.is_empty() || !self.to_drop.is_empty() {
-                self.run_op(0, None, false);
-                self.kernel_answers(true);
-            }
+            self.settle();
             self.look();
             if let Some(deadline) = self.ipam.next_deadline() {
                 self.now = deadline;
@@ -409,6 +419,7 @@ pub(crate) fn config() -> Config {
     Config {
         warm_default: 2,
         warm_explicit: 1,
+        gather: Duration::ZERO,
         ..Config::for_limits(limits())
     }
 }

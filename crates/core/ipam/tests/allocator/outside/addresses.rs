@@ -2,12 +2,15 @@
 
 use std::net::Ipv4Addr;
 
-use underlay_ipam::{Input, Lease};
+use underlay_ipam::{Config, Input, InstanceLimits, Lease};
 
 use super::{COOLED, assert_agrees, give_away, leave, with_pod};
 use crate::{
     key,
-    model::{cloud::primary, node::v4},
+    model::{
+        cloud::primary,
+        node::{Node, config, limits, v4},
+    },
     pool,
     scenarios::{WAIT, ready, settle},
 };
@@ -246,4 +249,71 @@ fn a_free_address_that_ec2_assigns_elsewhere_is_given_once() {
     node.add(key(2), pool(0), WAIT);
     settle(&mut node);
     assert_eq!(node.leases.len(), 3);
+}
+
+/// A node whose ENIs have one place each, and pods whose ENIs somebody else deleted: their addresses
+/// are the next that EC2 gives.
+fn with_lost_addresses(pods: u8) -> (Node, Vec<Lease>) {
+    let limits = InstanceLimits {
+        ipv4_per_eni: 2,
+        ..limits()
+    };
+    let mut node = Node::start_with(
+        200,
+        Config {
+            warm_default: 0,
+            warm_explicit: 0,
+            limits,
+            ..config()
+        },
+    );
+    for pod in 1..=pods {
+        node.add(key(pod), pool(1), WAIT);
+        settle(&mut node);
+    }
+    let lost: Vec<Lease> = node.leases.values().cloned().collect();
+    for lease in &lost {
+        node.cloud.delete_outside(&lease.eni);
+    }
+    node.look();
+    node.look();
+    settle(&mut node);
+    node.calls.clear();
+    (node, lost)
+}
+
+#[test]
+fn enis_that_get_only_what_pods_have_make_way_for_another_one() {
+    let (mut node, lost) = with_lost_addresses(2);
+    node.add(key(3), pool(1), WAIT);
+    settle(&mut node);
+    assert!(node.leases.contains_key(&key(3)), "{:?}", node.refusals);
+    assert_eq!(node.cloud.enis.len(), 2, "{:?}", node.calls);
+    let calls = |what: &str| {
+        let of = node.calls.iter().filter(|call| call.starts_with(what));
+        of.count()
+    };
+    let made = (calls("create"), calls("attach"), calls("delete"));
+    assert_eq!(made, (lost.len() + 1, 1, lost.len()), "{:?}", node.calls);
+}
+
+#[test]
+fn a_place_that_an_answer_fills_with_what_a_pod_has_is_not_asked_for_again() {
+    let (mut node, lost) = with_lost_addresses(1);
+    node.add(key(2), pool(0), WAIT);
+    node.run_op(0, None, false);
+    assert!(
+        node.cloud.enis[&primary()]
+            .addresses
+            .contains(&v4(&lost[0]))
+    );
+    settle(&mut node);
+    let asks = |call: &&String| call.starts_with("assign");
+    assert_eq!(
+        node.calls.iter().filter(asks).count(),
+        1,
+        "{:?}",
+        node.calls
+    );
+    assert!(node.leases.contains_key(&key(2)), "{:?}", node.refusals);
 }

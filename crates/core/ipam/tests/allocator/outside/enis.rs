@@ -125,3 +125,28 @@ fn an_eni_does_not_leave_while_the_node_is_told_to_use_it() {
     settle(&mut node);
     assert!(node.leases.contains_key(&key(3)));
 }
+
+#[test]
+fn an_eni_deleted_while_its_device_is_awaited_is_given_up_after_two_looks() {
+    let mut node = ready();
+    node.add(key(1), pool(1), WAIT);
+    while !node.ops.is_empty() {
+        node.run_op(0, None, false);
+    }
+    let eni = node.to_use[0].clone();
+    node.cloud.delete_outside(&eni);
+    node.look();
+    node.look();
+    assert!(node.to_drop.is_empty(), "the node is still told to use it");
+    node.kernel_answers(false);
+    assert!(node.observe && node.to_use.is_empty(), "a look decides");
+    node.look();
+    assert_eq!(node.to_drop, std::slice::from_ref(&eni));
+    settle(&mut node);
+    let report = node.ipam.report();
+    assert!(
+        report.enis.iter().all(|known| known.eni != eni),
+        "{report:?}"
+    );
+    assert!(node.leases.contains_key(&key(1)), "another ENI serves it");
+}
