@@ -278,6 +278,10 @@ async fn pods_of_a_node_pool_have_subnets_and_groups_of_their_own() {
     assert_verdict(&far, last, 80, true).await;
     let late = run(&mut cri, "late").await;
     assert_eq!(eni_of(&cluster, &late).await.subnet, subnets[1]);
+    // Which subnets pods use was known: what is asked now is of the pod that came.
+    let calls = cluster.agent_status(0).unwrap()["ec2"].clone();
+    assert!(calls.get("DescribeSubnets").is_none(), "{calls}");
+    assert!(calls.get("DescribeNetworkInterfaces").is_none(), "{calls}");
     cluster.stop().unwrap();
 }
 

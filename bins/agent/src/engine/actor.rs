@@ -277,6 +277,7 @@ impl Actor {
     }
 
     fn called(&mut self, op: OpId, token: Option<String>, result: Result<Answer, Ec2Failure>) {
+        self.memory.note_subnets(self.caller.subnets.described());
         self.memory
             .ended(op, self.ipam.call(op), result.as_ref().ok());
         let outcome = match result {
@@ -346,6 +347,7 @@ impl Actor {
         self.looks.next_at = boot_time() + self.audit_pause();
         match result {
             Ok(interfaces) => {
+                self.memory.note_subnets(self.caller.subnets.described());
                 self.memory.observed(&interfaces);
                 let seen = self.read_interfaces(&interfaces);
                 let shown: BTreeSet<EniId> = seen.iter().map(|eni| eni.id.clone()).collect();

@@ -17,7 +17,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 use underlay_cloud::ec2::{
-    Attachment, AttachmentStatus, InstanceTypeLimits, InterfaceStatus, NetworkInterface,
+    Attachment, AttachmentStatus, InstanceTypeLimits, InterfaceStatus, NetworkInterface, Subnet,
 };
 use underlay_ipam::{Ec2Op, Holding, OpId};
 use underlay_types::{EniId, InstanceId, Mac};
@@ -25,7 +25,7 @@ use underlay_types::{EniId, InstanceId, Mac};
 use super::calls::Answer;
 
 /// Another format is not read; EC2 is asked instead.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What does not change while an instance runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,20 +34,33 @@ pub(super) struct Place {
     pub(super) primary_mac: Mac,
     pub(super) limits: InstanceTypeLimits,
     pub(super) subnet_cidr: Ipv4Net,
-    /// Whether the place was found fit for IPv6.
-    pub(super) has_ipv6: bool,
+    /// Whether the primary ENI's subnet was found to have IPv6; nobody looked where pods have none, or
+    /// have it of other subnets.
+    pub(super) subnet_has_ipv6: bool,
 }
 
 /// The file's content.
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     format: u32,
-    place: Place,
-    interfaces: Vec<NetworkInterface>,
+    #[serde(flatten)]
+    remembered: Remembered,
 }
 
-/// The place and its ENIs.
-pub(super) type Remembered = (Place, Vec<NetworkInterface>);
+/// What the format is, whatever it is.
+#[derive(Debug, Deserialize)]
+struct Header {
+    format: u32,
+}
+
+/// What an agent knew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    pub(super) place: Place,
+    pub(super) interfaces: Vec<NetworkInterface>,
+    /// Of the node's VPC and zone; none where EC2 was never asked.
+    pub(super) subnets: Vec<Subnet>,
+}
 
 /// The memory of a running agent.
 #[derive(Debug)]
@@ -55,6 +68,7 @@ pub(super) struct Memory {
     path: PathBuf,
     place: Place,
     interfaces: BTreeMap<EniId, NetworkInterface>,
+    subnets: Vec<Subnet>,
     under_way: BTreeSet<OpId>,
     /// A call failed, or was answered unclearly: only another look tells.
     doubtful: bool,
@@ -77,10 +91,10 @@ pub(super) fn read(path: &Path) -> Option<Remembered> {
             return None;
         }
     };
-    match serde_json::from_slice::<Content>(&bytes) {
-        Ok(content) if content.format == FORMAT => Some((content.place, content.interfaces)),
-        Ok(content) => {
-            debug!(format = content.format, "another agent's memory of EC2");
+    match parse(&bytes) {
+        Ok(Some(remembered)) => Some(remembered),
+        Ok(None) => {
+            debug!("another version's memory of EC2");
             None
         }
         Err(error) => {
@@ -90,13 +104,23 @@ pub(super) fn read(path: &Path) -> Option<Remembered> {
     }
 }
 
+fn parse(bytes: &[u8]) -> serde_json::Result<Option<Remembered>> {
+    let header: Header = serde_json::from_slice(bytes)?;
+    if header.format != FORMAT {
+        return Ok(None);
+    }
+    let content: Content = serde_json::from_slice(bytes)?;
+    Ok(Some(content.remembered))
+}
+
 impl Memory {
     /// The memory of what EC2 said, not yet written.
-    pub(super) fn new(path: PathBuf, place: Place, interfaces: &[NetworkInterface]) -> Self {
+    pub(super) fn new(path: PathBuf, known: Remembered) -> Self {
         Self {
             path,
-            place,
-            interfaces: by_id(interfaces),
+            place: known.place,
+            interfaces: by_id(&known.interfaces),
+            subnets: known.subnets,
             under_way: BTreeSet::new(),
             doubtful: false,
             moved: false,
@@ -122,6 +146,11 @@ impl Memory {
         self.write();
     }
 
+    /// What EC2 last said of the subnets, to be written with the next change.
+    pub(super) fn note_subnets(&mut self, subnets: Vec<Subnet>) {
+        self.subnets = subnets;
+    }
+
     /// EC2 is asked what this instance has.
     pub(super) fn asks(&mut self) {
         self.moved = !self.under_way.is_empty();
@@ -143,8 +172,11 @@ impl Memory {
         }
         let content = Content {
             format: FORMAT,
-            place: self.place.clone(),
-            interfaces: self.interfaces.values().cloned().collect(),
+            remembered: Remembered {
+                place: self.place.clone(),
+                interfaces: self.interfaces.values().cloned().collect(),
+                subnets: self.subnets.clone(),
+            },
         };
         let written = serde_json::to_vec(&content)
             .map_err(io::Error::from)

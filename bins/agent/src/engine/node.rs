@@ -72,13 +72,12 @@ pub(super) struct NodeFacts {
     pub(super) families: Families,
 }
 
-/// The node, a client for its region, and its ENIs as EC2 shows them now.
+/// The node, a client for its region, and what EC2 shows there.
 pub(super) struct Found {
     pub(super) node: Arc<NodeFacts>,
     pub(super) ec2: Ec2,
-    pub(super) interfaces: Vec<NetworkInterface>,
-    /// For an agent that comes after this one.
-    pub(super) place: memory::Place,
+    /// What EC2 said, now or to an earlier agent.
+    pub(super) known: Remembered,
     /// Whether this is what an earlier agent knew, and EC2 was not asked.
     pub(super) remembered: bool,
 }
@@ -95,19 +94,22 @@ pub(super) async fn find(
     let families = targets.families;
     let identity = imds.identity().await.map_err(NodeError::Metadata)?;
     let ec2 = connect(&identity.region).map_err(NodeError::Config)?;
-    let fits = |(place, _): &Remembered| {
+    let shares = subnets.shares_with_node();
+    let fits = |known: &Remembered| {
+        let place = &known.place;
         place.instance == identity.instance_id
             && place.primary_mac == identity.primary_mac
             && place.limits.instance_type == identity.instance_type
-            && (place.has_ipv6 || !families.has(Family::V6))
+            && (!families.has(Family::V6) || is_fit_for_ipv6(place, shares))
     };
-    let known = remembered.filter(fits);
-    let is_remembered = known.is_some();
-    let (place, interfaces) = match known {
+    let remembered = remembered.filter(fits);
+    let is_remembered = remembered.is_some();
+    let known = match remembered {
         Some(known) => known,
-        None => ask(imds, &ec2, &identity, families, subnets).await?,
+        None => ask(imds, &ec2, &identity, families, shares).await?,
     };
-    let primary = primary(&interfaces, &identity)?;
+    let place = &known.place;
+    let primary = primary(&known.interfaces, &identity)?;
     let node = Arc::new(NodeFacts {
         vpc: primary.vpc.clone(),
         zone: primary.zone.clone(),
@@ -121,10 +123,19 @@ pub(super) async fn find(
     Ok(Found {
         node,
         ec2,
-        interfaces,
-        place,
+        known,
         remembered: is_remembered,
     })
+}
+
+/// Whether IPv6 was looked for where this agent needs it, and found. `shares`: pods use the node's
+/// subnet too.
+const fn is_fit_for_ipv6(place: &memory::Place, shares: bool) -> bool {
+    takes_ipv6(&place.limits) && (place.subnet_has_ipv6 || !shares)
+}
+
+const fn takes_ipv6(limits: &InstanceTypeLimits) -> bool {
+    limits.ipv6 && limits.prefixes
 }
 
 fn primary<'a>(
@@ -146,7 +157,7 @@ async fn ask(
     ec2: &Ec2,
     identity: &InstanceIdentity,
     families: Families,
-    subnets: &SubnetRule,
+    shares: bool,
 ) -> Result<Remembered, NodeError> {
     let mac = identity.primary_mac;
     let path = format!("/latest/meta-data/network/interfaces/macs/{mac}/subnet-ipv4-cidr-block");
@@ -158,7 +169,7 @@ async fn ask(
     let interfaces = interfaces(ec2, identity).await.map_err(NodeError::Ec2)?;
     let primary = primary(&interfaces, identity)?;
     if families.has(Family::V6) {
-        let shared = subnets.shares_with_node().then_some(&primary.subnet);
+        let shared = shares.then_some(&primary.subnet);
         can_have_ipv6(ec2, &limits, shared).await?;
         if primary.ipv6.is_empty() {
             warn!(
@@ -177,9 +188,13 @@ async fn ask(
         primary_mac: mac,
         limits,
         subnet_cidr: cidr.trim().parse().ok().ok_or_else(missing)?,
-        has_ipv6: families.has(Family::V6),
+        subnet_has_ipv6: shares && families.has(Family::V6),
     };
-    Ok((place, interfaces))
+    Ok(Remembered {
+        place,
+        interfaces,
+        subnets: Vec::new(),
+    })
 }
 
 /// `subnet` is the node's own, where pods use it too.
@@ -188,7 +203,7 @@ async fn can_have_ipv6(
     limits: &InstanceTypeLimits,
     subnet: Option<&SubnetId>,
 ) -> Result<(), NodeError> {
-    if !limits.ipv6 || !limits.prefixes {
+    if !takes_ipv6(limits) {
         let kind = limits.instance_type.clone();
         return Err(NodeError::TypeWithoutIpv6(kind));
     }
@@ -237,5 +252,40 @@ fn instance_limits(limits: &InstanceTypeLimits, max_enis: Option<u32>) -> Instan
         ),
         ipv4_per_eni: u16::try_from(limits.ipv4_per_interface).unwrap_or(u16::MAX),
         prefixes: limits.prefixes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use underlay_types::{InstanceId, Mac};
+
+    use super::*;
+
+    fn place(type_has_ipv6: bool, subnet_has_ipv6: bool) -> memory::Place {
+        memory::Place {
+            instance: InstanceId::from_serial(1),
+            primary_mac: Mac::local(1),
+            limits: InstanceTypeLimits {
+                instance_type: "m5.large".to_owned(),
+                interfaces: 3,
+                ipv4_per_interface: 10,
+                cards: Vec::new(),
+                prefixes: true,
+                ipv6: type_has_ipv6,
+            },
+            subnet_cidr: "10.0.0.0/24".parse().unwrap(),
+            subnet_has_ipv6,
+        }
+    }
+
+    #[test]
+    fn ipv6_is_looked_for_again_unless_it_was_found_where_pods_get_it() {
+        let shares = true;
+        assert!(is_fit_for_ipv6(&place(true, true), shares));
+        // Pods used other subnets so far: nobody looked at the node's.
+        assert!(!is_fit_for_ipv6(&place(true, false), shares));
+        assert!(is_fit_for_ipv6(&place(true, false), !shares));
+        assert!(!is_fit_for_ipv6(&place(false, true), shares));
+        assert!(!is_fit_for_ipv6(&place(false, false), !shares));
     }
 }

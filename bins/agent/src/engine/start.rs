@@ -133,9 +133,14 @@ pub(super) fn start(
     ))?;
     let identity = &found.node.identity;
     info!(instance = %identity.instance_id, kind = identity.instance_type, "running on EC2");
-    let subnets = SubnetRegister::new(config.enis.subnets.clone(), found.ec2.clone(), &found.node);
+    let subnets = SubnetRegister::new(
+        config.enis.subnets.clone(),
+        found.ec2.clone(),
+        &found.node,
+        found.known.subnets.clone(),
+    );
     runtime
-        .block_on(subnets.look(&found.interfaces))
+        .block_on(subnets.look_first(&found.known.interfaces))
         .map_err(NodeError::Ec2)?;
     let (device, mtu) = primary_device(&found)?;
     let kernel = Arc::new(kernel);
@@ -320,7 +325,7 @@ fn primary_device(found: &Found) -> Result<(String, u32), StartError> {
 
 fn remember(config: &EngineConfig, found: &Found) -> Memory {
     let path = memory::beside(&config.journal);
-    Memory::new(path, found.place.clone(), &found.interfaces)
+    Memory::new(path, found.known.clone())
 }
 
 /// What an earlier agent knew is looked at when it would have been. Else: a creation may have been
@@ -360,8 +365,9 @@ impl Actor {
             self.retired.extend(cooldown.device.clone());
         }
         // Before anything changes by what is decided now.
+        self.memory.note_subnets(self.caller.subnets.described());
         self.memory.write();
-        let seen = self.read_interfaces(&found.interfaces);
+        let seen = self.read_interfaces(&found.known.interfaces);
         self.expect_enis(&cooldowns);
         self.feed(Input::Restore {
             leases,

@@ -18,21 +18,33 @@ use super::{calls::failure, clock::boot_time, node::NodeFacts, observation::INST
 pub(super) struct SubnetRegister {
     ec2: Ec2,
     known: Mutex<Subnets>,
+    /// The last answer, for an agent that comes after this one.
+    described: Mutex<Vec<ec2::Subnet>>,
     /// Held while EC2 is asked: who comes meanwhile waits for the same answer.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl SubnetRegister {
-    pub(super) fn new(rule: SubnetRule, ec2: Ec2, node: &NodeFacts) -> Self {
+    /// `remembered` is what EC2 last said to an earlier agent.
+    pub(super) fn new(
+        rule: SubnetRule,
+        ec2: Ec2,
+        node: &NodeFacts,
+        remembered: Vec<ec2::Subnet>,
+    ) -> Self {
         let site = Site {
             vpc: node.vpc.clone(),
             zone: node.zone.clone(),
             subnet: node.subnet.clone(),
         };
         let ipv6 = node.families.has(Family::V6);
+        let mut known = Subnets::new(rule, site, node.subnet_cidr, ipv6);
+        let told: Vec<Subnet> = remembered.iter().map(subnet).collect();
+        known.recall(&told);
         Self {
             ec2,
-            known: Mutex::new(Subnets::new(rule, site, node.subnet_cidr, ipv6)),
+            known: Mutex::new(known),
+            described: Mutex::new(remembered),
             asking: tokio::sync::Mutex::default(),
         }
     }
@@ -47,17 +59,22 @@ impl SubnetRegister {
         self.known().admits(subnet)
     }
 
+    /// What EC2 last said of the subnets; nothing where it was never asked.
+    pub(super) fn described(&self) -> Vec<ec2::Subnet> {
+        lock(&self.described).clone()
+    }
+
+    /// Asks EC2 unless enough is known to judge these ENIs by, if only from an earlier agent.
+    pub(super) async fn look_first(&self, interfaces: &[NetworkInterface]) -> Result<(), Ec2Error> {
+        self.ask_if(|known| !known.is_known() || has_unknown(known, interfaces))
+            .await
+    }
+
     /// Asks EC2 if it was not asked lately, or if an ENI of ours stands in an unknown subnet. Where
     /// pods use the node's subnet alone, that is never.
     pub(super) async fn look(&self, interfaces: &[NetworkInterface]) -> Result<(), Ec2Error> {
-        self.ask_if(|known| {
-            let ours = interfaces
-                .iter()
-                .filter(|eni| eni.tags.contains_key(INSTANCE_TAG));
-            let mut subnets = ours.map(|eni| &eni.subnet);
-            known.is_stale(boot_time()) || subnets.any(|subnet| known.block(subnet).is_none())
-        })
-        .await
+        self.ask_if(|known| known.is_stale(boot_time()) || has_unknown(known, interfaces))
+            .await
     }
 
     /// Creates an ENI in the subnet with the most free addresses, or in the next one where that has
@@ -124,14 +141,27 @@ impl SubnetRegister {
         };
         let asked = boot_time();
         let found = self.ec2.describe_subnets_of(&site.vpc, &site.zone).await?;
-        let subnets: Vec<Subnet> = found.into_iter().map(subnet).collect();
+        let subnets: Vec<Subnet> = found.iter().map(subnet).collect();
         self.known().learn(asked, &subnets);
+        *lock(&self.described) = found;
         Ok(())
     }
 
     fn known(&self) -> MutexGuard<'_, Subnets> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An ENI of ours stands in a subnet that nothing is known of.
+fn has_unknown(known: &Subnets, interfaces: &[NetworkInterface]) -> bool {
+    interfaces
+        .iter()
+        .filter(|eni| eni.tags.contains_key(INSTANCE_TAG))
+        .any(|eni| known.block(&eni.subnet).is_none())
 }
 
 /// The subnet is full, or gone.
@@ -141,12 +171,12 @@ fn has_no_room(error: &Ec2Error) -> bool {
     })
 }
 
-fn subnet(found: ec2::Subnet) -> Subnet {
+fn subnet(found: &ec2::Subnet) -> Subnet {
     Subnet {
-        id: found.id,
+        id: found.id.clone(),
         block: found.cidr,
         ipv6: !found.ipv6_cidrs.is_empty(),
         free: found.available_addresses,
-        tags: found.tags,
+        tags: found.tags.clone(),
     }
 }

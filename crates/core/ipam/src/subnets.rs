@@ -75,6 +75,8 @@ pub struct Subnets {
     candidates: BTreeMap<SubnetId, u32>,
     refused: BTreeMap<SubnetId, Timestamp>,
     learned: Option<Timestamp>,
+    /// What was learned is an earlier run's.
+    recalled: bool,
 }
 
 // === impl SubnetRule ===
@@ -132,6 +134,7 @@ impl Subnets {
             candidates,
             refused: BTreeMap::new(),
             learned: None,
+            recalled: false,
         }
     }
 
@@ -151,6 +154,28 @@ impl Subnets {
     /// Takes what EC2 says of all subnets of the node's VPC and zone.
     pub fn learn(&mut self, now: Timestamp, subnets: &[Subnet]) {
         self.learned = Some(now);
+        self.recalled = false;
+        self.take(subnets);
+        self.refused
+            .retain(|_, at| now.saturating_since(*at) < REFUSED_FOR);
+    }
+
+    /// Takes what EC2 said to an earlier run: good enough to judge ENIs by until the next audit, too
+    /// old to create one.
+    pub fn recall(&mut self, subnets: &[Subnet]) {
+        if !subnets.is_empty() {
+            self.recalled = true;
+            self.take(subnets);
+        }
+    }
+
+    /// Whether EC2 was asked, if only by an earlier run, or need not be.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.rule == SubnetRule::Node || self.learned.is_some() || self.recalled
+    }
+
+    fn take(&mut self, subnets: &[Subnet]) {
         let blocks = subnets
             .iter()
             .map(|subnet| (subnet.id.clone(), subnet.block));
@@ -164,8 +189,6 @@ impl Subnets {
                 .map(|subnet| (subnet.id.clone(), subnet.free))
                 .collect();
         }
-        self.refused
-            .retain(|_, at| now.saturating_since(*at) < REFUSED_FOR);
     }
 
     /// The IPv4 block of a subnet, once known.
@@ -178,8 +201,7 @@ impl Subnets {
     /// against it.
     #[must_use]
     pub fn admits(&self, subnet: &SubnetId) -> bool {
-        let unknown = self.rule != SubnetRule::Node && self.learned.is_none();
-        unknown || self.candidates.contains_key(subnet)
+        !self.is_known() || self.candidates.contains_key(subnet)
     }
 
     /// The subnets to try for a new ENI, in this order: most free addresses first, and those that
@@ -281,6 +303,24 @@ mod tests {
             Some("10.0.2.0/24".parse().unwrap())
         );
         assert_eq!(order(&node), [1]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_was_told_is_good_for_judging_alone() {
+        let block = "10.0.1.0/24".parse().unwrap();
+        let mut subnets = Subnets::new(SubnetRule::Discover, site(), block, false);
+        subnets.recall(&[]);
+        assert!(!subnets.is_known());
+        assert!(subnets.admits(&SubnetId::from_serial(3)));
+        subnets.recall(&[subnet(2, 9, &[(ROLE_TAG, "1")]), subnet(3, 9, &[])]);
+        assert!(subnets.is_known());
+        assert!(subnets.admits(&SubnetId::from_serial(2)));
+        assert!(!subnets.admits(&SubnetId::from_serial(3)));
+        assert!(subnets.block(&SubnetId::from_serial(3)).is_some());
+        assert!(subnets.is_stale(Timestamp::ZERO), "before one is created");
+        subnets.learn(NOW, &[]);
+        assert!(!subnets.is_stale(NOW));
+        assert!(!subnets.admits(&SubnetId::from_serial(2)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn place() -> Place {
             ipv6: true,
         },
         subnet_cidr: "10.0.0.0/24".parse().unwrap(),
-        has_ipv6: false,
+        subnet_has_ipv6: false,
     }
 }
 
@@ -50,6 +50,18 @@ fn eni(serial: u64) -> NetworkInterface {
     }
 }
 
+fn subnet(serial: u64) -> Subnet {
+    Subnet {
+        id: SubnetId::from_serial(serial),
+        vpc: VpcId::from_serial(1),
+        zone: "eu-west-1a".to_owned(),
+        cidr: "10.0.0.0/24".parse().unwrap(),
+        ipv6_cidrs: Vec::new(),
+        available_addresses: 9,
+        tags: Tags::from([("team".to_owned(), "pods".to_owned())]),
+    }
+}
+
 struct Lab {
     _folder: TempDir,
     memory: Memory,
@@ -59,7 +71,12 @@ impl Lab {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = beside(&folder.path().join("journal"));
-        let memory = Memory::new(path, place(), &[eni(1)]);
+        let known = Remembered {
+            place: place(),
+            interfaces: vec![eni(1)],
+            subnets: vec![subnet(1)],
+        };
+        let memory = Memory::new(path, known);
         memory.write();
         Self {
             _folder: folder,
@@ -69,9 +86,9 @@ impl Lab {
 
     /// What a successor would go by.
     fn left(&self) -> Option<Vec<NetworkInterface>> {
-        read(&self.memory.path).map(|(found, interfaces)| {
-            assert_eq!(found, place());
-            interfaces
+        read(&self.memory.path).map(|found| {
+            assert_eq!(found.place, place());
+            found.interfaces
         })
     }
 
@@ -178,9 +195,23 @@ fn two_calls_at_a_time_leave_nothing_to_go_by_until_both_ended() {
 }
 
 #[test]
+fn subnets_are_remembered_as_ec2_last_said() {
+    let mut lab = Lab::new();
+    let left = |lab: &Lab| read(&lab.memory.path).unwrap().subnets;
+    assert_eq!(left(&lab), [subnet(1)]);
+    lab.memory.note_subnets(vec![subnet(1), subnet(2)]);
+    lab.memory.asks();
+    lab.memory.observed(&[eni(1)]);
+    assert_eq!(left(&lab), [subnet(1), subnet(2)]);
+}
+
+#[test]
 fn what_is_not_of_this_format_is_not_gone_by() {
     let lab = Lab::new();
-    for content in ["", "{}", r#"{"format":2,"place":{},"interfaces":[]}"#] {
+    let good = fs::read_to_string(&lab.memory.path).unwrap();
+    let other = good.replace(&format!("\"format\":{FORMAT}"), "\"format\":1");
+    assert_ne!(good, other);
+    for content in ["", "{}", r#"{"format":2,"place":{}}"#, &other] {
         fs::write(&lab.memory.path, content).unwrap();
         assert_eq!(lab.left(), None, "{content}");
     }
