@@ -7,18 +7,26 @@
 #include <linux/if_ether.h>
 
 #define BRANCH_MARK 0x40000000
-#define BRANCH_MARK_SHIFT 20
-#define BRANCH_VLAN_MASK 0x3ff
-#define ROUTER_ALIAS_BASE 0xa9fe0400 /* 169.254.4.0 */
+#define BRANCH_MARK_SHIFT 18
+#define BRANCH_VLAN_MASK 0xfff
+#define ROUTER_ALIAS_BASE 0xa9fe1000 /* 169.254.16.0 */
+#define ROUTER_ALIAS_V6 0xfe80756e /* fe80:756e::, the tag in the last two bytes */
+
+struct address_v6 {
+	__be32 words[4];
+};
 
 struct branch_key {
 	__u32 trunk; /* index of its device */
 	__u32 vlan;
 };
 
+/* An address that it does not have is zero. */
 struct branch {
 	__be32 address;
 	__be32 router;
+	struct address_v6 address_v6;
+	struct address_v6 asker; /* the node's link-local address, from its last question over IPv6 */
 	__u8 mac[ETH_ALEN];
 	__u8 pad[2];
 };
@@ -29,7 +37,7 @@ enum counter {
 	ROUTER_ASKED,
 	DROP_UNKNOWN_BRANCH,
 	DROP_FOREIGN_ADDRESS,
-	DROP_NOT_IPV4,
+	DROP_NOT_IP,
 	COUNTERS
 };
 

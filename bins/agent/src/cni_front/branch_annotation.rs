@@ -3,23 +3,36 @@
 //! others from writing it. Who may write it chooses the pod's groups, so it counts only where the
 //! node's configuration says so.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde_json::{Map, Value};
 use underlay_cni_spec::{CniError, ErrorCode, NetworkConfig};
-use underlay_types::{BranchEni, Enforcement, VlanId};
+use underlay_types::{BranchEni, BranchIpv4, Enforcement, Families, Family, VlanId};
 
 use crate::service::BranchRequest;
 
 /// The name of the annotation: a JSON list of one object.
 const ANNOTATION: &str = "vpc.amazonaws.com/pod-eni";
+/// A subnet keeps its first four addresses for itself, and its last.
+const KEPT: u32 = 4;
 
-/// The branch ENI that the pod was given. `enforcement` is `None` where branch ENIs are not used: a pod
+/// How this node's pods have branch ENIs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BranchUse {
+    pub(super) enforcement: Enforcement,
+    /// The families that pods get addresses of.
+    pub(super) families: Families,
+}
+
+/// The branch ENI that the pod was given. `in_use` is `None` where branch ENIs are not used: a pod
 /// that was promised groups of its own fails then, since the node's would be others.
 pub(super) fn branch(
     config: &NetworkConfig,
-    enforcement: Option<Enforcement>,
+    in_use: Option<BranchUse>,
 ) -> Result<Option<BranchRequest>, CniError> {
     let Some(text) = config.annotations.get(ANNOTATION) else {
         return Ok(None);
@@ -28,63 +41,107 @@ pub(super) fn branch(
         let message = format!("annotation {ANNOTATION}: {what}");
         CniError::new(ErrorCode::InvalidConfig, message)
     };
-    let enforcement = enforcement.ok_or_else(|| {
+    let in_use = in_use.ok_or_else(|| {
         wrong(
             "this node gives pods no branch ENIs: set enabled = true in [branch_enis] of its \
              agent.toml, or take the annotation away"
                 .to_owned(),
         )
     })?;
-    parse(text, enforcement).map(Some).map_err(wrong)
+    parse(text, in_use).map(Some).map_err(wrong)
 }
 
-fn parse(text: &str, enforcement: Enforcement) -> Result<BranchRequest, String> {
+fn parse(text: &str, in_use: BranchUse) -> Result<BranchRequest, String> {
     let shape = "must be a JSON list of one object";
     let list: Vec<Map<String, Value>> =
         serde_json::from_str(text).map_err(|error| format!("{shape}: {error}"))?;
     let [object] = list.as_slice() else {
         return Err(format!("{shape}, not of {}", list.len()));
     };
-    let subnet = field(object, &["subnetCidr"], |text| {
-        let block: Ipv4Net = text
-            .parse()
-            .map_err(|_unreadable| format!("{text:?} is not an IPv4 block like \"10.0.1.0/24\""))?;
-        Ok(block.trunc())
-    })?;
-    let address = field(object, &["privateIp"], |text| {
-        let address: Ipv4Addr = text
-            .parse()
-            .map_err(|_unreadable| format!("{text:?} is not an IPv4 address"))?;
-        if is_host_of(address, subnet) {
-            Ok(address)
-        } else {
-            Err(format!(
-                "{address} is no address of a host in subnetCidr {subnet}"
-            ))
-        }
-    })?;
-    let v6 = object.get("ipv6Addr").and_then(Value::as_str);
-    if let Some(v6) = v6.filter(|text| !text.is_empty()) {
-        return Err(format!(
-            "ipv6Addr: {v6:?}: branch ENIs carry IPv4 alone here; pods with IPv6 need ENIs of the pool"
-        ));
-    }
     let branch = BranchEni {
         mac: field(object, &["ifAddress"], |text| {
             text.parse()
                 .map_err(|error: underlay_types::MacError| error.to_string())
         })?,
-        address,
-        router: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
+        ipv4: in_use
+            .families
+            .has(Family::V4)
+            .then(|| ipv4(object))
+            .transpose()?
+            .flatten(),
+        ipv6: in_use
+            .families
+            .has(Family::V6)
+            .then(|| ipv6(object))
+            .transpose()?
+            .flatten(),
         // The controller writes the one, the AWS VPC CNI reads the other; Go takes either.
         vlan: field(object, &["vlanID", "vlanId"], vlan)?,
-        enforcement,
+        enforcement: in_use.enforcement,
     };
+    if branch.addresses().is_none() {
+        return Err(match in_use.families {
+            Families::V4 => "privateIp: is missing, and pods of this node have IPv4 addresses",
+            Families::V6 => "ipv6Addr: is missing, and pods of this node have IPv6 addresses",
+            Families::Dual => "privateIp, ipv6Addr: both are missing",
+        }
+        .to_owned());
+    }
     let eni = field(object, &["eniId"], |text| {
         text.parse()
             .map_err(|error: underlay_types::ResourceIdError| error.to_string())
     })?;
     Ok(BranchRequest { eni, branch })
+}
+
+/// The controller writes an empty text where there is none.
+fn has(object: &Map<String, Value>, name: &str) -> bool {
+    let value = object.get(name);
+    value.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+}
+
+fn ipv4(object: &Map<String, Value>) -> Result<Option<BranchIpv4>, String> {
+    if !has(object, "privateIp") {
+        return Ok(None);
+    }
+    let subnet: Ipv4Net = block(object, "subnetCidr", "an IPv4 block like \"10.0.1.0/24\"")?;
+    let address = field(object, &["privateIp"], |text| {
+        let address: Ipv4Addr = text
+            .parse()
+            .map_err(|_unreadable| format!("{text:?} is not an IPv4 address"))?;
+        let first = u32::from(subnet.network()).saturating_add(KEPT);
+        (first..u32::from(subnet.broadcast()))
+            .contains(&u32::from(address))
+            .then_some(address)
+            .ok_or_else(|| format!("{address} is no address of a host in subnetCidr {subnet}"))
+    })?;
+    let router = Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1));
+    Ok(Some(BranchIpv4 { address, router }))
+}
+
+fn ipv6(object: &Map<String, Value>) -> Result<Option<Ipv6Addr>, String> {
+    if !has(object, "ipv6Addr") {
+        return Ok(None);
+    }
+    let subnet: Ipv6Net = block(object, "subnetV6Cidr", "an IPv6 block like \"2600::/64\"")?;
+    field(object, &["ipv6Addr"], |text| {
+        let address: Ipv6Addr = text
+            .parse()
+            .map_err(|_unreadable| format!("{text:?} is not an IPv6 address"))?;
+        let first = u128::from(subnet.network()).saturating_add(KEPT.into());
+        (first..u128::from(subnet.broadcast()))
+            .contains(&u128::from(address))
+            .then_some(address)
+            .ok_or_else(|| format!("{address} is no address of a host in subnetV6Cidr {subnet}"))
+    })
+    .map(Some)
+}
+
+fn block<T: FromStr>(object: &Map<String, Value>, name: &str, what: &str) -> Result<T, String> {
+    field(object, &[name], |text| {
+        text.parse()
+            .map_err(|_unreadable| format!("{text:?} is not {what}"))
+    })
 }
 
 /// The fields that hold a number are numbers or texts.
@@ -113,12 +170,6 @@ fn vlan(text: &str) -> Result<VlanId, String> {
         .map_err(|error: underlay_types::VlanIdError| error.to_string())
 }
 
-/// A subnet keeps its first four addresses and its last for itself.
-fn is_host_of(address: Ipv4Addr, subnet: Ipv4Net) -> bool {
-    let first = u32::from(subnet.network()).saturating_add(4);
-    (first..u32::from(subnet.broadcast())).contains(&u32::from(address))
-}
-
 #[cfg(test)]
 mod tests {
     use underlay_cni_spec::Command;
@@ -127,10 +178,12 @@ mod tests {
 
     const GOOD: &str = r#"{"eniId":"eni-0000000a","ifAddress":"0a:00:00:00:00:01","privateIp":"10.0.1.9","ipv6Addr":"","vlanID":7,"subnetCidr":"10.0.1.0/24","subnetV6Cidr":""}"#;
 
-    fn read(
-        annotation: &str,
-        enforcement: Option<Enforcement>,
-    ) -> Result<Option<BranchRequest>, String> {
+    const STRICT: BranchUse = BranchUse {
+        enforcement: Enforcement::Strict,
+        families: Families::V4,
+    };
+
+    fn read(annotation: &str, in_use: Option<BranchUse>) -> Result<Option<BranchRequest>, String> {
         let annotations = serde_json::json!({ ANNOTATION: annotation });
         let stdin = serde_json::json!({
             "cniVersion": "1.0.0",
@@ -138,19 +191,22 @@ mod tests {
             "runtimeConfig": { "io.kubernetes.cri.pod-annotations": annotations },
         });
         let config = NetworkConfig::parse(Command::Add, &stdin.to_string()).unwrap();
-        branch(&config, enforcement).map_err(|error| error.to_string())
+        branch(&config, in_use).map_err(|error| error.to_string())
     }
 
     fn strict(annotation: &str) -> Result<Option<BranchRequest>, String> {
-        read(annotation, Some(Enforcement::Strict))
+        read(annotation, Some(STRICT))
     }
 
     #[test]
     fn the_annotation_is_read_as_the_controller_and_the_reference_write_it() {
         let branch = BranchEni {
             mac: "0a:00:00:00:00:01".parse().unwrap(),
-            address: [10, 0, 1, 9].into(),
-            router: [10, 0, 1, 1].into(),
+            ipv4: Some(BranchIpv4 {
+                address: [10, 0, 1, 9].into(),
+                router: [10, 0, 1, 1].into(),
+            }),
+            ipv6: None,
             vlan: VlanId::try_from(7_u16).unwrap(),
             enforcement: Enforcement::Strict,
         };
@@ -207,24 +263,88 @@ mod tests {
                 "10.0.1.0",
                 "subnetCidr: \"10.0.1.0\" is not an IPv4 block",
             ),
-            (":7,", ":0,", "vlanID: must be a VLAN from 1 to 1023, not 0"),
+            (":7,", ":0,", "vlanID: must be a VLAN from 1 to 4094, not 0"),
             (
                 ":7,",
                 ":4095,",
-                "vlanID: must be a VLAN from 1 to 1023, not 4095",
+                "vlanID: must be a VLAN from 1 to 4094, not 4095",
             ),
             (":7,", ":-7,", "vlanID: \"-7\" is not a whole number"),
             (":7,", ":[7],", "vlanID: [7] is neither a text nor a number"),
             ("\"vlanID\":7,", "", "vlanID: is missing"),
             ("\"eniId\"", "\"eni\"", "eniId: is missing"),
             (
-                r#""ipv6Addr":"""#,
-                r#""ipv6Addr":"fd00::1""#,
-                "ipv6Addr: \"fd00::1\": branch",
+                "10.0.1.9",
+                "",
+                "privateIp: is missing, and pods of this node have IPv4",
             ),
         ] {
             let text = format!("[{}]", GOOD.replace(from, to));
             let refused = strict(&text).unwrap_err();
+            let wanted = format!("code 7: annotation {ANNOTATION}: {what}");
+            assert!(refused.starts_with(&wanted), "{refused}");
+        }
+    }
+
+    /// Of a dual-stack subnet.
+    fn dual() -> String {
+        let text = GOOD.replace(r#""ipv6Addr":"""#, r#""ipv6Addr":"2600:1::9""#);
+        text.replace(r#""subnetV6Cidr":"""#, r#""subnetV6Cidr":"2600:1::/64""#)
+    }
+
+    #[test]
+    fn a_pod_gets_those_of_its_addresses_that_pods_of_the_node_have() {
+        let of = |families, object: &str| {
+            let in_use = BranchUse { families, ..STRICT };
+            let read = read(&format!("[{object}]"), Some(in_use))?;
+            let addresses = read.unwrap().branch.addresses().unwrap();
+            Ok::<_, String>(addresses.to_string())
+        };
+        let dual = dual();
+        assert_eq!(of(Families::V4, &dual).unwrap(), "10.0.1.9");
+        assert_eq!(of(Families::V6, &dual).unwrap(), "2600:1::9");
+        assert_eq!(of(Families::Dual, &dual).unwrap(), "10.0.1.9, 2600:1::9");
+        assert_eq!(of(Families::Dual, GOOD).unwrap(), "10.0.1.9");
+        let v6_alone = dual.replace("10.0.1.9", "");
+        assert_eq!(of(Families::Dual, &v6_alone).unwrap(), "2600:1::9");
+        let refused = of(Families::V6, GOOD).unwrap_err();
+        assert!(refused.contains("ipv6Addr: is missing"), "{refused}");
+        let neither = GOOD.replace("10.0.1.9", "");
+        let refused = of(Families::Dual, &neither).unwrap_err();
+        assert!(refused.contains("both are missing"), "{refused}");
+    }
+
+    #[test]
+    fn every_field_of_ipv6_that_is_wrong_is_named() {
+        for (from, to, what) in [
+            (
+                "2600:1::9",
+                "2600:2::9",
+                "ipv6Addr: 2600:2::9 is no address of a host in subnetV6Cidr 2600:1::/64",
+            ),
+            (
+                "2600:1::9",
+                "2600:1::3",
+                "ipv6Addr: 2600:1::3 is no address of a host",
+            ),
+            (
+                "2600:1::9",
+                "10.0.1.9",
+                "ipv6Addr: \"10.0.1.9\" is not an IPv6 address",
+            ),
+            (
+                "2600:1::/64",
+                "2600:1::",
+                "subnetV6Cidr: \"2600:1::\" is not an IPv6 block",
+            ),
+            ("2600:1::/64", "", "subnetV6Cidr: \"\" is not an IPv6 block"),
+        ] {
+            let in_use = BranchUse {
+                families: Families::Dual,
+                ..STRICT
+            };
+            let text = format!("[{}]", dual().replace(from, to));
+            let refused = read(&text, Some(in_use)).unwrap_err();
             let wanted = format!("code 7: annotation {ANNOTATION}: {what}");
             assert!(refused.starts_with(&wanted), "{refused}");
         }

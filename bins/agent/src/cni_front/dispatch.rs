@@ -13,10 +13,10 @@ use underlay_cni_spec::{
     supported_versions_json,
 };
 use underlay_netlink::netns;
-use underlay_types::{Enforcement, LeaseKey, PoolKey};
+use underlay_types::{LeaseKey, PoolKey};
 
 use super::{
-    branch_annotation,
+    branch_annotation::{self, BranchUse},
     conflist::Conflist,
     key_locks::KeyLocks,
     node_commands,
@@ -36,8 +36,8 @@ pub(super) struct Dispatch {
     pub(super) add_wait: Duration,
     pub(super) groups_per_eni: usize,
     pub(super) own_eni: Access,
-    /// How groups of branch ENIs are enforced; `None` where pods get none.
-    pub(super) branch_enis: Option<Enforcement>,
+    /// How pods have branch ENIs; `None` where they get none.
+    pub(super) branch_enis: Option<BranchUse>,
     pub(super) conflist: Conflist,
     pub(super) tombstones: Tombstones,
     pub(super) locks: KeyLocks<LeaseKey>,

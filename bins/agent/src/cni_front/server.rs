@@ -23,6 +23,7 @@ use underlay_types::chain;
 
 use super::{
     RunDir,
+    branch_annotation::BranchUse,
     conflist::{Conflist, ConflistError},
     connection,
     dispatch::Dispatch,
@@ -110,7 +111,10 @@ impl Front {
                 add_wait: config.addresses.add_wait,
                 groups_per_eni: config.security_groups.groups_per_eni,
                 own_eni: config.pods.own_eni,
-                branch_enis: config.branch_enis.in_use(),
+                branch_enis: config.branch_enis.in_use().map(|enforcement| BranchUse {
+                    enforcement,
+                    families: config.addresses.targets.families,
+                }),
                 conflist: Conflist::new(config),
                 tombstones: Tombstones::new(config.paths.tombstones()),
                 locks: KeyLocks::default(),

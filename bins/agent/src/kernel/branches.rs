@@ -133,9 +133,9 @@ impl Context {
             objects.push(Object::Branch {
                 device: device.map_or_else(|| trunk.to_string(), |(_, name)| name.clone()),
                 vlan,
-                address: branch.address,
+                ipv4: branch.ipv4,
+                ipv6: branch.ipv6,
                 mac: branch.mac,
-                router: branch.router,
             });
         }
         for (index, name) in devices {
@@ -168,9 +168,9 @@ fn change_branch(
 ) -> Result<(), KernelError> {
     let Object::Branch {
         vlan,
-        address,
+        ipv4,
+        ipv6,
         mac,
-        router,
         ..
     } = object
     else {
@@ -178,8 +178,8 @@ fn change_branch(
     };
     if is_add {
         let branch = Branch {
-            address: *address,
-            router: *router,
+            ipv4: *ipv4,
+            ipv6: *ipv6,
             mac: *mac,
         };
         let set = programs.set(device, *vlan, &branch);

@@ -100,11 +100,11 @@ const DAMAGES: [(Place, &str, &str); 17] = [
 /// Damages to what the pods of slot 2 share.
 const SHARED: [(&str, &str); 6] = [
     (
-        "ip rule delete priority 6990 fwmark 0x300000/0x7ff00000",
+        "ip rule delete priority 6990 fwmark 0x300000/0x7ffc0000",
         "missing: IPv4 rule mark 0x300000 table 1978906505",
     ),
     (
-        "ip rule delete priority 7000 fwmark 0x300000/0x7ff00000",
+        "ip rule delete priority 7000 fwmark 0x300000/0x7ffc0000",
         "missing: IPv4 rule mark 0x300000 table 70002",
     ),
     (

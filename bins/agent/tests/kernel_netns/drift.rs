@@ -17,15 +17,15 @@ use crate::{
 const DAMAGES: [(Drift, &[&str]); 28] = [
     (
         Drift::Rule,
-        &["ip rule delete priority 6990 fwmark 0x300000/0x7ff00000"],
+        &["ip rule delete priority 6990 fwmark 0x300000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip rule delete priority 7000 fwmark 0x300000/0x7ff00000"],
+        &["ip rule delete priority 7000 fwmark 0x300000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip rule add priority 7000 fwmark 0x5500000/0x7ff00000 table 70084"],
+        &["ip rule add priority 7000 fwmark 0x5500000/0x7ffc0000 table 70084"],
     ),
     (
         Drift::Route,

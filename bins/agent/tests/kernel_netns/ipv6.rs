@@ -16,12 +16,12 @@ use crate::lab::{
 };
 
 /// The node's own address.
-const NODE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 5);
+pub(crate) const NODE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 5);
 /// How long a connection may take before it counts as refused by silence.
-const SILENCE: Duration = Duration::from_millis(700);
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const SILENCE: Duration = Duration::from_millis(700);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-fn both() -> NodeFacts {
+pub(crate) fn both() -> NodeFacts {
     NodeFacts {
         families: Families::Dual,
         ..facts()
@@ -41,7 +41,7 @@ fn own_of(device: u8) -> Ipv6Addr {
     Ipv6Addr::new(0x2600, 0, 0, 0, 0, device.into(), 0, 0)
 }
 
-fn address(last: u8) -> Ipv6Addr {
+pub(crate) fn address(last: u8) -> Ipv6Addr {
     Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 1, last.into())
 }
 
@@ -61,7 +61,7 @@ fn start(lab: &Lab) {
 }
 
 /// A node with IPv6 and three ENIs; the last one carries an explicit set.
-fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     let lab = Lab::bare(2);
     start(&lab);
     command(
@@ -71,7 +71,7 @@ fn lab() -> Lab {
     lab
 }
 
-fn pod(lab: &Lab, last: u8, device: u8) -> Pod {
+pub(crate) fn pod(lab: &Lab, last: u8, device: u8) -> Pod {
     let mut pod = lab.unwired(last, device);
     pod.wiring = wiring_of_both(last, device);
     lab.kernel.wire_pod(&pod.wiring, pod.netns()).unwrap();
@@ -79,7 +79,7 @@ fn pod(lab: &Lab, last: u8, device: u8) -> Pod {
 }
 
 /// What there is of ours for IPv6, without what devices get by themselves.
-fn dump(netns: &OwnedFd) -> Vec<String> {
+pub(crate) fn dump(netns: &OwnedFd) -> Vec<String> {
     let lines = [
         "ip -6 rule show",
         "ip -6 route show table all",
@@ -95,7 +95,7 @@ fn dump(netns: &OwnedFd) -> Vec<String> {
 }
 
 /// Serves in `netns`, and tells each client its address.
-fn serve(netns: &OwnedFd, at: SocketAddr) {
+pub(crate) fn serve(netns: &OwnedFd, at: SocketAddr) {
     let listener = inside(netns, || TcpListener::bind(at).unwrap());
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -107,7 +107,7 @@ fn serve(netns: &OwnedFd, at: SocketAddr) {
 }
 
 /// The source address that the server at `to` sees; none if nothing came back.
-fn seen(from: &OwnedFd, to: impl Into<SocketAddr>, wait: Duration) -> Option<IpAddr> {
+pub(crate) fn seen(from: &OwnedFd, to: impl Into<SocketAddr>, wait: Duration) -> Option<IpAddr> {
     let to = to.into();
     let mut stream = inside(from, || TcpStream::connect_timeout(&to, wait)).ok()?;
     let mut text = String::new();
@@ -222,7 +222,7 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     );
     command(
         &lab.node,
-        "ip -6 rule delete priority 7000 fwmark 0x100000/0x7ff00000",
+        "ip -6 rule delete priority 7000 fwmark 0x100000/0x7ffc0000",
     );
     command(&pod.netns, "ip -6 route add default via fe80::1 dev eth0");
     lab.kernel = kernel_of(&lab.node);

@@ -1,11 +1,15 @@
 //! How a pod is on the network.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::Mac;
+use crate::{Mac, PodAddresses};
 
 /// How a pod is on the network: what it has of an ENI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -51,14 +55,33 @@ pub struct WholeEni {
 pub struct BranchEni {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// The router of its subnet.
-    pub router: Ipv4Addr,
+    /// Its IPv4 address, if its pod is to have one.
+    #[serde(flatten)]
+    pub ipv4: Option<BranchIpv4>,
+    /// Its IPv6 address, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Addr>,
     /// The tag of its frames.
     pub vlan: VlanId,
     /// Which of the pod's packets its groups see.
     pub enforcement: Enforcement,
+}
+
+/// What a branch ENI has of IPv4. The router of IPv6 is the same in every subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BranchIpv4 {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The router of its subnet.
+    pub router: Ipv4Addr,
+}
+
+impl BranchEni {
+    /// Its addresses, unless it has none.
+    #[must_use]
+    pub fn addresses(&self) -> Option<PodAddresses> {
+        PodAddresses::new(self.ipv4.map(|ipv4| ipv4.address), self.ipv6)
+    }
 }
 
 /// Which packets of a pod with a branch ENI pass the groups of that ENI.
@@ -97,8 +120,8 @@ impl fmt::Display for Enforcement {
     }
 }
 
-/// The tag of a branch ENI's frames: 1 to 1023. IEEE 802.1Q has tags up to 4094; a packet's mark
-/// has room for these, and the VPC resource controller gives out 1 to 120.
+/// The tag of a branch ENI's frames: 1 to 4094, as in IEEE 802.1Q. The VPC resource controller gives
+/// out 1 to 120.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct VlanId(u16);
@@ -110,7 +133,7 @@ pub struct VlanIdError(pub u64);
 
 impl VlanId {
     /// The greatest.
-    pub const MAX: u16 = 1023;
+    pub const MAX: u16 = 4094;
 
     /// The number.
     #[must_use]
@@ -156,13 +179,13 @@ mod tests {
 
     #[test]
     fn tags_have_edges() {
-        for good in [1_u16, 120, 1023] {
+        for good in [1_u16, 120, 4094] {
             assert_eq!(
                 VlanId::try_from(good).unwrap().to_string(),
                 good.to_string()
             );
         }
-        for bad in [0, 1024, 4095, 65_536, u64::MAX] {
+        for bad in [0, 4095, 65_536, u64::MAX] {
             assert_eq!(VlanId::try_from(bad), Err(VlanIdError(bad)));
         }
     }
@@ -177,17 +200,30 @@ mod tests {
 
     #[test]
     fn interfaces_round_trip_through_json() {
-        let branch = Interface::Branch(BranchEni {
-            mac: Mac::local(1),
+        let ipv4 = BranchIpv4 {
             address: [10, 0, 1, 2].into(),
             router: [10, 0, 1, 1].into(),
-            vlan: VlanId(7),
-            enforcement: Enforcement::Strict,
-        });
-        for interface in [Interface::Shared, branch] {
+        };
+        let branch = |ipv4, ipv6| {
+            Interface::Branch(BranchEni {
+                mac: Mac::local(1),
+                ipv4,
+                ipv6,
+                vlan: VlanId(7),
+                enforcement: Enforcement::Strict,
+            })
+        };
+        let ipv6 = "2600::9".parse().ok();
+        let both = branch(Some(ipv4), ipv6);
+        let former = branch(Some(ipv4), None);
+        for interface in [Interface::Shared, former, both, branch(None, ipv6)] {
             let json = serde_json::to_string(&interface).unwrap();
             assert_eq!(serde_json::from_str::<Interface>(&json).unwrap(), interface);
         }
+        // As it was written when branches had IPv4 alone.
+        let json = r#"{"branch":{"mac":"02:00:00:00:00:01","address":"10.0.1.2","router":"10.0.1.1","vlan":7,"enforcement":"strict"}}"#;
+        assert_eq!(serde_json::to_string(&former).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Interface>(json).unwrap(), former);
         assert!(serde_json::from_str::<VlanId>("0").is_err());
     }
 }

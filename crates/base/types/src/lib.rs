@@ -33,7 +33,7 @@ pub use ids::{
     VpcCidrAssociationId, VpcId, VpcPeeringConnectionId,
 };
 pub use interface::{
-    BranchEni, Enforcement, EnforcementError, Interface, VlanId, VlanIdError, WholeEni,
+    BranchEni, BranchIpv4, Enforcement, EnforcementError, Interface, VlanId, VlanIdError, WholeEni,
 };
 pub use kubernetes_pod::KubernetesPod;
 pub use lease::{ContainerId, IfName, LeaseKey, LeaseKeyError, NetworkName};

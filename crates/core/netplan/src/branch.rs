@@ -8,19 +8,23 @@
 //! table has one to it. The VPC cannot see what it sends to its own node; the guard of the node
 //! stands for the VPC there, as with every explicit set.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use underlay_types::{BranchEni, Enforcement, Family, VlanId};
 
 use crate::{
     Object, PodWiring, names,
-    numbers::ROUTER_ALIAS_BASE,
+    numbers::{ROUTER_ALIAS_BASE, ROUTER_ALIAS_BASE_V6},
     object::{Route, Target, everywhere},
 };
 
 /// What stands for the router of the branch with this tag.
-pub(crate) fn router_alias(vlan: VlanId) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(ROUTER_ALIAS_BASE) + u32::from(vlan.number()))
+fn router_alias(family: Family, vlan: VlanId) -> IpAddr {
+    let tag = vlan.number();
+    match family {
+        Family::V4 => Ipv4Addr::from(u32::from(ROUTER_ALIAS_BASE) + u32::from(tag)).into(),
+        Family::V6 => Ipv6Addr::from(u128::from(ROUTER_ALIAS_BASE_V6) + u128::from(tag)).into(),
+    }
 }
 
 /// Everything of the branch, in the order of its coming: the rules last.
@@ -31,32 +35,42 @@ pub(crate) fn objects(pod: &PodWiring, branch: &BranchEni) -> Vec<Object> {
             device: pod.host_device(),
         });
     }
-    let own = pod.eni.table();
-    let default = |target| {
-        Object::Route(Route {
-            table: own,
-            destination: everywhere(Family::V4),
-            target,
-        })
-    };
-    objects.push(default(Target::Unreachable));
     // Without a trunk its routes went with its device.
     if let Some(trunk) = &pod.trunk {
         objects.push(Object::Branch {
             device: trunk.clone(),
             vlan: branch.vlan,
-            address: branch.address,
+            ipv4: branch.ipv4,
+            ipv6: branch.ipv6,
             mac: branch.mac,
-            router: branch.router,
         });
-        objects.push(default(Target::Router {
-            device: trunk.clone(),
-            router: IpAddr::V4(router_alias(branch.vlan)),
-        }));
     }
+    let families = branch.addresses().into_iter();
+    let families = families.flat_map(|addresses| addresses.iter().map(Family::of));
+    objects.extend(families.flat_map(|family| ways(pod, branch, family)));
+    objects
+}
+
+/// The routes and rules of a family.
+fn ways(pod: &PodWiring, branch: &BranchEni, family: Family) -> Vec<Object> {
+    let own = pod.eni.table();
+    let default = |target| {
+        Object::Route(Route {
+            table: own,
+            destination: everywhere(family),
+            target,
+        })
+    };
+    let mut objects = vec![default(Target::Unreachable)];
+    objects.extend(pod.trunk.iter().map(|trunk| {
+        default(Target::Router {
+            device: trunk.clone(),
+            router: router_alias(family, branch.vlan),
+        })
+    }));
     let tables = pod.meets().map(names::set_table).into_iter();
     objects.extend(tables.chain([own]).map(|table| Object::Rule {
-        family: Family::V4,
+        family,
         mark: pod.eni.mark(),
         table,
     }));

@@ -7,6 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
+use underlay_datapath_abi::BRANCH_MARK_SHIFT;
 use underlay_types::{
     Enforcement, EniId, Families, Family, Interface, LeaseKey, Mac, PodAddresses, PoolGroups,
     VlanId, WholeEni,
@@ -14,7 +15,7 @@ use underlay_types::{
 
 use crate::{
     Egress, NodePort, Snat, names,
-    numbers::{ENI_MARK_SHIFT, ENI_TABLE_BASE},
+    numbers::{BRANCH_MARK, BRANCH_TABLE_BASE, ENI_MARK_SHIFT, ENI_TABLE_BASE, ROUTER_V6},
     whole,
 };
 
@@ -77,24 +78,30 @@ impl EniSlot {
     /// The mark of packets that leave by this ENI.
     #[must_use]
     pub fn mark(self) -> u32 {
-        let number = if self.0 < BRANCHES {
-            self.0 + 1
-        } else {
-            self.0
-        };
-        u32::from(number) << ENI_MARK_SHIFT
+        match self.tag() {
+            None => (u32::from(self.0) + 1) << ENI_MARK_SHIFT,
+            Some(tag) => BRANCH_MARK | u32::from(tag) << BRANCH_MARK_SHIFT,
+        }
     }
 
     /// The table that they are routed by.
     #[must_use]
     pub fn table(self) -> u32 {
-        ENI_TABLE_BASE + u32::from(self.0)
+        match self.tag() {
+            None => ENI_TABLE_BASE + u32::from(self.0),
+            Some(tag) => BRANCH_TABLE_BASE + u32::from(tag),
+        }
+    }
+
+    /// Of a branch ENI.
+    const fn tag(self) -> Option<u16> {
+        self.0.checked_sub(BRANCHES)
     }
 }
 
 impl fmt::Display for EniSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.checked_sub(BRANCHES) {
+        match self.tag() {
             None => fmt::Display::fmt(&self.0, f),
             Some(vlan) => write!(f, "VLAN {vlan}"),
         }
@@ -103,9 +110,6 @@ impl fmt::Display for EniSlot {
 
 /// Slots of branch ENIs begin here.
 const BRANCHES: u16 = 1024;
-
-/// Link-local, the same in every subnet.
-const ROUTER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0x0ec2, 0, 0, 0, 0, 0, 1));
 
 /// The IPv4 router of a subnet.
 fn router_v4(subnet: Ipv4Net) -> IpAddr {
@@ -149,7 +153,8 @@ impl EniWiring {
     /// the router of every subnet has (Amazon VPC User Guide, "Subnet sizing for IPv6"), so that
     /// nothing waits for a router advertisement.
     pub fn routers(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let v6 = self.families.has(Family::V6).then_some(ROUTER_V6);
+        let v6 = self.families.has(Family::V6);
+        let v6 = v6.then_some(IpAddr::V6(ROUTER_V6));
         [router_v4(self.subnet)].into_iter().chain(v6)
     }
 }
@@ -219,7 +224,7 @@ impl PodWiring {
                 Interface::Whole(eni) => {
                     let router = match family {
                         Family::V4 => router_v4(eni.subnet),
-                        Family::V6 => ROUTER_V6,
+                        Family::V6 => IpAddr::V6(ROUTER_V6),
                     };
                     (whole::on_device(address, eni), router)
                 }
@@ -260,7 +265,7 @@ impl PodWiring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::{ENI_MARK_MASK, ENI_TABLE_END};
+    use crate::numbers::{ENI_MARK_MASK, ENI_TABLE_END, is_own_table};
 
     #[test]
     fn every_slot_has_a_mark_and_a_table_of_its_own() {
@@ -295,11 +300,11 @@ mod tests {
             let mark = slot.mark();
             assert_ne!(mark & abi::BRANCH_MARK, 0);
             assert_eq!(
-                (mark >> abi::BRANCH_MARK_SHIFT) & abi::BRANCH_VLAN_MASK,
+                (mark >> BRANCH_MARK_SHIFT) & abi::BRANCH_VLAN_MASK,
                 u32::from(tag)
             );
             assert_eq!(mark & !ENI_MARK_MASK, 0);
-            assert!(slot.table() < ENI_TABLE_END);
+            assert!(slot.table() > ENI_TABLE_END && is_own_table(slot.table()));
             assert_eq!(slot.to_string(), format!("VLAN {tag}"));
         }
     }

@@ -3,16 +3,16 @@
 //! Not ours, and avoided: the marks 0x2000 (portmap), 0x4000 and 0x8000 (kube-proxy), 0x80
 //! (aws-node); rule priorities up to 1536 (aws-node).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use underlay_datapath_abi::{
     BRANCH_MARK_SHIFT, BRANCH_VLAN_MASK, FILTER_HANDLE, FILTER_NAME_PREFIX, FILTER_PRIORITY,
 };
 
-/// Bits of a packet's mark that say by which ENI it leaves: the ENI's slot plus one, 1 to 1023; 1024
-/// plus the tag of a branch ENI; 0 is main.
-pub const ENI_MARK_MASK: u32 = 0x7ff0_0000;
+/// Bits of a packet's mark that say by which ENI it leaves: the ENI's slot plus one, 1 to 1023, or
+/// [`BRANCH_MARK`] and the tag of a branch ENI, which has two bits more; 0 is main.
+pub const ENI_MARK_MASK: u32 = 0x7ffc_0000;
 /// The bit of those that says: by a branch ENI.
 pub const BRANCH_MARK: u32 = underlay_datapath_abi::BRANCH_MARK;
 /// How far the slot is shifted.
@@ -30,12 +30,16 @@ pub const SNAT_CONNMARK: u32 = 0x8000_0000;
 pub const SET_RULE_PRIORITY: u32 = 6990;
 /// The priority of every rule that sends an ENI's mark to its own table, asked after the set's.
 pub const ENI_RULE_PRIORITY: u32 = 7000;
-/// An ENI's table is this plus its slot; a branch ENI's slot is 1024 plus its tag.
+/// An ENI's table is this plus its slot.
 pub const ENI_TABLE_BASE: u32 = 70_000;
 /// One past the last table of an ENI.
-pub const ENI_TABLE_END: u32 = ENI_TABLE_BASE + 2048;
+pub const ENI_TABLE_END: u32 = ENI_TABLE_BASE + 1024;
 /// The table of the default set's pods on this node.
-pub const DEFAULT_SET_TABLE: u32 = ENI_TABLE_END;
+pub const DEFAULT_SET_TABLE: u32 = 72_048;
+/// A branch ENI's table is this plus its tag.
+pub const BRANCH_TABLE_BASE: u32 = 80_000;
+/// One past the last table of a branch ENI.
+pub const BRANCH_TABLE_END: u32 = BRANCH_TABLE_BASE + 4096;
 /// The table of an explicit set's pods is this plus 24 bits of a hash of the set.
 pub const SET_TABLE_BASE: u32 = 0x7500_0000;
 /// One past the last table of an explicit set.
@@ -45,6 +49,16 @@ pub const SET_TABLE_END: u32 = SET_TABLE_BASE + (1 << 24);
 pub const ROUTER_ALIAS_BASE: Ipv4Addr = {
     let [a, b, c, d] = underlay_datapath_abi::ROUTER_ALIAS_BASE;
     Ipv4Addr::new(a, b, c, d)
+};
+/// The same for IPv6, link-local.
+pub const ROUTER_ALIAS_BASE_V6: Ipv6Addr = {
+    let [a, b, c, d, e, f, g, h] = underlay_datapath_abi::ROUTER_ALIAS_BASE_V6;
+    Ipv6Addr::new(a, b, c, d, e, f, g, h)
+};
+/// The router of every subnet over IPv6.
+pub const ROUTER_V6: Ipv6Addr = {
+    let [a, b, c, d, e, f, g, h] = underlay_datapath_abi::ROUTER_V6;
+    Ipv6Addr::new(a, b, c, d, e, f, g, h)
 };
 /// The main table.
 pub const MAIN_TABLE: u32 = 254;
@@ -86,14 +100,17 @@ const _: () = assert!(
     (ENI_MARK_MASK | SERVICE_MARK | PRIMARY_CONNMARK) & (0x2000 | 0x4000 | 0x8000 | 0x80) == 0
 );
 const _: () = assert!(PRIMARY_CONNMARK & SNAT_CONNMARK == 0);
-const _: () = assert!(ENI_MARK_MASK >> ENI_MARK_SHIFT == 2047);
-const _: () = assert!(BRANCH_MARK >> ENI_MARK_SHIFT == 1024 && BRANCH_MARK_SHIFT == ENI_MARK_SHIFT);
-const _: () = assert!(BRANCH_VLAN_MASK == 1023);
+const _: () = assert!(BRANCH_MARK == 1024 << ENI_MARK_SHIFT && BRANCH_MARK & ENI_MARK_MASK != 0);
+const _: () = assert!(BRANCH_MARK | BRANCH_VLAN_MASK << BRANCH_MARK_SHIFT == ENI_MARK_MASK);
+const _: () = assert!(BRANCH_MARK & (BRANCH_VLAN_MASK << BRANCH_MARK_SHIFT) == 0);
+const _: () = assert!(BRANCH_VLAN_MASK == 4095);
 
 /// Whether a route table is ours.
 #[must_use]
 pub fn is_own_table(table: u32) -> bool {
-    (ENI_TABLE_BASE..ENI_TABLE_END).contains(&table) || is_set_table(table)
+    (ENI_TABLE_BASE..ENI_TABLE_END).contains(&table)
+        || (BRANCH_TABLE_BASE..BRANCH_TABLE_END).contains(&table)
+        || is_set_table(table)
 }
 
 /// Whether a route table is that of a group set.
@@ -122,25 +139,28 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 26] {
+fn rows() -> [[String; 3]; 28] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
     let chains = format!("{NFT_SET_CHAIN_PREFIX}*");
     let filters = format!("{FILTER_NAME_PREFIX}*, priority {FILTER_PRIORITY}, handle {FILTER_HANDLE:#x}");
     let tables = format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1);
+    let branch_tables = format!("{BRANCH_TABLE_BASE} to {}", BRANCH_TABLE_END - 1);
     let set_tables = format!("{SET_TABLE_BASE} to {}", SET_TABLE_END - 1);
     [
-        row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "slot + 1 of the ENI that a pod's packet leaves by, 1 to 1023; 1024 + tag of a branch ENI; 0 is main"),
+        row("packet mark", format!("{ENI_MARK_MASK:#010x}"), "the ENI that a pod's packet leaves by: from bit 20 its slot + 1, 1 to 1023; of a branch ENI bit 30, and from bit 18 its tag; 0 is main"),
         row("packet mark", format!("{SERVICE_MARK:#010x}"), "translated here, on its way by an ENI to a pod of this node"),
         row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
         row("connection mark", format!("{SNAT_CONNMARK:#010x}"), "of a pod to outside of the VPC, with the node's address"),
         row("rule priority", SET_RULE_PRIORITY.to_string(), "mark to the table of the group set, one rule for each ENI"),
         row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to the ENI's own table, one rule for each ENI"),
-        row("route tables", tables, "base + slot: an ENI's default route; base + 1024 + tag: a branch ENI's"),
+        row("route tables", tables, "base + slot: an ENI's default route"),
+        row("route tables", branch_tables, "base + tag: a branch ENI's default route"),
         row("route table", DEFAULT_SET_TABLE.to_string(), "this node's pods of the default set"),
         row("route tables", set_tables, "base + hash of an explicit set: this node's pods of the set"),
-        row("addresses", format!("{ROUTER_ALIAS_BASE}/22"), "base + tag: stands for the router of a branch ENI, on the node alone"),
+        row("addresses", format!("{ROUTER_ALIAS_BASE}/20"), "base + tag: stands for the router of a branch ENI, on the node alone"),
+        row("addresses", format!("{ROUTER_ALIAS_BASE_V6}/116"), "the same for IPv6"),
         row("tc filters", filters, "of branch ENIs, at both sides of their trunk's device"),
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),

@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv6Addr},
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use underlay_types::{Family, Mac, VlanId};
+use underlay_types::{BranchIpv4, Family, Mac, VlanId};
 
 /// A route of the node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,12 +52,12 @@ pub enum Object {
         device: String,
         /// The tag.
         vlan: VlanId,
-        /// Its address.
-        address: Ipv4Addr,
+        /// Its IPv4 address, and the router.
+        ipv4: Option<BranchIpv4>,
+        /// Its IPv6 address.
+        ipv6: Option<Ipv6Addr>,
         /// Its Ethernet address.
         mac: Mac,
-        /// The router of its subnet.
-        router: Ipv4Addr,
     },
     /// An ENI that pods use.
     Eni {
@@ -157,14 +157,18 @@ impl fmt::Display for Object {
             Self::Branch {
                 device,
                 vlan,
-                address,
+                ipv4,
+                ipv6,
                 mac,
-                router,
             } => {
-                write!(
-                    f,
-                    "branch {address} {mac} router {router} VLAN {vlan} on {device}"
-                )
+                write!(f, "branch {mac}")?;
+                if let Some(BranchIpv4 { address, router }) = ipv4 {
+                    write!(f, " {address} router {router}")?;
+                }
+                if let Some(address) = ipv6 {
+                    write!(f, " {address}")?;
+                }
+                write!(f, " VLAN {vlan} on {device}")
             }
             Self::Eni { device } => write!(f, "ENI {device}"),
             Self::Neighbour {

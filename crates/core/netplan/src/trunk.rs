@@ -1,6 +1,6 @@
 //! The trunk ENI, by whose device the packets of branch ENIs come and go.
 
-use underlay_types::{EniId, Mac};
+use underlay_types::{EniId, Families, Family, Mac};
 
 use crate::{NodeState, Object, Op, Plan};
 
@@ -11,6 +11,8 @@ pub struct TrunkWiring {
     pub eni: EniId,
     /// Its Ethernet address, by which its device is found.
     pub mac: Mac,
+    /// The families of pods.
+    pub families: Families,
     /// Bytes of a packet, 9001 in a VPC.
     pub mtu: u32,
 }
@@ -43,27 +45,46 @@ impl TrunkInUse {
 /// take the place of an earlier agent's: packets of pods are under way.
 #[must_use]
 pub fn raise(state: &NodeState, trunk: &TrunkInUse) -> Plan {
-    let sysctl = |name: &str, value: &str| Op::Sysctl {
-        name: format!("ipv4/conf/{}/{name}", trunk.device),
-        value: value.to_owned(),
-    };
     let mut state = state.clone();
     state.set_trunk(Some(trunk.clone()));
     // In the order of the variants: the programs last.
     let objects = state.objects().into_iter();
     let objects = objects.filter(|object| object.device() == Some(&trunk.device));
-    let mut ops = vec![
-        // As with every ENI of pods: main sends elsewhere, and the VPC checks sources.
-        sysctl("rp_filter", "0"),
-        Op::RaiseDevice {
-            device: trunk.device.clone(),
-            mtu: trunk.wiring.mtu,
-            // Nobody's but the branches' packets leave by it.
-            addresses: Vec::new(),
-        },
-    ];
+    let mut ops = sysctls(trunk);
+    ops.push(raise_device(trunk));
     ops.extend(objects.map(Op::Add));
     Plan(ops)
+}
+
+/// Brings the trunk's device up, with its MTU.
+#[must_use]
+pub fn raise_device(trunk: &TrunkInUse) -> Op {
+    Op::RaiseDevice {
+        device: trunk.device.clone(),
+        mtu: trunk.wiring.mtu,
+        // Nobody's but the branches' packets leave by it.
+        addresses: Vec::new(),
+    }
+}
+
+/// The settings that the trunk's device must have.
+#[must_use]
+pub fn sysctls(trunk: &TrunkInUse) -> Vec<Op> {
+    let sysctl = |name: &str, value: &str| Op::Sysctl {
+        name: name.replace("DEVICE", &trunk.device),
+        value: value.to_owned(),
+    };
+    // As with every ENI of pods: main sends elsewhere, and the VPC checks sources.
+    let mut ops = vec![sysctl("ipv4/conf/DEVICE/rp_filter", "0")];
+    if trunk.wiring.families.has(Family::V6) {
+        ops.extend([
+            // The routers of branches are known, and nothing of the node's own leaves by it.
+            sysctl("ipv6/conf/DEVICE/accept_ra", "0"),
+            // The link-local address, from which the routers are asked for, is usable at once.
+            sysctl("ipv6/conf/DEVICE/accept_dad", "0"),
+        ]);
+    }
+    ops
 }
 
 /// Takes a trunk out of use. Routes by its device go with the device.

@@ -14,8 +14,8 @@ use underlay_netplan::{
     whole,
 };
 use underlay_types::{
-    BranchEni, Enforcement, EniId, Families, Interface, LeaseKey, Mac, PodAddresses, PoolGroups,
-    VlanId, WholeEni,
+    BranchEni, BranchIpv4, Enforcement, EniId, Families, Family, Interface, LeaseKey, Mac,
+    PodAddresses, PoolGroups, VlanId, WholeEni,
 };
 
 fn groups(text: &str) -> PoolGroups {
@@ -253,6 +253,7 @@ fn trunk() -> TrunkInUse {
         wiring: TrunkWiring {
             eni: EniId::from_serial(9),
             mac: Mac::local(9),
+            families: Families::V4,
             mtu: 9001,
         },
         device: "ens8".to_owned(),
@@ -267,8 +268,11 @@ fn pod_with_branch(container: &str, vlan: u16, enforcement: Enforcement) -> PodW
         eni: EniSlot::branch(vlan),
         interface: Interface::Branch(BranchEni {
             mac: Mac::local(100),
-            address,
-            router: [10, 0, 48, 1].into(),
+            ipv4: Some(BranchIpv4 {
+                address,
+                router: [10, 0, 48, 1].into(),
+            }),
+            ipv6: None,
             vlan,
             enforcement,
         }),
@@ -285,6 +289,39 @@ fn a_strict_branch_has_no_way_but_its_tag() {
     state.set_trunk(Some(trunk()));
     insta::assert_snapshot!("pod_strict_wire", pod::wire(&state, &pod).unwrap());
     insta::assert_snapshot!("pod_strict_unwire", pod::unwire(&state.on_trunk(&pod)));
+}
+
+/// With IPv6 beside IPv4, or alone.
+fn with_ipv6(pod: PodWiring, families: Families) -> PodWiring {
+    let branch = *pod.interface.branch().unwrap();
+    let branch = BranchEni {
+        ipv4: branch.ipv4.filter(|_| families.has(Family::V4)),
+        ipv6: Some("2600::20".parse().unwrap()),
+        ..branch
+    };
+    PodWiring {
+        addresses: branch.addresses().unwrap(),
+        interface: Interface::Branch(branch),
+        ..pod
+    }
+}
+
+#[test]
+fn a_branch_has_ways_of_the_families_that_it_has() {
+    let mut state = state();
+    let mut both = trunk();
+    both.wiring.families = Families::Dual;
+    insta::assert_snapshot!("trunk_raise_dual", trunk::raise(&state, &both));
+    state.set_trunk(Some(both));
+    let pod = pod_with_branch("c6", 4094, Enforcement::Standard);
+    let dual = with_ipv6(pod.clone(), Families::Dual);
+    insta::assert_snapshot!("pod_standard_dual_wire", pod::wire(&state, &dual).unwrap());
+    let v6 = with_ipv6(pod, Families::V6);
+    insta::assert_snapshot!("pod_standard_v6_wire", pod::wire(&state, &v6).unwrap());
+    for pod in [dual, v6] {
+        let wired = pod::objects(&state.on_trunk(&pod));
+        assert!(wired.iter().all(|object| pod::is_of(&pod, object)));
+    }
 }
 
 #[test]

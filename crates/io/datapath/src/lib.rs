@@ -12,7 +12,7 @@ mod object;
 
 use std::{
     fmt,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -23,7 +23,7 @@ use underlay_netlink::{
     IfIndex, KernelError, Socket,
     tc::{self, Place, Side},
 };
-use underlay_types::{Mac, VlanId};
+use underlay_types::{BranchIpv4, Mac, VlanId};
 use zerocopy::transmute;
 
 pub use error::DatapathError;
@@ -35,10 +35,11 @@ type Value = [u8; size_of::<abi::Branch>()];
 /// A branch ENI as the programs know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Branch {
-    /// Its address, the only one that its packets may come from and go to.
-    pub address: Ipv4Addr,
-    /// The router of its subnet.
-    pub router: Ipv4Addr,
+    /// Its IPv4 address, the only one that its packets may come from and go to, and the router of its
+    /// subnet.
+    pub ipv4: Option<BranchIpv4>,
+    /// The same for IPv6; the router has the same address in every subnet.
+    pub ipv6: Option<Ipv6Addr>,
     /// Its Ethernet address.
     pub mac: Mac,
 }
@@ -75,12 +76,7 @@ impl Datapath {
     /// # Errors
     /// When the map is full or the kernel refuses.
     pub fn set(&self, trunk: IfIndex, vlan: VlanId, branch: &Branch) -> Result<(), DatapathError> {
-        let value: Value = transmute!(abi::Branch {
-            address_be: branch.address.octets(),
-            router_be: branch.router.octets(),
-            mac: branch.mac.0,
-            pad: [0; 2],
-        });
+        let value = value(branch);
         let set = self.lock().insert(key(trunk, vlan), value, 0);
         set.map_err(|source| map_error("set", trunk, vlan, source))
     }
@@ -113,9 +109,14 @@ impl Datapath {
             let Ok(vlan) = VlanId::try_from(u64::from(key.vlan)) else {
                 continue;
             };
-            let branch = Branch {
+            let ipv4 = BranchIpv4 {
                 address: value.address_be.into(),
                 router: value.router_be.into(),
+            };
+            let ipv6 = Ipv6Addr::from(value.address_v6_be);
+            let branch = Branch {
+                ipv4: Some(ipv4).filter(|ipv4| !ipv4.address.is_unspecified()),
+                ipv6: Some(ipv6).filter(|ipv6| !ipv6.is_unspecified()),
                 mac: Mac(value.mac),
             };
             found.push((IfIndex(key.trunk), vlan, branch));
@@ -219,6 +220,21 @@ fn key(trunk: IfIndex, vlan: VlanId) -> Key {
     transmute!(abi::BranchKey {
         trunk: trunk.0,
         vlan: u32::from(vlan.number()),
+    })
+}
+
+fn value(branch: &Branch) -> Value {
+    let none = Ipv4Addr::UNSPECIFIED;
+    let (address, router) = branch
+        .ipv4
+        .map_or((none, none), |ipv4| (ipv4.address, ipv4.router));
+    transmute!(abi::Branch {
+        address_be: address.octets(),
+        router_be: router.octets(),
+        address_v6_be: branch.ipv6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets(),
+        asker_be: [0; 16],
+        mac: branch.mac.0,
+        pad: [0; 2],
     })
 }
 

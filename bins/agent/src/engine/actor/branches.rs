@@ -41,8 +41,8 @@ impl Actor {
         let place = self.trunk_facts().and_then(|(_, facts)| facts.place);
         let record = LeaseRecord {
             key: wish.key.clone(),
-            ipv4: Some(request.branch.address),
-            ipv6: None,
+            ipv4: request.branch.ipv4.map(|ipv4| ipv4.address),
+            ipv6: request.branch.ipv6,
             egress: None,
             eni: request.eni,
             place: place.ok_or_else(|| ServiceError::NoAddress {
@@ -112,16 +112,25 @@ impl Actor {
         if self.enis.values().any(|facts| facts.mac == branch.mac) {
             return of_node(format!("ifAddress {}", branch.mac));
         }
-        if self.caller.node.primary_address == Some(branch.address) {
-            return of_node(format!("privateIp {}", branch.address));
+        let of_ipv4 = branch.ipv4.map(|ipv4| ipv4.address);
+        if let Some(address) = of_ipv4.filter(|of| self.caller.node.primary_address == Some(*of)) {
+            return of_node(format!("privateIp {address}"));
         }
+        let wanted = branch.addresses();
+        let shares = |record: &LeaseRecord| {
+            let both = wanted.zip(record.addresses());
+            both.is_some_and(|(one, other)| {
+                one.iter().any(|own| other.iter().any(|its| its == own))
+            })
+        };
         for record in self.journal.state().leases.values() {
             let other = record.interface.branch();
             let same_branch = other.is_some_and(|other| other.vlan == branch.vlan);
-            if same_branch || record.eni == *eni || record.ipv4 == Some(branch.address) {
+            if same_branch || record.eni == *eni || shares(record) {
+                let addresses = wanted.map(|of| format!("{of}, ")).unwrap_or_default();
                 let message = format!(
-                    "branch {eni} ({}, VLAN {}) is still {}'s",
-                    branch.address, branch.vlan, record.key
+                    "branch {eni} ({addresses}VLAN {}) is still {}'s",
+                    branch.vlan, record.key
                 );
                 // A pod that is being deleted gives it back.
                 return Err(ServiceError::NoAddress { message });
@@ -142,6 +151,7 @@ impl Actor {
         Some(TrunkWiring {
             eni: eni.clone(),
             mac: facts.mac,
+            families: self.caller.node.families,
             mtu: self.mtus.eni,
         })
     }

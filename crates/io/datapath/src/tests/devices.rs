@@ -1,7 +1,7 @@
 //! Two namespaces that speak as branches to each other: what one tags, the other takes off.
 
 use std::{
-    net::{Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -19,11 +19,13 @@ use super::super::*;
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const B: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const A_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+const B_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
 const DEVICE: &str = "trunk0";
-/// What is sent has the mark of VLAN 7.
-const MARKING: &str = "add table ip m; flush table ip m; \
-    add chain ip m out { type route hook output priority mangle; }; \
-    add rule ip m out meta mark set 0x40700000";
+/// What is sent has the mark of VLAN 4001. What asks for neighbours has none.
+const MARKING: &str = "add table inet m; flush table inet m; \
+    add chain inet m out { type route hook output priority mangle; }; \
+    add rule inet m out meta l4proto udp meta mark set 0x7e840000";
 
 /// One end.
 struct End {
@@ -32,17 +34,25 @@ struct End {
     device: IfIndex,
     datapath: Datapath,
     udp: UdpSocket,
+    udp_v6: UdpSocket,
     own: Ipv4Addr,
 }
 
 fn vlan() -> VlanId {
-    VlanId::try_from(7_u16).unwrap()
+    VlanId::try_from(4001_u16).unwrap()
+}
+
+fn v6(address: Ipv4Addr) -> Ipv6Addr {
+    if address == A { A_V6 } else { B_V6 }
 }
 
 fn branch(address: Ipv4Addr) -> Branch {
     Branch {
-        address,
-        router: Ipv4Addr::new(10, 9, 0, 254),
+        ipv4: Some(BranchIpv4 {
+            address,
+            router: Ipv4Addr::new(10, 9, 0, 254),
+        }),
+        ipv6: Some(v6(address)),
         // Not the device's own: the kernel must be told that a frame is for it.
         mac: Mac::local(u64::from(u32::from(address))),
     }
@@ -52,31 +62,37 @@ impl End {
     fn new(netns: OwnedFd, own: Ipv4Addr, other: Ipv4Addr) -> Self {
         let mut socket = Socket::open_in(netns.as_fd()).unwrap();
         let device = link::by_name(&mut socket, DEVICE).unwrap().index;
-        let requests = [
-            link::set_up(device, true),
-            address::add(&Address::new(
-                device,
-                IpNet::from(std::net::IpAddr::V4(own)),
-            )),
-            route::add(&Route::direct(
-                IpNet::from(std::net::IpAddr::V4(other)),
-                device,
-                route::MAIN,
-            )),
-            neighbour::set(&Neighbour::permanent(
-                device,
-                other.into(),
-                branch(other).mac,
-            )),
-        ];
-        socket.run(&requests).unwrap();
-        let udp = netns::run_in(netns.as_fd(), || {
-            nft::load(MARKING).unwrap();
-            UdpSocket::bind((own, 7)).unwrap()
+        let mut requests = vec![link::set_up(device, true)];
+        for (own, other_ip) in [
+            (IpAddr::V4(own), IpAddr::V4(other)),
+            (v6(own).into(), v6(other).into()),
+        ] {
+            let other_mac = branch(other).mac;
+            requests.extend([
+                address::add(&Address::new(device, IpNet::from(own))),
+                route::add(&Route::direct(IpNet::from(other_ip), device, route::MAIN)),
+                neighbour::set(&Neighbour::permanent(device, other_ip, other_mac)),
+            ]);
+        }
+        // Addresses are usable at once.
+        netns::run_in(netns.as_fd(), || {
+            for (name, value) in [("disable_ipv6", "0"), ("accept_dad", "0")] {
+                let setting = format!("/proc/sys/net/ipv6/conf/{DEVICE}/{name}");
+                std::fs::write(setting, value).unwrap();
+            }
         })
         .unwrap();
-        udp.set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
+        socket.run(&requests).unwrap();
+        let (udp, udp_v6) = netns::run_in(netns.as_fd(), || {
+            nft::load(MARKING).unwrap();
+            let bind = |own: IpAddr| UdpSocket::bind((own, 7)).unwrap();
+            (bind(own.into()), bind(v6(own).into()))
+        })
+        .unwrap();
+        for socket in [&udp, &udp_v6] {
+            let patience = Some(Duration::from_millis(300));
+            socket.set_read_timeout(patience).unwrap();
+        }
         let datapath = Datapath::load().unwrap();
         datapath.set(device, vlan(), &branch(own)).unwrap();
         datapath.attach(&mut socket, device).unwrap();
@@ -86,6 +102,7 @@ impl End {
             device,
             datapath,
             udp,
+            udp_v6,
             own,
         }
     }
@@ -119,6 +136,45 @@ fn passes(from: &End, to: &End) -> bool {
     matches!(to.udp.recv_from(&mut byte), Ok((1, source)) if source.ip() == from.own)
 }
 
+fn passes_v6(from: &End, to: &End) -> bool {
+    from.udp_v6.send_to(&[1], (v6(to.own), 7)).unwrap();
+    let mut byte = [0];
+    matches!(to.udp_v6.recv_from(&mut byte), Ok((1, source)) if source.ip() == v6(from.own))
+}
+
+#[test]
+fn ipv6_is_tagged_as_ipv4_is_and_only_of_branches_that_have_it() {
+    let (a, b) = ends();
+    // Less than a discovery's shortest message.
+    assert!(passes_v6(&a, &b) && passes_v6(&b, &a));
+    assert_eq!((a.counter("sent"), b.counter("received")), (1, 1));
+    // Neither to nor from another address.
+    let other = Branch {
+        ipv6: Some(A_V6),
+        ..branch(B)
+    };
+    b.datapath.set(b.device, vlan(), &other).unwrap();
+    assert!(!passes_v6(&a, &b) && !passes_v6(&b, &a));
+    assert_eq!(b.counter("drop-foreign-address"), 2);
+    // A branch without IPv6 has none, and its IPv4 goes on.
+    let v4_alone = |own| Branch {
+        ipv6: None,
+        ..branch(own)
+    };
+    b.datapath.set(b.device, vlan(), &v4_alone(B)).unwrap();
+    assert!(!passes_v6(&a, &b) && !passes_v6(&b, &a));
+    assert_eq!(b.counter("drop-foreign-address"), 4);
+    assert!(passes(&a, &b) && passes(&b, &a));
+    let v6_alone = |own| Branch {
+        ipv4: None,
+        ..branch(own)
+    };
+    a.datapath.set(a.device, vlan(), &v6_alone(A)).unwrap();
+    b.datapath.set(b.device, vlan(), &v6_alone(B)).unwrap();
+    assert!(!passes(&a, &b) && !passes(&b, &a));
+    assert!(passes_v6(&a, &b) && passes_v6(&b, &a));
+}
+
 #[test]
 fn tags_are_put_on_and_taken_off() {
     let (a, b) = ends();
@@ -147,7 +203,10 @@ fn nothing_of_a_branch_leaves_without_a_tag_and_nothing_else_with_one() {
     let mac = link::by_name(&mut b.socket, DEVICE).unwrap().mac.unwrap();
     let neighbour = Neighbour::permanent(a.device, B.into(), mac);
     a.socket.run(&[neighbour::set(&neighbour)]).unwrap();
-    netns::run_in(a.netns.as_fd(), || nft::load("delete table ip m").unwrap()).unwrap();
+    netns::run_in(a.netns.as_fd(), || {
+        nft::load("delete table inet m").unwrap()
+    })
+    .unwrap();
     assert!(passes(&a, &b));
     assert_eq!((a.counter("sent"), b.counter("received")), (0, 0));
 }

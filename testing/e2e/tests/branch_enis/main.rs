@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ipv6;
+
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
@@ -174,9 +176,9 @@ impl Scene {
         let node = &self.cluster.nodes[0].node;
         let mut traces = Vec::new();
         for (arguments, wanted) in [
-            (&["rule", "show"][..], "0x7ff00000"),
-            (&["route", "show", "table", "all"], "table 7102"),
-            (&["route", "show", "table", "all"], "table 7103"),
+            (&["rule", "show"][..], "0x7ffc0000"),
+            (&["route", "show", "table", "all"], "table 80001"),
+            (&["route", "show", "table", "all"], "table 80002"),
             (&["route", "show"], "10.0.3."),
         ] {
             let text = node.output("ip", arguments).unwrap();
@@ -500,7 +502,7 @@ async fn what_the_annotation_promises_is_kept_or_the_pod_fails() {
         (
             0,
             good(eni, mac, "0"),
-            "vlanID: must be a VLAN from 1 to 1023",
+            "vlanID: must be a VLAN from 1 to 4094",
         ),
         (0, "[]".to_owned(), "must be a JSON list of one object"),
         (
