@@ -19,7 +19,7 @@ use underlay_netplan::{
 };
 use underlay_types::{LeaseKey, Mac};
 
-use self::survey::{Survey, wanted};
+use self::survey::{Survey, sysctls, wanted};
 use super::{
     Failure, Kernel, execute::Execution, lock, observe::Observed, rules::Rules, workers::Context,
 };
@@ -140,7 +140,15 @@ impl<'a> Repair<'a> {
                 self.state.insert_eni(eni);
             }
         }
-        for sysctl in survey.sysctls {
+        if let Some(name) = survey.compared.trunk_renamed
+            && let Some(mut trunk) = self.state.trunk().cloned()
+        {
+            self.note(Drift::Eni, format!("{} is called {name} now", trunk.device));
+            trunk.device = name;
+            self.state.set_trunk(Some(trunk));
+        }
+        // By the names that devices have now: one that was attached again is new.
+        for sysctl in sysctls(self.state, self.rules) {
             self.note(Drift::Sysctl, format!("was not so: {sysctl}"));
             self.carry_out(vec![sysctl]);
         }

@@ -9,17 +9,18 @@ use underlay_types::{BranchEni, BranchIpv4, Enforcement, EniId, Families, Interf
 use crate::{
     ipv6,
     lab::{
-        Lab, NODE, Pod, assert_same, command, dump, eni, eni_mac, facts, kernel_of, plug, wiring,
+        Lab, NODE, OPEN_PORT, Pod, assert_same, command, dump, eni, eni_mac, facts, kernel_of,
+        plug, wiring,
     },
     traffic::{Server, source_seen},
 };
 
-const DEVICE: &str = "ens20";
+pub(crate) const DEVICE: &str = "ens20";
 /// The mark and the table of VLAN 7.
 const MARK: &str = "0x401c0000";
 const TABLE: &str = "80007";
 
-fn trunk(families: Families) -> TrunkWiring {
+pub(crate) fn trunk(families: Families) -> TrunkWiring {
     TrunkWiring {
         eni: EniId::from_serial(20),
         mac: eni_mac(20),
@@ -36,7 +37,7 @@ fn lab() -> Lab {
 }
 
 /// The same with IPv6.
-fn lab_of_both() -> Lab {
+pub(crate) fn lab_of_both() -> Lab {
     let lab = ipv6::lab();
     plug(&lab.vpc, "trunk", &lab.node, DEVICE, eni_mac(20));
     lab.kernel.use_trunk(&trunk(Families::Dual), &[]).unwrap();
@@ -62,8 +63,24 @@ fn branch(last: u8, vlan: u16, enforcement: Enforcement) -> PodWiring {
     }
 }
 
+/// What there is of ours of both families, without what devices get by themselves.
+pub(crate) fn of_both(lab: &Lab) -> Vec<String> {
+    let mut lines = dump(&lab.node);
+    let own = [
+        "inet6",
+        "fe80::",
+        "ff00::",
+        "valid_lft",
+        "table local",
+        "::1 dev lo",
+    ];
+    lines.retain(|line| !own.iter().any(|word| line.contains(word)));
+    lines.extend(ipv6::dump(&lab.node));
+    lines
+}
+
 /// The same with IPv6.
-fn branch_of_both(last: u8, vlan: u16, enforcement: Enforcement) -> PodWiring {
+pub(crate) fn branch_of_both(last: u8, vlan: u16, enforcement: Enforcement) -> PodWiring {
     let wiring = branch(last, vlan, enforcement);
     let branch = BranchEni {
         ipv6: Some(ipv6::address(last)),
@@ -80,7 +97,7 @@ fn wire(lab: &Lab, last: u8, vlan: u16, enforcement: Enforcement) -> Pod {
     wire_as(lab, branch(last, vlan, enforcement))
 }
 
-fn wire_as(lab: &Lab, wiring: PodWiring) -> Pod {
+pub(crate) fn wire_as(lab: &Lab, wiring: PodWiring) -> Pod {
     let address = wiring.addresses.v4().unwrap();
     // This VPC swallows what is for branches.
     command(&lab.vpc, &format!("ip route replace blackhole {address}"));
@@ -90,7 +107,7 @@ fn wire_as(lab: &Lab, wiring: PodWiring) -> Pod {
     pod
 }
 
-fn check(lab: &Lab, pod: &Pod) -> Vec<String> {
+pub(crate) fn check(lab: &Lab, pod: &Pod) -> Vec<String> {
     lab.kernel.check_pod(&pod.wiring, pod.netns()).unwrap()
 }
 
@@ -100,7 +117,7 @@ fn counter(lab: &Lab, name: &str) -> u64 {
     counters.iter().find(|(known, _)| *known == name).unwrap().1
 }
 
-fn filters(lab: &Lab) -> String {
+pub(crate) fn filters(lab: &Lab) -> String {
     let side = |side: &str| command(&lab.node, &format!("tc filter show dev {DEVICE} {side}"));
     side("ingress") + &side("egress")
 }
@@ -197,7 +214,7 @@ fn check_sees_every_damage_to_the_ipv6_of_a_branch() {
 #[test]
 fn a_branch_of_both_families_leaves_nothing_of_either() {
     let lab = lab_of_both();
-    let everything = || [dump(&lab.node), ipv6::dump(&lab.node)].concat();
+    let everything = || of_both(&lab);
     for enforcement in [Enforcement::Strict, Enforcement::Standard] {
         let before = everything();
         let pod = wire_as(&lab, branch_of_both(50, 7, enforcement));
@@ -244,6 +261,9 @@ fn over_ipv6_strict_pods_meet_nobody_and_standard_ones_the_default_set() {
         assert_eq!(probe, Some(ipv6::NODE.into()));
     }
     assert_eq!(seen(&strict, ipv6::NODE, ipv6::SILENCE), None);
+    ipv6::serve(&lab.node, (ipv6::NODE, OPEN_PORT).into());
+    let to_open = ipv6::seen(&strict.netns, (ipv6::NODE, OPEN_PORT), ipv6::PATIENCE);
+    assert_eq!(to_open, Some(own(&strict).into()));
     let of_standard = Some(own(&standard).into());
     assert_eq!(seen(&standard, ipv6::NODE, ipv6::PATIENCE), of_standard);
 }

@@ -110,8 +110,12 @@ const DAMAGES: [(Drift, &[&str]); 28] = [
 
 /// Words of a dump and how often they stand there: sets list their elements in any order.
 fn words(lab: &Lab) -> BTreeMap<String, usize> {
+    words_of(dump(&lab.node))
+}
+
+pub(crate) fn words_of(lines: Vec<String>) -> BTreeMap<String, usize> {
     let mut words = BTreeMap::new();
-    for line in dump(&lab.node) {
+    for line in lines {
         for word in line.split([' ', ',']).filter(|word| !word.is_empty()) {
             *words.entry(word.to_owned()).or_default() += 1;
         }
@@ -119,12 +123,12 @@ fn words(lab: &Lab) -> BTreeMap<String, usize> {
     words
 }
 
-fn repair(lab: &Lab) -> Repaired {
+pub(crate) fn repair(lab: &Lab) -> Repaired {
     lab.kernel.repair(BTreeMap::new()).unwrap()
 }
 
 /// The kinds that were put right; nothing may have been refused, and nothing be left to do.
-fn kinds(lab: &Lab, what: &str) -> BTreeSet<Drift> {
+pub(crate) fn kinds(lab: &Lab, what: &str) -> BTreeSet<Drift> {
     assert!(!lab.kernel.look().unwrap().clean, "{what} is not noticed");
     let done = repair(lab);
     assert_eq!(done.refused, [], "{what}: {done:#?}");

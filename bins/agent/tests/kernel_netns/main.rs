@@ -8,6 +8,7 @@
     reason = "a test panics where it fails and says what it measured"
 )]
 
+mod branch_drift;
 mod branches;
 mod check;
 mod drift;

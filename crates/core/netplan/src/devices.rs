@@ -77,6 +77,8 @@ pub struct Compared {
     pub mends: Vec<Mend>,
     /// ENIs whose device has another name now: a device of the machine's keeps it.
     pub renamed: Vec<(EniSlot, String)>,
+    /// The trunk's, likewise.
+    pub trunk_renamed: Option<String>,
     /// Pods without a device.
     pub lost: Vec<LeaseKey>,
     /// Devices in the group of pods that belong to none.
@@ -87,7 +89,10 @@ impl Compared {
     /// Whether everything is as it must be, as far as that can be put right.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.mends.is_empty() && self.renamed.is_empty() && self.strays.is_empty()
+        self.mends.is_empty()
+            && self.renamed.is_empty()
+            && self.trunk_renamed.is_none()
+            && self.strays.is_empty()
     }
 }
 
@@ -98,21 +103,22 @@ pub fn compare(state: &NodeState, found: &[Device]) -> Compared {
     let by_name: BTreeMap<&str, &Device> = found.iter().map(|d| (d.name.as_str(), d)).collect();
     let by_mac = |mac: Mac| found.iter().find(|device| device.mac == Some(mac));
     let mut compared = Compared::default();
+    // Without a device it was detached: what EC2 says about that counts.
+    let of_eni = |name: &str, mac: Mac| {
+        let named = by_name.get(name).copied();
+        let named = named.filter(|device| device.mac == Some(mac));
+        named.or_else(|| by_mac(mac))
+    };
     for (slot, eni) in state.enis() {
-        let named = by_name.get(eni.device.as_str()).copied();
-        let named = named.filter(|device| device.mac == Some(eni.wiring.mac));
-        // Without a device it was detached: what EC2 says about that counts.
-        let Some(device) = named.or_else(|| by_mac(eni.wiring.mac)) else {
-            continue;
-        };
-        if device.name != eni.device {
-            compared.renamed.push((*slot, device.name.clone()));
+        if let Some(device) = of_eni(&eni.device, eni.wiring.mac) {
+            let renamed = compared.note_eni(device, &eni.device, eni.wiring.mtu);
+            compared.renamed.extend(renamed.map(|name| (*slot, name)));
         }
-        let wrong_mtu = (device.mtu != eni.wiring.mtu).then_some(Lack::Mtu(eni.wiring.mtu));
-        let lacks = wrong_mtu
-            .into_iter()
-            .chain((!device.up).then_some(Lack::Up));
-        compared.note(Drift::Eni, device, &device.name, lacks.collect());
+    }
+    if let Some(trunk) = state.trunk()
+        && let Some(device) = of_eni(&trunk.device, trunk.wiring.mac)
+    {
+        compared.trunk_renamed = compared.note_eni(device, &trunk.device, trunk.wiring.mtu);
     }
     let mut known = BTreeSet::new();
     for (key, pod) in state.pods() {
@@ -143,6 +149,15 @@ pub fn compare(state: &NodeState, found: &[Device]) -> Compared {
 }
 
 impl Compared {
+    /// Returns the name of the device, if it is not `name`.
+    fn note_eni(&mut self, device: &Device, name: &str, mtu: u32) -> Option<String> {
+        let wrong_mtu = (device.mtu != mtu).then_some(Lack::Mtu(mtu));
+        let lacks = wrong_mtu.into_iter();
+        let lacks = lacks.chain((!device.up).then_some(Lack::Up));
+        self.note(Drift::Eni, device, &device.name, lacks.collect());
+        (device.name != name).then(|| device.name.clone())
+    }
+
     fn note(&mut self, drift: Drift, device: &Device, name: &str, lacks: Vec<Lack>) {
         if !lacks.is_empty() {
             self.mends.push(Mend {

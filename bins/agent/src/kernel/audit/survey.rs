@@ -9,6 +9,7 @@ use underlay_netplan::{
     devices::{self, Compared},
     eni, node,
     numbers::NFT_TABLE,
+    trunk,
 };
 use underlay_types::Mac;
 
@@ -22,10 +23,9 @@ pub(super) struct Survey {
     pub(super) compared: Compared,
     /// ENIs whose device has lost the address that we gave it.
     pub(super) unaddressed: Vec<EniSlot>,
-    /// Settings that have another value, as what sets them.
-    pub(super) sysctls: Vec<Op>,
     /// Chains that are not as they were written.
     pub(super) chains: BTreeSet<String>,
+    sysctls_differ: bool,
     objects_differ: bool,
     names: BTreeSet<String>,
     macs: BTreeSet<Mac>,
@@ -49,11 +49,9 @@ impl Survey {
                 chains.extend(rules.of_node());
             }
         }
-        let mut wanted_sysctls: Vec<_> = rules.facts.iter().flat_map(node::sysctls).collect();
-        wanted_sysctls.extend(state.enis().values().flat_map(eni::sysctls));
         Ok(Self {
             unaddressed: unaddressed(context, state, &observed)?,
-            sysctls: wanted_sysctls.into_iter().filter(differs).collect(),
+            sysctls_differ: !sysctls(state, rules).is_empty(),
             chains,
             objects_differ: wanted(state, &observed) != observed.objects,
             macs: observed
@@ -73,7 +71,7 @@ impl Survey {
     pub(super) fn into_look(self) -> Look {
         let clean = self.compared.is_clean()
             && self.unaddressed.is_empty()
-            && self.sysctls.is_empty()
+            && !self.sysctls_differ
             && self.chains.is_empty()
             && !self.objects_differ;
         Look {
@@ -91,6 +89,15 @@ pub(super) fn wanted(state: &NodeState, observed: &Observed) -> BTreeSet<Object>
     let mut wanted = state.objects();
     wanted.retain(|object| object.device().is_none_or(|device| there.contains(device)));
     wanted
+}
+
+/// Settings that have another value, as what sets them.
+pub(super) fn sysctls(state: &NodeState, rules: &Rules) -> Vec<Op> {
+    let of_node = rules.facts.iter().flat_map(node::sysctls);
+    let of_enis = state.enis().values().flat_map(eni::sysctls);
+    let of_trunk = state.trunk().into_iter().flat_map(trunk::sysctls);
+    let all = of_node.chain(of_enis).chain(of_trunk);
+    all.filter(differs).collect()
 }
 
 /// A setting that cannot be read belongs to a device that is gone.
