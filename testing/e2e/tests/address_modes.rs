@@ -337,6 +337,37 @@ async fn a_subnet_that_is_full_is_passed_over_for_the_next_one() {
     cluster.stop().unwrap();
 }
 
+/// By the conflist's key. One that the type does not have is a mistake, one that is full is not.
+fn assert_networks_are_pinned_to_cards(cluster: &Cluster) {
+    let node = &cluster.nodes[0].node;
+    for card in [7, 31] {
+        let name = format!("pinned-{card}");
+        let pinned = serde_json::json!({ "networkCard": card });
+        let added = node.cni_add(&name, &pinned).unwrap();
+        assert_eq!(added["code"], serde_json::Value::Null, "{added}");
+        let status = cluster.agent_status(0).unwrap();
+        let pool = format!("card{card}/default");
+        let enis = status["enis"].as_array().unwrap();
+        let of_pool: Vec<_> = enis.iter().filter(|eni| eni["pool"] == *pool).collect();
+        assert_eq!(of_pool.len(), 1, "{status}");
+        assert_eq!(
+            (&of_pool[0]["card"], &of_pool[0]["leased"]),
+            (&card.into(), &1.into())
+        );
+    }
+    let full = serde_json::json!({ "networkCard": 0 });
+    let refused = node.cni_add("pinned-0", &full).unwrap();
+    assert_eq!(refused["code"], 11, "{refused}");
+    let message = refused["msg"].as_str().unwrap();
+    assert!(message.ends_with("2 of 2 attached and in use"), "{message}");
+    let none = serde_json::json!({ "networkCard": 32 });
+    let refused = node.cni_add("pinned-nowhere", &none).unwrap();
+    assert_eq!(refused["code"], 7, "{refused}");
+    let message = refused["msg"].as_str().unwrap();
+    let wanted = "networkCard: 32: p5.48xlarge has 32 network cards, the first is 0";
+    assert_eq!(message, wanted);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn enis_on_every_network_card_carry_pods() {
     // Two ENIs on each of 32 cards; a set takes one.
@@ -381,6 +412,7 @@ async fn enis_on_every_network_card_carry_pods() {
         wanted.remove(at.unwrap_or_else(|| panic!("{place:?} in {status}")));
     }
     assert_eq!(wanted, [], "{status}");
+    assert_networks_are_pinned_to_cards(&cluster);
     let pods: Vec<&Pod> = pods.iter().collect();
     assert_all_reach_each_other(&pods).await;
     cluster.stop().unwrap();

@@ -147,7 +147,7 @@ impl Dispatch {
         let pool = pool_key(&call.config, self.groups_per_eni, self.own_eni)?;
         if branch.is_some() && pool != PoolKey::default_pool() {
             let message = "a pod with a branch ENI has that ENI's groups: it cannot choose others, \
-                           nor a whole ENI, too";
+                           nor a whole ENI or a network card, too";
             return Err(CniError::new(ErrorCode::InvalidConfig, message));
         }
         let pod = kubernetes_pod(&call.environment)?;

@@ -36,7 +36,10 @@ pub(super) fn pool_key(
     groups_per_eni: usize,
     own_eni: Access,
 ) -> Result<PoolKey, CniError> {
-    let pool = groups(config, groups_per_eni)?;
+    let mut pool = groups(config, groups_per_eni)?;
+    if let Some(card) = config.network_card {
+        pool = pool.on_card(card);
+    }
     Ok(match eni_use(config, own_eni)? {
         EniUse::Shared => pool,
         EniUse::Whole => pool.whole(),
@@ -206,6 +209,14 @@ mod tests {
             pool(r#","eni":"""#, Access::Allow).unwrap_err(),
             "code 7: eni: must be \"own\" or \"shared\", not \"\""
         );
+    }
+
+    #[test]
+    fn a_network_may_be_pinned_to_a_card() {
+        let pinned = r#","networkCard":3"#;
+        assert_eq!(pool(pinned).unwrap(), "card3/default");
+        let all = r#","networkCard":0,"eni":"own","securityGroups":["sg-0000000c"]"#;
+        assert_eq!(pool(all).unwrap(), "whole/card0/sg-0000000c");
     }
 
     #[test]

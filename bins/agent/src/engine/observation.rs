@@ -40,10 +40,10 @@ pub(super) struct EniFacts {
 /// Tags that an ENI gets when it is created, so that none exists that nobody knows.
 pub(super) fn tags(instance: &InstanceId, pool: &PoolKey) -> Tags {
     let text = pool.to_string();
-    let text = match (text.len() > TAG_VALUE_MAX, pool.is_whole()) {
-        (false, _) => text,
-        (true, false) => POOL_BY_GROUPS.to_owned(),
-        (true, true) => format!("whole/{POOL_BY_GROUPS}"),
+    let text = if text.len() > TAG_VALUE_MAX {
+        pool.prefix() + POOL_BY_GROUPS
+    } else {
+        text
     };
     Tags::from([
         (INSTANCE_TAG.to_owned(), instance.to_string()),
@@ -52,13 +52,17 @@ pub(super) fn tags(instance: &InstanceId, pool: &PoolKey) -> Tags {
 }
 
 fn pool_of(tag: &str, groups: &SecurityGroupSet) -> Option<PoolKey> {
-    let (eni_use, text) = PoolKey::split_use(tag);
+    let (eni_use, card, text) = PoolKey::split_prefix(tag);
     let pool = match text {
         "default" => PoolKey::default_pool(),
         POOL_BY_GROUPS => PoolKey::exactly(groups.clone()),
         set => PoolKey::exactly(set.parse().ok()?),
     };
-    Some(PoolKey { eni_use, ..pool })
+    Some(PoolKey {
+        eni_use,
+        card,
+        ..pool
+    })
 }
 
 /// What an ENI has for pods. The pod that owns one gets its primary address; what else it may have of

@@ -8,7 +8,7 @@ use underlay_types::{ContainerId, IfName, NetworkName};
 
 use crate::{
     CniError, CniVersion, Command, ErrorCode, PreviousResult,
-    keys::{ENI, RUN_DIR, SECURITY_GROUPS, refuse_unknown},
+    keys::{ENI, NETWORK_CARD, RUN_DIR, SECURITY_GROUPS, refuse_unknown},
 };
 
 /// The capability by which containerd passes a pod's annotations.
@@ -31,6 +31,8 @@ pub struct NetworkConfig {
     pub security_groups: Option<Vec<String>>,
     /// `eni`, our key, as given; ADD and CHECK only.
     pub eni: Option<String>,
+    /// `networkCard`, our key; ADD and CHECK only.
+    pub network_card: Option<u8>,
     /// `runtimeConfig` [`POD_ANNOTATIONS`]; ADD and CHECK only.
     pub annotations: BTreeMap<String, String>,
     /// `prevResult`; ADD and CHECK only.
@@ -54,6 +56,7 @@ impl NetworkConfig {
             name: name(&config)?,
             security_groups: None,
             eni: None,
+            network_card: None,
             annotations: BTreeMap::new(),
             previous: None,
             valid_attachments: BTreeSet::new(),
@@ -63,6 +66,7 @@ impl NetworkConfig {
                 refuse_unknown(&config)?;
                 parsed.security_groups = security_groups(config.get(SECURITY_GROUPS))?;
                 parsed.eni = eni(config.get(ENI))?;
+                parsed.network_card = network_card(config.get(NETWORK_CARD))?;
                 parsed.annotations = annotations(config.get("runtimeConfig"))?;
                 parsed.previous = PreviousResult::from_config(config.remove("prevResult"))?;
                 if command == Command::Check && parsed.previous.is_none() {
@@ -178,6 +182,13 @@ fn eni(value: Option<&Value>) -> Result<Option<String>, CniError> {
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(invalid(ENI, "must be \"own\" or \"shared\"")),
     }
+}
+
+fn network_card(value: Option<&Value>) -> Result<Option<u8>, CniError> {
+    let Some(value) = value else { return Ok(None) };
+    let card = value.as_u64().and_then(|card| u8::try_from(card).ok());
+    card.map(Some)
+        .ok_or_else(|| invalid(NETWORK_CARD, "must be a whole number from 0 to 255"))
 }
 
 /// Go runtimes write an empty map as null.

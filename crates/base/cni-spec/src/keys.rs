@@ -8,10 +8,12 @@ use crate::{CniError, ErrorCode};
 pub const SECURITY_GROUPS: &str = "securityGroups";
 /// Our key that says whether every pod of the network gets a whole ENI.
 pub const ENI: &str = "eni";
+/// Our key with the network card that addresses of the network's pods are on: a number.
+pub const NETWORK_CARD: &str = "networkCard";
 /// Our key with the folder of the agent's socket and the tombstones, where it is not the default.
 pub const RUN_DIR: &str = "runDir";
 /// The keys that are ours.
-pub const OWN_KEYS: [&str; 3] = [ENI, RUN_DIR, SECURITY_GROUPS];
+pub const OWN_KEYS: [&str; 4] = [ENI, NETWORK_CARD, RUN_DIR, SECURITY_GROUPS];
 
 /// Keys that the specification gives a meaning, in a network configuration or in a list of them,
 /// and what runtimes derive from them.

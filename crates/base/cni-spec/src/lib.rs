@@ -23,6 +23,6 @@ pub use command::Command;
 pub use config::{Attachments, ConfigHead, NetworkConfig, POD_ANNOTATIONS};
 pub use environment::{Environment, Variables};
 pub use error::{CniError, ErrorCode};
-pub use keys::{ENI, OWN_KEYS, RUN_DIR, SECURITY_GROUPS};
+pub use keys::{ENI, NETWORK_CARD, OWN_KEYS, RUN_DIR, SECURITY_GROUPS};
 pub use result::{AddResult, Interface, IpConfig, PreviousResult, Route};
 pub use version::{CniVersion, UnsupportedVersion, supported_versions_json};

@@ -59,6 +59,14 @@ impl InstanceLimits {
         self.enis.map_or(cards, |enis| enis.min(cards))
     }
 
+    /// ENIs that a network card takes, the primary one included; none where there is no such card.
+    #[must_use]
+    pub fn enis_of_card(&self, card: u8) -> usize {
+        self.enis_per_card
+            .get(usize::from(card))
+            .map_or(0, |enis| usize::from(*enis))
+    }
+
     /// Places for further ENIs in the order they are used: index 0 last, as few types offer it on
     /// cards other than the first.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {

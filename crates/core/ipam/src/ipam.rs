@@ -260,11 +260,41 @@ impl Ipam {
         attached + self.foreign.len() + self.creating().count()
     }
 
-    fn slots_free(&self) -> usize {
-        self.config
-            .limits
-            .max_enis()
-            .saturating_sub(self.slots_taken())
+    /// Slots that an ENI of the pool may have.
+    fn slots_free(&self, pool: &PoolKey) -> usize {
+        let (taken, max) = (self.slots_taken(), self.config.limits.max_enis());
+        let free = max.saturating_sub(taken);
+        pool.card.map_or(free, |card| {
+            let (taken, max) = self.slots_of_card(card);
+            free.min(max.saturating_sub(taken))
+        })
+    }
+
+    /// ENIs that take a slot of a network card, or will, and how many it has.
+    fn slots_of_card(&self, card: u8) -> (usize, usize) {
+        let ours = self.enis.values().filter(|eni| eni.takes_slot());
+        let places = ours.filter_map(|eni| {
+            if eni.primary {
+                Some(Place::PRIMARY)
+            } else {
+                eni.place
+            }
+        });
+        let there = places.chain(self.foreign.values().copied());
+        let there = there.filter(|place| place.card == card).count();
+        let coming = self.creating().filter(|(pool, _)| pool.card == Some(card));
+        (
+            there + coming.count(),
+            self.config.limits.enis_of_card(card),
+        )
+    }
+
+    /// Whether a slot of this ENI is one that an ENI of the pool could have.
+    fn makes_room(&self, eni: &Eni, pool: &PoolKey) -> bool {
+        pool.card.is_none_or(|card| {
+            let (taken, max) = self.slots_of_card(card);
+            taken < max || eni.place.is_some_and(|place| place.card == card)
+        })
     }
 
     /// The `CreateEni` calls under way.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
 use underlay_netplan::{EniSlot, PodWiring};
-use underlay_types::{Class, LeaseKey, NetworkName};
+use underlay_types::{Class, LeaseKey, NetworkName, PoolKey};
 
 use super::{Actor, Pending, answer};
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
 
 impl Actor {
     pub(super) fn reserve(&mut self, wish: Reserve, reply: Reply<Result<Granted, ServiceError>>) {
-        if let Err(error) = self.may_change_to(&wish.key, None) {
+        let good = self.may_change_to(&wish.key, None);
+        if let Err(error) = good.and_then(|()| self.has_card(&wish.pool)) {
             answer(&reply, Err(error));
             return;
         }
@@ -34,6 +35,22 @@ impl Actor {
             .pending
             .insert(request, Pending { wish, reply });
         self.feed(Input::PodAdd(add));
+    }
+
+    fn has_card(&self, pool: &PoolKey) -> Result<(), ServiceError> {
+        let node = &self.caller.node;
+        match pool.card {
+            Some(card) if node.limits.enis_of_card(card) == 0 => {
+                let kind = &node.identity.instance_type;
+                let cards = node.limits.enis_per_card.len();
+                let message = format!(
+                    "networkCard: {card}: {kind} has {cards} network card{}, the first is 0",
+                    if cards == 1 { "" } else { "s" }
+                );
+                Err(ServiceError::Interface { message })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Records the lease and hands it to the one who waits. Returns what undoes it, if it cannot be

@@ -11,7 +11,7 @@ fn a_configuration_as_containerd_writes_it_is_read() {
     let config = add(
         r#"{"cniVersion":"1.0.0","name":"underlay","type":"underlay-cni",
             "capabilities":{"io.kubernetes.cri.pod-annotations":true},
-            "securityGroups":["sg-0000000a"],"eni":"own","example.com/other":1,"a.b":2,
+            "securityGroups":["sg-0000000a"],"eni":"own","networkCard":1,"example.com/other":1,"a.b":2,
             "runtimeConfig":{"portMappings":[{"hostPort":80}],
               "io.kubernetes.cri.pod-annotations":{"underlay.dev/security-groups":"sg-0000000b"}}}"#,
     )
@@ -22,12 +22,26 @@ fn a_configuration_as_containerd_writes_it_is_read() {
             version: CniVersion::V1_0_0,
             name: "underlay".parse().unwrap(),
             eni: Some("own".into()),
+            network_card: Some(1),
             security_groups: Some(vec!["sg-0000000a".into()]),
             annotations: [("underlay.dev/security-groups".into(), "sg-0000000b".into())].into(),
             previous: None,
             valid_attachments: Attachments::new(),
         }
     );
+}
+
+#[test]
+fn a_network_card_is_a_small_number() {
+    for bad in ["-1", "256", "1.5", "\"1\"", "null", "[]"] {
+        let stdin = format!(r#"{{"cniVersion":"1.0.0","name":"n","networkCard":{bad}}}"#);
+        let refused = add(&stdin).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "code 7: networkCard: must be a whole number from 0 to 255",
+            "{bad}"
+        );
+    }
 }
 
 #[test]

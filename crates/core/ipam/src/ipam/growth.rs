@@ -1,6 +1,6 @@
 //! Filling pools: addresses on attached ENIs first, then ENIs that exist, then new ones.
 
-use underlay_types::{EniId, Families, Family, PoolGroups, PoolKey};
+use underlay_types::{EniId, Families, Family, PoolKey};
 
 use super::{Ipam, outcome::is_shortage};
 use crate::{
@@ -103,7 +103,7 @@ impl Ipam {
 
     /// Free addresses without which the pool holds less than its minimum.
     fn below_minimum(&self, pool: &PoolKey) -> usize {
-        if pool.groups != PoolGroups::Default || pool.is_whole() {
+        if !pool.is_default() {
             return 0;
         }
         let numbers = self.numbers(pool);
@@ -156,21 +156,15 @@ impl Ipam {
     }
 
     pub(super) fn warm_target(&self, pool: &PoolKey) -> usize {
-        match pool.groups {
-            _ if pool.is_whole() => 0,
-            PoolGroups::Default => usize::from(self.config.warm_default),
-            PoolGroups::Exactly(_) => {
-                let used = self
-                    .enis
-                    .values()
-                    .any(|eni| eni.pool == *pool && eni.leased() > 0);
-                let wanted = used || self.waiters(pool) > 0;
-                if wanted {
-                    usize::from(self.config.warm_explicit)
-                } else {
-                    0
-                }
-            }
+        if pool.is_default() {
+            return usize::from(self.config.warm_default);
+        }
+        let is_used = |eni: &Eni| eni.pool == *pool && eni.leased() > 0;
+        let wanted = self.waiters(pool) > 0 || self.enis.values().any(is_used);
+        if wanted && !pool.is_whole() {
+            usize::from(self.config.warm_explicit)
+        } else {
+            0
         }
     }
 
@@ -292,8 +286,10 @@ impl Ipam {
 
     /// Attaches at the first free place. Without one, the ENI stays detached.
     pub(super) fn attach(&mut self, id: EniId, out: &mut Vec<Action>) {
+        let card = self.enis.get(&id).and_then(|eni| eni.pool.card);
         let place = self.config.limits.places().find(|place| {
-            self.enis.values().all(|eni| eni.place != Some(*place))
+            card.is_none_or(|card| place.card == card)
+                && self.enis.values().all(|eni| eni.place != Some(*place))
                 && self.foreign.values().all(|foreign| foreign != place)
         });
         let Some(place) = place else { return };
@@ -356,24 +352,26 @@ impl Ipam {
     /// The warm target of the default pool never takes the last slot, and an explicit pool's is
     /// never a reason for an ENI.
     fn may_take_slot(&self, pool: &PoolKey, lack: &Lack) -> bool {
-        let free = self.slots_free();
+        let free = self.slots_free(pool);
         if lack.waited_for > 0 {
             free > 0
         } else {
-            lack.all > 0 && free > 1 && pool.groups == PoolGroups::Default && !pool.is_whole()
+            lack.all > 0 && free > 1 && pool.is_default()
         }
     }
 
     /// Sends idle ENIs of other pools away, as many as waiting pods of `pool` need slots.
     fn claim_idle(&mut self, pool: &PoolKey, lack: &Lack, out: &mut Vec<Action>) {
         let needed = lack.waited_for.div_ceil(self.capacity(pool, 0).max(1));
-        let leaving = self.enis.values().filter(|eni| eni.leaves()).count();
-        let missing = needed.saturating_sub(leaving + self.slots_free());
+        let leaving = self.enis.values().filter(|eni| eni.leaves());
+        let leaving = leaving.filter(|eni| self.makes_room(eni, pool)).count();
+        let missing = needed.saturating_sub(leaving + self.slots_free(pool));
         let idle: Vec<EniId> = self
             .enis
             .iter()
             .filter(|(_, eni)| eni.pool != *pool && eni.may_leave() && eni.is_idle())
             .filter(|(_, eni)| eni.is_settled() && self.waiters(&eni.pool) == 0)
+            .filter(|(_, eni)| self.makes_room(eni, pool))
             .map(|(id, _)| id.clone())
             .take(missing)
             .collect();

@@ -97,7 +97,7 @@ impl Ipam {
         self.enis.insert(id.clone(), eni);
         self.add_given(&id, holding, out);
         let serves = self.enis.get(&id).is_some_and(|eni| !self.is_spent(eni));
-        if !self.draining && serves && self.slots_free() > 0 {
+        if !self.draining && serves && self.slots_free(pool) > 0 {
             self.attach(id, out);
         }
     }

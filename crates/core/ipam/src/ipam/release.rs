@@ -1,6 +1,6 @@
 //! Giving ENIs and addresses back.
 
-use underlay_types::{EniId, Family, PoolGroups, PoolKey, Timestamp};
+use underlay_types::{EniId, Family, PoolKey, Timestamp};
 
 use super::Ipam;
 use crate::{
@@ -51,11 +51,7 @@ impl Ipam {
     /// Whether the pool has what it should without this ENI.
     fn spares(&self, eni: &Eni) -> bool {
         let free = self.numbers(&eni.pool).free;
-        match eni.pool.groups {
-            _ if eni.pool.is_whole() => true,
-            PoolGroups::Exactly(_) => true,
-            PoolGroups::Default => free.saturating_sub(eni.free()) >= self.free_target(&eni.pool),
-        }
+        !eni.pool.is_default() || free.saturating_sub(eni.free()) >= self.free_target(&eni.pool)
     }
 
     /// First the node stops using it, then it goes on from stage `next`: usually it is detached,

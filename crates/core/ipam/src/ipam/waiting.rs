@@ -53,10 +53,10 @@ impl Ipam {
                 || self.grows(pool)
                 || self.gathers(pool) && self.has_room(pool)
                 || self.pause_ends_before(pool, deadline)
-                || self
-                    .enis
-                    .values()
-                    .any(|eni| eni.leaves() || cools_before(eni, pool, deadline))
+                || self.enis.values().any(|eni| {
+                    let leaves = eni.leaves() && self.makes_room(eni, pool);
+                    leaves || cools_before(eni, pool, deadline)
+                })
                 || self.may_claim_soon(pool))
     }
 
@@ -64,6 +64,7 @@ impl Ipam {
     fn may_claim_soon(&self, pool: &PoolKey) -> bool {
         self.enis.values().any(|eni| {
             let idle = eni.may_leave() && eni.pool != *pool && eni.is_idle();
+            let idle = idle && self.makes_room(eni, pool);
             idle && eni.is_used() && !eni.is_settled() && self.waiters(&eni.pool) == 0
         })
     }
@@ -98,11 +99,12 @@ impl Ipam {
         if self.is_at_maximum(pool) {
             return false;
         }
-        self.slots_free() > 0
+        self.slots_free(pool) > 0
             || self.enis.values().any(has_places)
             || self
                 .enis
                 .values()
+                .filter(|eni| self.makes_room(eni, pool))
                 .any(|eni| eni.may_leave() && eni.pool != *pool && eni.is_idle())
     }
 
@@ -134,10 +136,11 @@ impl Ipam {
                 maximum,
             }
         } else {
-            Reason::NoSlot {
-                attached: self.slots_taken(),
-                max: self.config.limits.max_enis(),
-            }
+            let of_node = (self.slots_taken(), self.config.limits.max_enis());
+            let of_card = pool.card.map(|card| self.slots_of_card(card));
+            let full = of_card.filter(|(taken, max)| taken >= max);
+            let (attached, max) = full.unwrap_or(of_node);
+            Reason::NoSlot { attached, max }
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic")]
 
+mod cards;
 mod crowds;
 mod doubts;
 mod families;
