@@ -39,7 +39,7 @@ use tracing::{info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_journal::LeaseState;
 use underlay_netlink::{Socket, netns};
-use underlay_types::{Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
+use underlay_types::{Families, Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
     actor::{SharedActor, SharedStatus},
@@ -141,13 +141,13 @@ impl Engine {
         request: &PodRequest,
         cookie: u64,
         inside: Socket,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Families>, Failure> {
         let Granted { held, repeated } = granted;
         let netns = request.netns.as_fd();
         if *repeated {
             let same = held.netns_cookie == cookie && held.state == LeaseState::Active;
             if same && self.kernel.check_pod(&held.wiring, netns)?.is_empty() {
-                return Ok(());
+                return Ok(held.wiring.second_in);
             }
             self.unwire(held, Some(netns))?;
         }
@@ -187,19 +187,23 @@ impl Engine {
             netns_cookie: cookie,
             deadline: boot_time() + wait,
         });
-        let granted = self.ask(|reply| Message::Reserve(wish, reply))??;
+        let mut granted = self.ask(|reply| Message::Reserve(wish, reply))??;
         let key = &request.key;
-        if let Err(failure) = self.wire(&granted, &request, cookie, inside) {
-            // What still stands keeps its address until the runtime's DEL takes it down.
-            if failure.left.is_empty() {
-                self.tell(Message::WireFailed(key.clone()));
+        match self.wire(&granted, &request, cookie, inside) {
+            Ok(second_in) => granted.held.wiring.second_in = second_in,
+            Err(failure) => {
+                // What still stands keeps its address until the runtime's DEL takes it down.
+                if failure.left.is_empty() {
+                    self.tell(Message::WireFailed(key.clone()));
+                }
+                return Err(kernel_error(&failure));
             }
-            return Err(kernel_error(&failure));
         }
         let active = self
             .ask(|reply| Message::Wired {
                 key: key.clone(),
                 cookie,
+                second_in: granted.held.wiring.second_in,
                 reply,
             })
             .and_then(|recorded| recorded);
@@ -424,6 +428,7 @@ fn attachment(held: Held) -> Attachment {
     };
     Attachment {
         ips: wiring.ips().collect(),
+        second_in: wiring.second_in,
         eni,
         host,
         pod_mac,

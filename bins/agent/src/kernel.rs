@@ -10,6 +10,7 @@ mod contexts;
 mod execute;
 mod failure;
 mod observe;
+mod pod_end;
 mod reaper;
 mod restore;
 mod rules;

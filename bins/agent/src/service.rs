@@ -13,7 +13,9 @@ use ipnet::IpNet;
 use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
 use underlay_netplan::Drift;
-use underlay_types::{BranchEni, EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey};
+use underlay_types::{
+    BranchEni, EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey,
+};
 
 /// One CNI ADD, parsed.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Attachment {
     /// The pod's addresses as its device has them, each with the next hop of its family's default
     /// route.
     pub ips: Vec<(IpNet, IpAddr)>,
+    /// Families whose default route another interface of the pod has.
+    pub second_in: Option<Families>,
     /// The ENI that holds the address.
     pub eni: EniId,
     /// The device on the node, where there is one: a pod that owns an ENI has none.

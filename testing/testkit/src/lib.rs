@@ -38,7 +38,7 @@ pub use flow_logs::{FlowLogLine, read_flow_logs};
 pub use image::{ImageSpec, PauseImage, pack_image};
 pub use imds::{TokenAttempt, imds_addresses, imds_get, imds_token};
 pub use netns::Netns;
-pub use node::{AgentSettings, Containerd, Node};
+pub use node::{AgentSettings, Containerd, Node, PluginInterface};
 pub use preflight::preflight;
 pub use process::Daemon;
 pub use run_dir::RunDir;

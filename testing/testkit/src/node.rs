@@ -26,6 +26,7 @@ use crate::{
 };
 pub use agent::AgentSettings;
 pub use containerd::Containerd;
+pub use plugin::PluginInterface;
 
 /// Where Debian's package puts the standard plugins.
 pub(crate) const STANDARD_PLUGINS: &str = "/usr/lib/cni";

@@ -9,7 +9,7 @@ use underlay_types::{Family, IfName};
 use crate::service::{Attachment, ServiceError};
 
 /// The result of an ADD: the veth end on the node if there is one, the pod's device, its addresses
-/// and default routes.
+/// and the default routes that are its own.
 pub(super) fn add_result(attachment: &Attachment, ifname: &IfName, netns_path: &str) -> AddResult {
     let host = attachment.host.iter().map(|host| Interface {
         name: host.ifname.clone(),
@@ -26,7 +26,13 @@ pub(super) fn add_result(attachment: &Attachment, ifname: &IfName, netns_path: &
         mtu: attachment.mtu,
     });
     let ips = attachment.ips.iter();
-    let (ips, routes) = ips.map(|ip| ip_and_route(*ip, position)).unzip();
+    let (ips, mut routes): (_, Vec<Route>) = ips.map(|ip| ip_and_route(*ip, position)).unzip();
+    routes.retain(|route| {
+        let family = Family::of(route.dst.addr());
+        !attachment
+            .second_in
+            .is_some_and(|families| families.has(family))
+    });
     AddResult {
         interfaces,
         ips,

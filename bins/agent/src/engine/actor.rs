@@ -201,8 +201,13 @@ impl Actor {
                 }
             }
             Message::Trunk(reply) => answer(&reply, self.trunk()),
-            Message::Wired { key, cookie, reply } => {
-                let recorded = self.wired(&key, cookie);
+            Message::Wired {
+                key,
+                cookie,
+                second_in,
+                reply,
+            } => {
+                let recorded = self.wired(&key, cookie, second_in);
                 answer(&reply, recorded);
             }
             Message::WireFailed(key) => self.wire_failed(&key),

@@ -12,7 +12,9 @@ use underlay_ipam::{Ec2Failure, OpId};
 use underlay_journal::LeaseState;
 use underlay_netlink::netns;
 use underlay_netplan::{PodWiring, trunk::TrunkWiring};
-use underlay_types::{EniId, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp};
+use underlay_types::{
+    EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp,
+};
 
 use super::calls::Answer;
 use crate::service::{BranchRequest, Measures, ServiceError};
@@ -33,6 +35,8 @@ pub(super) enum Message {
     Wired {
         key: LeaseKey,
         cookie: u64,
+        /// Families whose default route another interface of the pod has.
+        second_in: Option<Families>,
         reply: Reply<Result<(), ServiceError>>,
     },
     /// The pod could not be wired, and nothing of it is left.

@@ -10,10 +10,12 @@ use underlay_netlink::{
     link::{self, Link},
     neighbour,
     route::{self, Kind},
+    rule,
 };
 use underlay_netplan::{
     NodeState, PodWiring, diff,
     eni::EniInUse,
+    numbers::{INSIDE_RULE_PRIORITY, INSIDE_TABLE_BASE},
     pod::{self, PodFact},
     trunk::TrunkInUse,
 };
@@ -151,6 +153,7 @@ pub(super) fn inside(
             facts.insert(PodFact::Address(found.address));
         }
     }
+    let apart = INSIDE_TABLE_BASE.saturating_add(link.index.0);
     for family in [Family::V4, Family::V6] {
         for found in neighbour::dump(&mut socket, family)? {
             if let (Some(mac), true) = (found.mac, found.permanent && found.dev == link.index) {
@@ -158,11 +161,23 @@ pub(super) fn inside(
             }
         }
         for found in route::dump(&mut socket, family)? {
-            let is_own = found.table == route::MAIN && found.dev == Some(link.index);
-            let is_ours = found.kind == Kind::Unicast && !is_link_local(found.destination.addr());
-            if is_own && is_ours {
-                facts.insert(PodFact::Route(found.destination, found.gateway));
+            let is_own = found.dev == Some(link.index) && found.kind == Kind::Unicast;
+            let is_ours = is_own && !is_link_local(found.destination.addr());
+            let fact = match found.table {
+                route::MAIN => PodFact::Route,
+                table if table == apart => PodFact::RouteApart,
+                _ => continue,
+            };
+            if is_ours {
+                facts.insert(fact(found.destination, found.gateway));
             }
+        }
+        if pod.is_second(family) {
+            let rules = rule::dump(&mut socket, family)?.into_iter();
+            let ours =
+                rules.filter(|rule| rule.priority == INSIDE_RULE_PRIORITY && rule.table == apart);
+            let sources = ours.filter_map(|rule| rule.source);
+            facts.extend(sources.map(|source| PodFact::SourceRule(source.addr())));
         }
     }
     Ok(Some(link.index))

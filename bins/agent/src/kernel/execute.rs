@@ -1,24 +1,20 @@
 //! Carries out plans.
 
-use std::{
-    collections::HashMap,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::{collections::HashMap, os::fd::BorrowedFd};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use underlay_netlink::{
-    Errno, Family, IfIndex, KernelError, Request, Socket,
+    Errno, IfIndex, KernelError, Request, Socket,
     address::{self, Address},
     link::{self, Veth, VethEnd},
-    neighbour::{self, Neighbour},
     nft::{self, Element},
-    route::{self, Route},
     sysctl,
 };
 use underlay_netplan::{
     Object, Op, Plan, PodWiring,
     numbers::{POD_GROUP, RETIRED_GROUP},
 };
+use underlay_types::Families;
 
 use super::{
     translate::{Wanted, wanted},
@@ -33,10 +29,12 @@ pub(super) struct Execution<'a> {
     context: &'a mut Context,
     netns: Option<BorrowedFd<'a>>,
     /// A socket in `netns`, once there is one.
-    inside: Option<&'a mut Option<Socket>>,
+    pub(super) inside: Option<&'a mut Option<Socket>>,
     indices: HashMap<String, Option<IfIndex>>,
     /// The pod's end of the pair that was made last.
-    pod_end: Option<IfIndex>,
+    pub(super) pod_end: Option<IfIndex>,
+    /// Families whose default route another interface of the pod turned out to have.
+    pub(super) second_in: Option<Families>,
 }
 
 /// An operation on objects that can be sent together with its neighbours in the plan.
@@ -55,6 +53,7 @@ impl<'a> Execution<'a> {
             inside: None,
             indices: HashMap::new(),
             pod_end: None,
+            second_in: None,
         }
     }
 
@@ -298,58 +297,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn configure_pod(&mut self, pod: &PodWiring) -> Result<(), KernelError> {
-        let netns = self.pod_netns()?;
-        let ifname = pod.key.ifname.as_str();
-        if pod.addresses.v6().is_some() {
-            // Runtimes and distributions may have turned IPv6 off for new devices.
-            let name = format!("ipv6/conf/{ifname}/disable_ipv6");
-            self.context
-                .visit(netns.as_fd(), || sysctl::write(&name, "0"))?;
-        }
-        let mut opened = None;
-        let place = self.inside.as_deref_mut().unwrap_or(&mut opened);
-        let socket = match place {
-            Some(socket) => socket,
-            none => none.insert(self.context.socket_in(netns.as_fd())?),
-        };
-        let dev = match self.pod_end {
-            Some(dev) => dev,
-            None => link::by_name(socket, ifname)?.index,
-        };
-        let mut requests = vec![link::set_up(dev, true)];
-        for own in pod.inside() {
-            let family = Family::of(own);
-            let gateway = PodWiring::gateway(family);
-            let everywhere = match family {
-                Family::V4 => IpNet::V4(Ipv4Net::default()),
-                Family::V6 => IpNet::V6(Ipv6Net::default()),
-            };
-            let default = Route::via(everywhere, gateway, dev, route::MAIN).without_onlink();
-            let own = Address {
-                no_prefix_route: family == Family::V6,
-                ..Address::new(dev, IpNet::from(own))
-            };
-            requests.push(address::add(&own));
-            if family == Family::V4 {
-                let to_gateway = Route::direct(IpNet::from(gateway), dev, route::MAIN);
-                requests.push(route::add(&to_gateway));
-            }
-            requests.push(route::add(&default));
-            let neighbour = Neighbour::permanent(dev, gateway, pod.host_mac());
-            requests.push(neighbour::set(&neighbour));
-        }
-        socket.run(&requests)?;
-        // The node's end has its carrier now, but sends only once the kernel's workers have noticed,
-        // unless somebody looks: a pod's first packets would be lost on a busy node.
-        match self.index(&pod.host_device())? {
-            Some(host) => link::by_index(&mut self.context.socket, host).map(drop),
-            None => Err(no_device("configure", &pod.host_device())),
-        }
-    }
-
-    /// The index of a device, looked up once; `#12` is the index 12 of a device that is gone.
-    fn index(&mut self, device: &str) -> Result<Option<IfIndex>, KernelError> {
+    pub(super) fn index(&mut self, device: &str) -> Result<Option<IfIndex>, KernelError> {
         if let Some(index) = device.strip_prefix('#') {
             return Ok(index.parse().ok().map(IfIndex));
         }
@@ -366,7 +314,7 @@ impl<'a> Execution<'a> {
     }
 }
 
-fn no_device(op: &'static str, object: &str) -> KernelError {
+pub(super) fn no_device(op: &'static str, object: &str) -> KernelError {
     KernelError {
         op,
         object: object.to_owned(),

@@ -8,7 +8,7 @@ use underlay_netplan::{
     numbers::{POD_GROUP, RETIRED_GROUP},
     pod,
 };
-use underlay_types::PoolGroups;
+use underlay_types::{Families, PoolGroups};
 
 use super::{
     Kernel, check,
@@ -20,8 +20,8 @@ use super::{
 
 /// What the attempt to wire a pod came to.
 enum Wired {
-    /// It is wired now.
-    Now,
+    /// It is wired now; these families have their default route by another interface.
+    Now(Option<Families>),
     /// It was wired already.
     Before,
 }
@@ -35,10 +35,12 @@ impl Kernel {
     /// What the kernel refused. Nothing is left behind unless [`Failure::left`] says so.
     pub fn wire_pod(&self, pod: &PodWiring, netns: BorrowedFd<'_>) -> Result<(), Failure> {
         let inside = self.socket_in(netns)?;
-        self.wire_pod_by(pod, netns, inside)
+        self.wire_pod_by(pod, netns, inside).map(drop)
     }
 
-    /// The same, by a socket that was opened in the pod's namespace ([`Self::socket_in`]).
+    /// The same, by a socket that was opened in the pod's namespace ([`Self::socket_in`]). Answers in
+    /// which families another interface of the pod has the default route
+    /// ([`PodWiring::second_in`]).
     ///
     /// # Errors
     /// As [`Self::wire_pod`].
@@ -47,11 +49,12 @@ impl Kernel {
         pod: &PodWiring,
         netns: BorrowedFd<'_>,
         inside: Socket,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Families>, Failure> {
         let doing = || format!("wire pod {}", pod.key);
         let clean = |error| Failure::clean(doing(), error);
         if let Some(eni) = pod.whole() {
-            return self.wire_owner(pod, eni, duplicate(netns).map_err(clean)?);
+            let wired = self.wire_owner(pod, eni, duplicate(netns).map_err(clean)?);
+            return wired.map(|()| None);
         }
         let _topology = self.read_topology();
         let state = lock(&self.state).clone();
@@ -74,9 +77,12 @@ impl Kernel {
                 place.wire(&wiring, &plan)
             })
             .map_err(clean)?;
-        match wired {
-            Ok(Wired::Now) => self.reaper.forget(&pod.host_device()),
-            Ok(Wired::Before) => {}
+        let second_in = match wired {
+            Ok(Wired::Now(second_in)) => {
+                self.reaper.forget(&pod.host_device());
+                second_in
+            }
+            Ok(Wired::Before) => pod.second_in,
             Err((error, left)) => {
                 return Err(Failure {
                     doing: doing(),
@@ -84,9 +90,12 @@ impl Kernel {
                     left,
                 });
             }
-        }
-        lock(&self.state).insert_pod(pod.clone());
-        Ok(())
+        };
+        lock(&self.state).insert_pod(PodWiring {
+            second_in,
+            ..pod.clone()
+        });
+        Ok(second_in)
     }
 
     /// Takes a pod off the network: marks, routes and map entries are gone when it returns; the
@@ -159,10 +168,10 @@ impl Place<'_> {
     }
 
     fn carry_out(&mut self, plan: &Plan) -> Result<Wired, Failed> {
-        Execution::new(self.context, Some(self.netns.as_fd()))
-            .by(&mut self.inside)
-            .all_or_nothing(plan)
-            .map(|()| Wired::Now)
+        let mut execution =
+            Execution::new(self.context, Some(self.netns.as_fd())).by(&mut self.inside);
+        execution.all_or_nothing(plan)?;
+        Ok(Wired::Now(execution.second_in))
     }
 
     /// Removes what is left of the pod's lease and in its way; `refused` is what it was refused

@@ -45,7 +45,7 @@ pub(crate) fn address(last: u8) -> Ipv6Addr {
     Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 1, last.into())
 }
 
-fn wiring_of_both(last: u8, device: u8) -> PodWiring {
+pub(crate) fn wiring_of_both(last: u8, device: u8) -> PodWiring {
     let v4 = wiring(last, device).addresses.v4();
     PodWiring {
         addresses: PodAddresses::new(v4, Some(address(last))).unwrap(),

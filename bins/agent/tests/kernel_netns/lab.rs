@@ -326,6 +326,7 @@ pub(crate) fn wiring(last: u8, device: u8) -> PodWiring {
         groups: groups(GROUPS[usize::from(device)]),
         mtu: 9001,
         interface: Interface::Shared,
+        second_in: None,
         trunk: None,
     }
 }

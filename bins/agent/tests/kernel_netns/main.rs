@@ -22,6 +22,7 @@ mod lifecycle;
 mod measure;
 mod outside;
 mod routing;
+mod second;
 mod services;
 mod traffic;
 mod whole;

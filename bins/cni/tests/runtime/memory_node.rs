@@ -111,6 +111,7 @@ impl NodeService for MemoryNode {
                 IpAddr::from([10, 0, 1, last]).into(),
                 IpAddr::from([169, 254, 1, 1]),
             )],
+            second_in: None,
             eni: EniId::from_serial(1),
             host: Some(HostEnd {
                 ifname: "ul0123456789ab".into(),

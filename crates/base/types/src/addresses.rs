@@ -36,8 +36,9 @@ impl fmt::Display for Family {
     }
 }
 
-/// The families that every pod of a node gets an address of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Families of addresses, such as those that every pod of a node gets an address of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Families {
     /// IPv4 alone.
     #[default]
@@ -49,6 +50,21 @@ pub enum Families {
 }
 
 impl Families {
+    /// That one alone.
+    #[must_use]
+    pub const fn only(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::V4,
+            Family::V6 => Self::V6,
+        }
+    }
+
+    /// These and `family`.
+    #[must_use]
+    pub const fn and(self, family: Family) -> Self {
+        if self.has(family) { self } else { Self::Dual }
+    }
+
     /// Whether `family` is one of them.
     #[must_use]
     pub const fn has(self, family: Family) -> bool {
@@ -159,5 +175,10 @@ mod tests {
             .map(|families| (families.has(Family::V4), families.has(Family::V6)));
         assert_eq!(table, [(true, false), (false, true), (true, true)]);
         assert_eq!(Family::of("::1".parse().unwrap()), Family::V6);
+        let v6 = Families::only(Family::V6);
+        assert_eq!(
+            (v6.and(Family::V6), v6.and(Family::V4)),
+            (v6, Families::Dual)
+        );
     }
 }

@@ -9,7 +9,9 @@ use std::{
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use underlay_ipam::Place;
-use underlay_types::{EniId, Interface, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp};
+use underlay_types::{
+    EniId, Families, Interface, KubernetesPod, LeaseKey, PodAddresses, PoolKey, Timestamp,
+};
 
 /// One record after the header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ pub struct LeaseRecord {
     /// down.
     #[serde(default, skip_serializing_if = "Interface::is_shared")]
     pub interface: Interface,
+    /// Families whose default route another interface of the pod has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_in: Option<Families>,
     /// Whose interface it is, where known.
     pub pod: Option<KubernetesPod>,
     /// `CNI_NETNS` as given.

@@ -177,6 +177,9 @@ pub struct PodWiring {
     pub mtu: u32,
     /// What the pod has of the ENI.
     pub interface: Interface,
+    /// Families whose default route another interface of the pod has. There its packets with this
+    /// interface's address, and so all its replies, leave by this one, by a table of its own.
+    pub second_in: Option<Families>,
     /// Of a pod with a branch ENI: the device of the trunk, while there is one. The node's state
     /// knows it ([`NodeState::on_trunk`](crate::NodeState::on_trunk)).
     pub trunk: Option<String>,
@@ -195,6 +198,12 @@ impl PodWiring {
             Family::V4 => IpAddr::V4(Self::GATEWAY_V4),
             Family::V6 => IpAddr::V6(Self::GATEWAY_V6),
         }
+    }
+
+    /// Whether another interface of the pod has the default route of `family`.
+    #[must_use]
+    pub fn is_second(&self, family: Family) -> bool {
+        self.second_in.is_some_and(|families| families.has(family))
     }
 
     /// Every address that the pod's end has.

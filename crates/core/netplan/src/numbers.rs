@@ -60,6 +60,11 @@ pub const ROUTER_V6: Ipv6Addr = {
     let [a, b, c, d, e, f, g, h] = underlay_datapath_abi::ROUTER_V6;
     Ipv6Addr::new(a, b, c, d, e, f, g, h)
 };
+/// Inside a pod: the priority of rules that send what has the address of a further interface to the
+/// table of that interface.
+pub const INSIDE_RULE_PRIORITY: u32 = 7000;
+/// Inside a pod: the table of a further interface is this plus the index of its device there.
+pub const INSIDE_TABLE_BASE: u32 = 70_000;
 /// The main table.
 pub const MAIN_TABLE: u32 = 254;
 /// The device group of pods' node ends.
@@ -139,7 +144,7 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 28] {
+fn rows() -> [[String; 3]; 30] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
@@ -161,6 +166,8 @@ fn rows() -> [[String; 3]; 28] {
         row("route tables", set_tables, "base + hash of an explicit set: this node's pods of the set"),
         row("addresses", format!("{ROUTER_ALIAS_BASE}/20"), "base + tag: stands for the router of a branch ENI, on the node alone"),
         row("addresses", format!("{ROUTER_ALIAS_BASE_V6}/116"), "the same for IPv6"),
+        row("in pods: rule priority", INSIDE_RULE_PRIORITY.to_string(), "address of an interface without the default route to its table"),
+        row("in pods: route tables", format!("from {INSIDE_TABLE_BASE}"), "base + index of the interface: its default route"),
         row("tc filters", filters, "of branch ENIs, at both sides of their trunk's device"),
         row("device group", format!("{POD_GROUP:#010x}"), "node ends of pods"),
         row("device group", format!("{RETIRED_GROUP:#010x}"), "node ends that wait to be deleted; their packets are dropped"),

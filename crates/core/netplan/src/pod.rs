@@ -139,6 +139,10 @@ pub enum PodFact {
     Neighbour(IpAddr, Mac),
     /// A route of the pod's end.
     Route(IpNet, Option<IpAddr>),
+    /// A route of the pod's end in the table of its own.
+    RouteApart(IpNet, Option<IpAddr>),
+    /// The rule that sends an address of the pod's end to that table.
+    SourceRule(IpAddr),
 }
 
 impl fmt::Display for PodFact {
@@ -159,6 +163,14 @@ impl fmt::Display for PodFact {
             Self::Neighbour(address, mac) => write!(f, "neighbour {address} {mac} in the pod"),
             Self::Route(to, None) => write!(f, "route {to} in the pod"),
             Self::Route(to, Some(router)) => write!(f, "route {to} via {router} in the pod"),
+            Self::RouteApart(to, None) => write!(f, "route {to} in a table of its own in the pod"),
+            Self::RouteApart(to, Some(router)) => {
+                write!(
+                    f,
+                    "route {to} via {router} in a table of its own in the pod"
+                )
+            }
+            Self::SourceRule(address) => write!(f, "rule from {address} in the pod"),
         }
     }
 }
@@ -183,11 +195,17 @@ pub fn facts(pod: &PodWiring) -> Vec<PodFact> {
         facts.extend([
             PodFact::Address(IpNet::from(address)),
             PodFact::Neighbour(gateway, pod.host_mac()),
-            PodFact::Route(everywhere(family), Some(gateway)),
         ]);
+        let route = if pod.is_second(family) {
+            facts.push(PodFact::SourceRule(address));
+            PodFact::RouteApart
+        } else {
+            PodFact::Route
+        };
+        facts.push(route(everywhere(family), Some(gateway)));
         // A link-local gateway of IPv6 is on its device's link without a route.
         if family == Family::V4 {
-            facts.push(PodFact::Route(IpNet::from(gateway), None));
+            facts.push(route(IpNet::from(gateway), None));
         }
     }
     facts

@@ -25,6 +25,7 @@ fn pod() -> PodWiring {
         groups: PoolGroups::Default,
         mtu: 9001,
         interface: Interface::Shared,
+        second_in: None,
         trunk: None,
     }
 }

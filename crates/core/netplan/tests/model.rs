@@ -157,6 +157,7 @@ fn pod_at(number: u8, slot: u8, families: Families) -> PodWiring {
         groups: groups(slot),
         mtu: 9001,
         interface: Interface::Shared,
+        second_in: None,
         trunk: None,
     }
 }

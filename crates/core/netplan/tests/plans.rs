@@ -55,6 +55,7 @@ fn pod_on(container: &str, last: u8, device: u8, carried: &str) -> PodWiring {
         groups: groups(carried),
         mtu: 9001,
         interface: Interface::Shared,
+        second_in: None,
         trunk: None,
     }
 }
@@ -203,6 +204,7 @@ fn a_pod_that_owns_an_eni_needs_nothing_on_the_node() {
         )
         .unwrap(),
         interface: Interface::Whole(eni),
+        second_in: None,
         trunk: None,
         ..pod_on("c7", 77, 4, "default")
     };

@@ -45,10 +45,18 @@ impl Rule {
     /// Packets whose mark under `mask` is `mark` go to `table`.
     #[must_use]
     pub const fn by_mark(family: Family, priority: u32, mark: u32, mask: u32, table: u32) -> Self {
+        let mut rule = Self::to_table(family, priority, table);
+        rule.mark = Some((mark, mask));
+        rule
+    }
+
+    /// All packets of a family go to `table`.
+    #[must_use]
+    pub const fn to_table(family: Family, priority: u32, table: u32) -> Self {
         Self {
             family,
             priority,
-            mark: Some((mark, mask)),
+            mark: None,
             input: None,
             source: None,
             destination: None,

@@ -145,6 +145,7 @@ fn batches_of_a_pod() -> (u32, u32) {
         groups: PoolGroups::Default,
         mtu: 9001,
         interface: Interface::Shared,
+        second_in: None,
         trunk: None,
     };
     let mut state = NodeState::default();

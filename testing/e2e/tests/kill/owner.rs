@@ -136,6 +136,7 @@ fn operations() -> (u32, u32) {
         groups: PoolGroups::Default,
         mtu: 9001,
         interface: Interface::Whole(eni),
+        second_in: None,
         trunk: None,
         egress: None,
     };

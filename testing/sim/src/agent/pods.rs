@@ -79,6 +79,7 @@ impl World {
             place,
             pool: lease.pool.clone(),
             interface: Interface::Shared,
+            second_in: None,
             pod: None,
             netns_path: String::new(),
             netns_cookie: 1,

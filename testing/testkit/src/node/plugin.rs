@@ -12,7 +12,37 @@ use serde_json::Value;
 
 use crate::Node;
 
+/// An interface that the plugin is called about.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginInterface<'a> {
+    /// The container.
+    pub container: &'a str,
+    /// The name that the interface has in it.
+    pub ifname: &'a str,
+    /// Its network namespace, as the node sees the path.
+    pub netns: &'a str,
+}
+
 impl Node {
+    /// Calls the plugin with `command` about an interface, with the keys of `extra` in its
+    /// configuration, and returns what it printed; null for nothing.
+    ///
+    /// # Errors
+    /// When there is no configuration yet, or the plugin prints something else than JSON.
+    pub fn cni(
+        &self,
+        command: &str,
+        interface: PluginInterface<'_>,
+        extra: &Value,
+    ) -> anyhow::Result<Value> {
+        let config = self.plugin_config(extra)?;
+        let printed = self.run_plugin(command, interface, &config)?;
+        if printed.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&printed).with_context(|| format!("reading {printed:?}"))
+    }
+
     /// Adds `eth0` to a network namespace made for this call, as container `container`, with the
     /// keys of `extra` in the plugin's configuration; takes the namespace away and returns what the
     /// plugin printed: a result or an error. Meant for errors: a result's lease stays.
@@ -20,12 +50,15 @@ impl Node {
     /// # Errors
     /// When there is no configuration yet, or the plugin prints no JSON.
     pub fn cni_add(&self, container: &str, extra: &Value) -> anyhow::Result<Value> {
-        let config = self.plugin_config(extra)?;
         self.output("ip", &["netns", "add", container])?;
-        let printed = self.run_plugin(container, &config);
+        let interface = PluginInterface {
+            container,
+            ifname: "eth0",
+            netns: &format!("/run/netns/{container}"),
+        };
+        let printed = self.cni("ADD", interface, extra);
         self.output("ip", &["netns", "del", container])?;
-        let printed = printed?;
-        serde_json::from_str(&printed).with_context(|| format!("reading {printed:?}"))
+        printed
     }
 
     /// The configuration that the runtime would hand to our plugin.
@@ -51,14 +84,19 @@ impl Node {
         })
     }
 
-    fn run_plugin(&self, container: &str, config: &Value) -> anyhow::Result<String> {
+    fn run_plugin(
+        &self,
+        command: &str,
+        interface: PluginInterface<'_>,
+        config: &Value,
+    ) -> anyhow::Result<String> {
         let bin_dir = self.bin_dir();
         let mut child = self
             .command(Path::new(&bin_dir.join("underlay-cni")))
-            .env("CNI_COMMAND", "ADD")
-            .env("CNI_CONTAINERID", container)
-            .env("CNI_NETNS", format!("/run/netns/{container}"))
-            .env("CNI_IFNAME", "eth0")
+            .env("CNI_COMMAND", command)
+            .env("CNI_CONTAINERID", interface.container)
+            .env("CNI_NETNS", interface.netns)
+            .env("CNI_IFNAME", interface.ifname)
             .env("CNI_PATH", &bin_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -50,6 +50,7 @@ impl Actor {
             })?,
             pool: PoolKey::default_pool(),
             interface: Interface::Branch(request.branch),
+            second_in: None,
             pod: wish.pod,
             netns_path: wish.netns_path,
             netns_cookie: wish.netns_cookie,

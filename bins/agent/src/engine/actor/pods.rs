@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
 use underlay_netplan::{EniSlot, PodWiring};
-use underlay_types::{Class, LeaseKey, NetworkName, PoolKey};
+use underlay_types::{Class, Families, LeaseKey, NetworkName, PoolKey};
 
 use super::{Actor, Pending, answer};
 use crate::{
@@ -103,6 +103,7 @@ impl Actor {
             })?,
             pool: lease.pool.clone(),
             interface: self.interface(&lease.eni)?,
+            second_in: None,
             pod: wish.pod,
             netns_path: wish.netns_path,
             netns_cookie: wish.netns_cookie,
@@ -119,13 +120,19 @@ impl Actor {
         })
     }
 
-    pub(super) fn wired(&mut self, key: &LeaseKey, cookie: u64) -> Result<(), ServiceError> {
+    pub(super) fn wired(
+        &mut self,
+        key: &LeaseKey,
+        cookie: u64,
+        second_in: Option<Families>,
+    ) -> Result<(), ServiceError> {
         let Some(mut record) = self.journal.state().leases.get(key).cloned() else {
             let message = format!("{key} lost its lease while it was being wired");
             return Err(ServiceError::NotReady { message });
         };
         record.state = LeaseState::Active;
         record.netns_cookie = cookie;
+        record.second_in = second_in;
         self.vanished.forget(key);
         self.record(Change::Lease(record))
     }
@@ -302,6 +309,7 @@ pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWir
         groups: record.pool.groups.clone(),
         mtu,
         interface: record.interface,
+        second_in: record.second_in,
         trunk: None,
     })
 }

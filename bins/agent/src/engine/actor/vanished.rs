@@ -68,6 +68,7 @@ mod tests {
             place: underlay_ipam::Place::PRIMARY,
             pool: PoolKey::default_pool(),
             interface: Interface::Shared,
+            second_in: None,
             pod: None,
             netns_path: "/run/netns/x".to_owned(),
             netns_cookie: 42,
@@ -105,6 +106,7 @@ mod tests {
         };
         let lease = LeaseRecord {
             interface: Interface::Whole(whole),
+            second_in: None,
             ..lease()
         };
         let mut vanished = Vanished::default();

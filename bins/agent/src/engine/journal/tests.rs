@@ -17,6 +17,7 @@ fn lease(container: u8, state: LeaseState) -> LeaseRecord {
         place: underlay_ipam::Place::PRIMARY,
         pool: PoolKey::default_pool(),
         interface: Interface::Shared,
+        second_in: None,
         pod: Some(KubernetesPod {
             namespace: "default".to_owned(),
             name: format!("pod-{container}"),

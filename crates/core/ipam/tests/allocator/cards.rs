@@ -16,13 +16,7 @@ fn ready() -> Node {
         enis_per_card: vec![2, 1],
         ..config().limits
     };
-    let mut node = Node::start_with(
-        200,
-        Config {
-            limits,
-            ..config()
-        },
-    );
+    let mut node = Node::start_with(200, Config { limits, ..config() });
     settle(&mut node);
     node.calls.clear();
     node
