@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use underlay_journal::{Change, Decoded, State, decode, encode, encode_header};
+use underlay_journal::{Change, Decoded, State, VERSION, decode, encode, encode_header};
 use underlay_types::Timestamp;
 
 /// Records of history, beyond twice the living ones, that make the journal worth rewriting.
@@ -48,12 +48,15 @@ pub(super) struct Journal {
     file: File,
     /// Bytes of whole records: a failed append is cut off there.
     length: u64,
+    /// The version of the file's records.
+    version: u32,
     records: usize,
     state: State,
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or begins it, and rewrites it without history. Where there is no
+    /// Opens the journal at `path`, or begins it, and rewrites it without history, in the words of
+    /// this version. Where there is no
     /// room for that, as on a full disk, the old file stays in use: the node's pods are known, and
     /// can go. The second value is the number of bytes of a torn tail that were dropped.
     ///
@@ -61,27 +64,35 @@ impl Journal {
     /// `Unreadable` for a foreign file or a newer version; `Io`.
     pub(super) fn open(path: &Path) -> Result<(Self, usize), JournalError> {
         let bytes = read(path)?;
-        let Decoded { state, dropped } =
-            decode(&bytes).map_err(|error| JournalError::Unreadable {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            })?;
+        let Decoded {
+            state,
+            dropped,
+            version,
+        } = decode(&bytes).map_err(|error| JournalError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
         let whole = bytes.len() - dropped;
-        let (file, length) = match rewrite(path, &state) {
+        let (file, length, version) = match rewrite(path, &state) {
             Err(error) if whole > 0 => {
                 tracing::warn!(
                     "{}; the old one stays in use",
                     underlay_types::chain(&error)
                 );
-                reopen(path, whole)?
+                let (file, length) = reopen(path, whole)?;
+                (file, length, version)
             }
-            rewritten => rewritten?,
+            rewritten => {
+                let (file, length) = rewritten?;
+                (file, length, VERSION)
+            }
         };
         let records = state.changes().count();
         let journal = Self {
             path: path.to_owned(),
             file,
             length,
+            version,
             records,
             state,
         };
@@ -97,6 +108,7 @@ impl Journal {
     /// # Errors
     /// `Io`; the journal is then as before.
     pub(super) fn record(&mut self, change: Change) -> Result<(), JournalError> {
+        let change = self.state.worded(change, self.version);
         let bytes = encode(&change);
         if let Err(source) = self.file.write_all(&bytes) {
             // A part of the record may stand there; without this the next one would follow it.
@@ -130,6 +142,7 @@ impl Journal {
         let (file, length) = rewrite(&self.path, &self.state)?;
         self.file = file;
         self.length = length;
+        self.version = VERSION;
         self.records = self.state.changes().count();
         Ok(())
     }

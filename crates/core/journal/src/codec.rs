@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Change, State};
 
 const FORMAT: &str = "underlay-journal";
-const VERSION: u32 = 1;
+/// What is written.
+pub const VERSION: u32 = 2;
+/// What is read, too: the version before.
+const OLDEST: u32 = VERSION - 1;
 const PREFIX: usize = 8;
 /// No record comes near this; a longer one is garbage.
 const RECORD_MAX: usize = 1 << 20;
@@ -37,15 +40,19 @@ pub struct Decoded {
     pub state: State,
     /// Bytes at the end that are no whole record.
     pub dropped: usize,
+    /// The version of its records: what is appended must be of it.
+    pub version: u32,
 }
 
 /// What every journal begins with.
 #[must_use]
 pub fn encode_header() -> Vec<u8> {
-    frame(&Header {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-    })
+    header(VERSION)
+}
+
+fn header(version: u32) -> Vec<u8> {
+    let format = FORMAT.to_owned();
+    frame(&Header { format, version })
 }
 
 /// A record as bytes.
@@ -83,22 +90,23 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// When the bytes are something else, or a later version's.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let mut state = State::default();
-    let Some((header, mut rest)) = split(bytes) else {
-        let header = encode_header();
-        return if header.starts_with(bytes) {
+    let Some((first, mut rest)) = split(bytes) else {
+        let mut headers = (OLDEST..=VERSION).map(header);
+        return if headers.any(|header| header.starts_with(bytes)) {
             Ok(Decoded {
                 state,
                 dropped: bytes.len(),
+                version: VERSION,
             })
         } else {
             Err(DecodeError::Foreign)
         };
     };
-    match serde_json::from_slice::<Header>(header) {
-        Ok(header) if header.format == FORMAT && header.version <= VERSION => {}
+    let version = match serde_json::from_slice::<Header>(first) {
+        Ok(header) if header.format == FORMAT && header.version <= VERSION => header.version,
         Ok(header) if header.format == FORMAT => return Err(DecodeError::Newer(header.version)),
         Ok(_) | Err(_) => return Err(DecodeError::Foreign),
-    }
+    };
     while let Some((json, after)) = split(rest) {
         let Ok(change) = serde_json::from_slice(json) else {
             break;
@@ -109,5 +117,6 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(Decoded {
         state,
         dropped: rest.len(),
+        version,
     })
 }

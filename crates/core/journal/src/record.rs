@@ -17,8 +17,11 @@ use underlay_types::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// A lease in a new state.
+    /// A lease, in whichever state.
     Lease(LeaseRecord),
+    /// A lease that is recorded has come to another state. Since version 2; before, the whole lease
+    /// was written again.
+    LeaseState(StateChange),
     /// A lease ended; its address cools down.
     Cooling(Cooling),
     /// A lease ended whose address is not a pool's.
@@ -82,6 +85,21 @@ pub enum LeaseState {
     Deleting,
 }
 
+/// A new state of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateChange {
+    /// Whose lease it is.
+    pub key: LeaseKey,
+    /// The state.
+    pub state: LeaseState,
+    /// The namespace it is wired in, if that is another than was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns_cookie: Option<u64>,
+    /// As in [`LeaseRecord`], of one that is active now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_in: Option<Families>,
+}
+
 /// The addresses of a lease that cool down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cooling {
@@ -102,6 +120,14 @@ pub struct Cooling {
 }
 
 impl LeaseRecord {
+    fn step(&mut self, change: &StateChange) {
+        self.state = change.state;
+        self.netns_cookie = change.netns_cookie.unwrap_or(self.netns_cookie);
+        if self.state == LeaseState::Active {
+            self.second_in = change.second_in;
+        }
+    }
+
     /// The addresses; `None` for a record that no version of the agent writes.
     #[must_use]
     pub fn addresses(&self) -> Option<PodAddresses> {
@@ -209,6 +235,11 @@ impl State {
                 self.cooling.remove(&(lease.ipv4, lease.ipv6));
                 self.leases.insert(lease.key.clone(), lease);
             }
+            Change::LeaseState(change) => {
+                if let Some(lease) = self.leases.get_mut(&change.key) {
+                    lease.step(&change);
+                }
+            }
             Change::Cooling(cooling) => {
                 let addresses = (cooling.ipv4, cooling.ipv6);
                 if self
@@ -230,6 +261,22 @@ impl State {
                 self.creations.remove(&token);
             }
             Change::Parting(parting) => self.partings.push(parting),
+        }
+    }
+
+    /// The change in the words of `version`.
+    #[must_use]
+    pub fn worded(&self, change: Change, version: u32) -> Change {
+        let Change::LeaseState(step) = &change else {
+            return change;
+        };
+        match self.leases.get(&step.key) {
+            Some(lease) if version < 2 => {
+                let mut lease = lease.clone();
+                lease.step(step);
+                Change::Lease(lease)
+            }
+            _ => change,
         }
     }
 

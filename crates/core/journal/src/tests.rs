@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use underlay_types::{EniId, Interface, KubernetesPod, PoolKey, Timestamp};
+use underlay_types::{EniId, Families, Interface, KubernetesPod, PoolKey, Timestamp};
 
 use super::*;
 
@@ -53,6 +53,16 @@ fn only_ipv6(container: u8) -> LeaseRecord {
     }
 }
 
+fn step(container: u8, state: LeaseState, netns_cookie: Option<u64>) -> Change {
+    let key = lease(container, state).key;
+    Change::LeaseState(StateChange {
+        key,
+        state,
+        netns_cookie,
+        second_in: netns_cookie.map(|_| Families::Dual),
+    })
+}
+
 fn creation(token: u8) -> Creation {
     Creation {
         token: format!("token-{token}"),
@@ -71,6 +81,12 @@ fn change() -> impl Strategy<Value = Change> {
         (0u8..5, prop::sample::select(states.to_vec()))
             .prop_map(|(container, state)| Change::Lease(lease(container, state))),
         (0u8..5).prop_map(|container| Change::Lease(only_ipv6(container))),
+        (
+            0u8..5,
+            prop::sample::select(states.to_vec()),
+            prop::option::of(any::<u64>()),
+        )
+            .prop_map(|(container, state, cookie)| step(container, state, cookie)),
         (0u8..5).prop_map(|container| Change::Cooling(cooling(container))),
         (0u8..3).prop_map(|token| Change::Creating(creation(token))),
         (0u8..3).prop_map(|token| Change::Created(creation(token).token)),
@@ -109,6 +125,17 @@ fn records_name_both_families() {
     let record = text(&Change::Lease(only_ipv6(1)));
     assert_eq!(record["lease"]["ipv6"], "fd00::1");
     assert_eq!(record["lease"].get("ipv4"), None);
+    let record = text(&step(1, LeaseState::Active, None));
+    assert_eq!(
+        record,
+        serde_json::json!({"lease_state": {
+            "key": {"network": "underlay", "container": "c1", "ifname": "eth0"},
+            "state": "active",
+        }})
+    );
+    let record = text(&step(1, LeaseState::Active, Some(7)));
+    assert_eq!(record["lease_state"]["netns_cookie"], 7);
+    assert_eq!(record["lease_state"]["second_in"], "dual");
     let record = text(&Change::Cooling(cooling(1)));
     assert_eq!(record["cooling"]["ipv4"], "10.0.0.1");
 }
@@ -169,7 +196,32 @@ proptest! {
 
 }
 
+#[test]
+fn a_state_of_nobodys_lease_says_nothing() {
+    let state = state_after(&[step(1, LeaseState::Active, Some(7))]);
+    assert_eq!(state, State::default());
+}
+
 proptest! {
+    #[test]
+    fn words_of_the_version_before_say_the_same(
+        changes in prop::collection::vec(change(), 0..20),
+    ) {
+        let mut state = State::default();
+        for change in changes {
+            let worded = state.worded(change.clone(), 1);
+            let mut before = state.clone();
+            before.apply(worded.clone());
+            let known = !matches!(&change, Change::LeaseState(step) if !state.leases.contains_key(&step.key));
+            prop_assert!(!known || !matches!(worded, Change::LeaseState(_)));
+            prop_assert_eq!(&state.worded(change.clone(), VERSION), &change);
+            state.apply(change);
+            // A lease that is written again ends a cooldown of its address, which has ended before.
+            before.cooling.clone_from(&state.cooling);
+            prop_assert_eq!(&before, &state);
+        }
+    }
+
     #[test]
     fn a_flipped_bit_never_changes_what_a_record_says(
         changes in prop::collection::vec(change(), 1..6),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, RequestId};
-use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
+use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState, StateChange};
 use underlay_types::{Interface, LeaseKey};
 
 use super::{Recorded, World};
@@ -106,11 +106,7 @@ impl World {
         }
         let address = record.ipv4.expect("leases here have one");
         self.wire_device(&key, address, &record.eni);
-        let active = LeaseRecord {
-            state: LeaseState::Active,
-            ..record
-        };
-        match self.record(Change::Lease(active)) {
+        match self.record(moved(&key, LeaseState::Active)) {
             Recorded::Dead => {}
             Recorded::Yes => {
                 if self.survives() {
@@ -146,11 +142,7 @@ impl World {
             return self.del_answered(pod, true);
         };
         if record.state != LeaseState::Deleting {
-            let deleting = LeaseRecord {
-                state: LeaseState::Deleting,
-                ..record
-            };
-            match self.record(Change::Lease(deleting)) {
+            match self.record(moved(&key, LeaseState::Deleting)) {
                 Recorded::Yes => {}
                 Recorded::Dead => return,
                 Recorded::Refused => return self.del_answered(pod, false),
@@ -223,4 +215,14 @@ impl World {
             }
         }
     }
+}
+
+/// A lease comes to another state.
+fn moved(key: &LeaseKey, state: LeaseState) -> Change {
+    Change::LeaseState(StateChange {
+        key: key.clone(),
+        state,
+        netns_cookie: None,
+        second_in: None,
+    })
 }

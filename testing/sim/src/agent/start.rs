@@ -59,7 +59,7 @@ impl World {
             self.note(|_| "agent cannot start: EC2 does not tell".to_owned());
             return self.after(Duration::from_secs(2), Event::Start);
         };
-        let Decoded { state, dropped } = match decode(&self.disk.bytes) {
+        let Decoded { state, dropped, .. } = match decode(&self.disk.bytes) {
             Ok(decoded) => decoded,
             Err(error) => return self.violate(|_| format!("the journal is unreadable: {error}")),
         };

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
-use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState};
+use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState, StateChange};
 use underlay_netplan::{EniSlot, PodWiring};
 use underlay_types::{Class, Families, LeaseKey, NetworkName, PoolKey};
 
@@ -126,15 +126,18 @@ impl Actor {
         cookie: u64,
         second_in: Option<Families>,
     ) -> Result<(), ServiceError> {
-        let Some(mut record) = self.journal.state().leases.get(key).cloned() else {
+        let Some(record) = self.journal.state().leases.get(key) else {
             let message = format!("{key} lost its lease while it was being wired");
             return Err(ServiceError::NotReady { message });
         };
-        record.state = LeaseState::Active;
-        record.netns_cookie = cookie;
-        record.second_in = second_in;
+        let active = StateChange {
+            key: key.clone(),
+            state: LeaseState::Active,
+            netns_cookie: (record.netns_cookie != cookie).then_some(cookie),
+            second_in,
+        };
         self.vanished.forget(key);
-        self.record(Change::Lease(record))
+        self.record(Change::LeaseState(active))
     }
 
     /// The pod is not wired, and its device, if one is left, is the kernel's to delete.
@@ -156,13 +159,17 @@ impl Actor {
     }
 
     pub(super) fn begin_del(&mut self, key: &LeaseKey) -> Result<Option<Held>, ServiceError> {
-        let Some(mut record) = self.journal.state().leases.get(key).cloned() else {
+        let Some(record) = self.journal.state().leases.get(key) else {
             return Ok(None);
         };
-        let held = self.held_by(&record)?;
-        if record.state != LeaseState::Deleting {
-            record.state = LeaseState::Deleting;
-            self.record(Change::Lease(record))?;
+        let held = self.held_by(record)?;
+        if held.state != LeaseState::Deleting {
+            self.record(Change::LeaseState(StateChange {
+                key: key.clone(),
+                state: LeaseState::Deleting,
+                netns_cookie: None,
+                second_in: None,
+            }))?;
         }
         Ok(Some(held))
     }

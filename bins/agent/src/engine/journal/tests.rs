@@ -1,4 +1,4 @@
-use underlay_journal::{Cooling, Creation, LeaseRecord, LeaseState};
+use underlay_journal::{Cooling, Creation, LeaseRecord, LeaseState, StateChange};
 use underlay_types::{EniId, Interface, KubernetesPod, PoolKey, Timestamp};
 
 use super::*;
@@ -101,7 +101,7 @@ fn history_is_dropped_in_time() {
 fn a_newer_version_and_a_foreign_file_are_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
-    let json = br#"{"format":"underlay-journal","version":2}"#;
+    let json = br#"{"format":"underlay-journal","version":3}"#;
     let mut newer = u32::try_from(json.len()).unwrap().to_be_bytes().to_vec();
     newer.extend(crc32fast::hash(json).to_be_bytes());
     newer.extend(json);
@@ -203,4 +203,61 @@ fn a_journal_that_cannot_be_rewritten_is_read_and_appended_to() {
     journal.record(Change::Cooling(cooling(2))).unwrap();
     let (reopened, dropped) = Journal::open(&path).unwrap();
     assert_eq!((reopened.state(), dropped), (journal.state(), 0));
+}
+
+/// A journal of version 1 with one lease, as that version's agent would have written it.
+fn of_version_1() -> Vec<u8> {
+    let json = br#"{"format":"underlay-journal","version":1}"#;
+    let mut bytes = u32::try_from(json.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend(crc32fast::hash(json).to_be_bytes());
+    bytes.extend(json);
+    bytes.extend(encode(&Change::Lease(lease(1, LeaseState::Reserved))));
+    bytes
+}
+
+fn active() -> Change {
+    Change::LeaseState(StateChange {
+        key: lease(1, LeaseState::Active).key,
+        state: LeaseState::Active,
+        netns_cookie: None,
+        second_in: None,
+    })
+}
+
+#[test]
+fn a_journal_of_the_version_before_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    std::fs::write(&path, of_version_1()).unwrap();
+    let (mut journal, dropped) = Journal::open(&path).unwrap();
+    assert_eq!(dropped, 0);
+    journal.record(active()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.starts_with(&encode_header()));
+    assert!(bytes.ends_with(&encode(&active())));
+    let leases = decode(&bytes).unwrap().state.leases;
+    assert_eq!(
+        leases.into_values().collect::<Vec<_>>(),
+        [lease(1, LeaseState::Active)]
+    );
+}
+
+#[test]
+fn without_room_it_goes_on_in_the_words_of_its_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    std::fs::write(&path, of_version_1()).unwrap();
+    std::os::unix::fs::symlink(FULL, path.with_extension("new")).unwrap();
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    journal.record(active()).unwrap();
+    let whole = encode(&Change::Lease(lease(1, LeaseState::Active)));
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        [of_version_1(), whole].concat()
+    );
+    // With room again it is this version's.
+    journal.compact().unwrap();
+    journal.record(active()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.ends_with(&encode(&active())));
 }
