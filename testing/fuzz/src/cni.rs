@@ -25,11 +25,13 @@ pub fn run(bytes: &[u8]) {
         Err(error) => return check(&error, version),
     };
     match NetworkConfig::parse(command, stdin) {
-        // The plugin refuses a head that it cannot read, such as one with a key twice.
-        Ok(config) => assert!(
-            head.is_err() || config.version == version,
-            "answers are in the version of the configuration"
-        ),
+        Ok(config) => {
+            assert!(head.is_ok(), "the plugin refuses what the agent reads");
+            assert_eq!(
+                config.version, version,
+                "answers are in the version of the configuration"
+            );
+        }
         Err(error) => check(&error, version),
     }
     match Environment::parse(command, &variables) {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 use underlay_types::{ContainerId, IfName, NetworkName};
 
@@ -13,6 +16,11 @@ use crate::{
 
 /// The capability by which containerd passes a pod's annotations.
 pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// The key of GC's list.
+const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
+/// What a draft called it.
+const DRAFT_ATTACHMENTS: &str = "cni.dev/attachments";
 
 /// The attachments of a network, as GC names them.
 pub type Attachments = BTreeSet<(ContainerId, IfName)>;
@@ -49,8 +57,12 @@ impl NetworkConfig {
     /// - 1: `cniVersion` is missing, not supported, or older than the command;
     /// - 7: anything else, naming the key.
     pub fn parse(command: Command, stdin: &str) -> Result<Self, CniError> {
-        let mut config = object(stdin)?;
+        let Keys { mut config, twice } = object(stdin)?;
+        if let Some(key) = twice.iter().find(|key| counts(command, key)) {
+            return Err(is_twice(key));
+        }
         let version = version(command, &config)?;
+        run_dir(&config)?;
         let mut parsed = Self {
             version,
             name: name(&config)?,
@@ -81,33 +93,34 @@ impl NetworkConfig {
     }
 }
 
-/// What the plugin itself needs of a configuration: no more, so that it starts fast.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+/// What the plugin itself needs of a configuration: no more, so that it starts fast. Whatever
+/// [`NetworkConfig::parse`] reads, this reads too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConfigHead {
     /// `cniVersion`, as given.
-    #[serde(default, rename = "cniVersion")]
     pub version: Option<String>,
     /// `name`, as given.
-    #[serde(default)]
     pub name: Option<String>,
     /// `runDir`, our key, as given.
-    #[serde(default, rename = "runDir")]
     pub run_dir: Option<String>,
+    /// One of these keys that is written twice.
+    twice: Option<&'static str>,
 }
 
 impl ConfigHead {
     /// Reads the keys of `stdin` that the plugin needs and no other.
     ///
     /// # Errors
-    /// Code 6 if `stdin` is not JSON of that shape; code 7 if `runDir` is not an absolute path.
+    /// Code 6 if `stdin` is not JSON of that shape; code 7 if one of these keys is written twice or
+    /// `runDir` is not an absolute path.
     pub fn parse(stdin: &str) -> Result<Self, CniError> {
         let head: Self = serde_json::from_str(stdin).map_err(|error| not_json(&error))?;
+        if let Some(key) = head.twice {
+            return Err(is_twice(key));
+        }
         match &head.run_dir {
-            Some(path) if !path.starts_with('/') => Err(invalid(
-                RUN_DIR,
-                format!("{path:?} is not an absolute path"),
-            )),
-            _ => Ok(head),
+            Some(path) => is_absolute(path).map(|()| head),
+            None => Ok(head),
         }
     }
 
@@ -118,6 +131,121 @@ impl ConfigHead {
             .as_deref()
             .and_then(|version| version.parse().ok())
             .unwrap_or(CniVersion::NEWEST)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfigHead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeadVisitor)
+    }
+}
+
+struct HeadVisitor;
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum HeadKey {
+    #[serde(rename = "cniVersion")]
+    Version,
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "runDir")]
+    RunDir,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Visitor<'de> for HeadVisitor {
+    type Value = ConfigHead;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigHead, A::Error> {
+        let mut head = ConfigHead::default();
+        let mut seen = [false; 3];
+        while let Some(key) = map.next_key()? {
+            let (at, name, value) = match key {
+                HeadKey::Version => (0, "cniVersion", &mut head.version),
+                HeadKey::Name => (1, "name", &mut head.name),
+                HeadKey::RunDir => (2, RUN_DIR, &mut head.run_dir),
+                HeadKey::Other => {
+                    let IgnoredAny = map.next_value()?;
+                    continue;
+                }
+            };
+            *value = map.next_value()?;
+            if std::mem::replace(&mut seen[at], true) {
+                head.twice = Some(name);
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// A configuration as it is, and the keys that it has twice.
+struct Keys {
+    config: Map<String, Value>,
+    twice: BTreeSet<String>,
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+        let (mut config, mut twice) = (Map::new(), BTreeSet::new());
+        while let Some((key, value)) = map.next_entry::<String, Value>()? {
+            if config.contains_key(&key) {
+                twice.insert(key.clone());
+            }
+            config.insert(key, value);
+        }
+        Ok(Keys { config, twice })
+    }
+}
+
+/// Whether `command` depends on this key: which of two is meant cannot be known then.
+fn counts(command: Command, key: &str) -> bool {
+    match command {
+        Command::Add | Command::Check | Command::Status => true,
+        Command::Gc if [VALID_ATTACHMENTS, DRAFT_ATTACHMENTS].contains(&key) => true,
+        Command::Del | Command::Gc | Command::Version => {
+            ["cniVersion", "name", RUN_DIR].contains(&key)
+        }
+    }
+}
+
+fn is_twice(key: &str) -> CniError {
+    invalid(key, "is written twice")
+}
+
+fn is_absolute(run_dir: &str) -> Result<(), CniError> {
+    if run_dir.starts_with('/') {
+        return Ok(());
+    }
+    let what = format!("{run_dir:?} is not an absolute path");
+    Err(invalid(RUN_DIR, what))
+}
+
+/// The plugin has looked for the agent there; what it refuses does not come here otherwise.
+fn run_dir(config: &Map<String, Value>) -> Result<(), CniError> {
+    match config.get(RUN_DIR) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(path)) => is_absolute(path),
+        Some(_) => Err(invalid(RUN_DIR, "must be a string")),
     }
 }
 
@@ -133,7 +261,7 @@ fn not_json(error: &serde_json::Error) -> CniError {
     .with_details(error.to_string())
 }
 
-fn object(stdin: &str) -> Result<Map<String, Value>, CniError> {
+fn object(stdin: &str) -> Result<Keys, CniError> {
     serde_json::from_str(stdin).map_err(|error| not_json(&error))
 }
 
@@ -215,7 +343,6 @@ fn annotations(runtime_config: Option<&Value>) -> Result<BTreeMap<String, String
 /// `cni.dev/valid-attachments`, or `cni.dev/attachments` as a draft called it. Null is an empty
 /// list, as Go writes it; absence is an error, since it would mean to remove everything.
 fn valid_attachments(config: &Map<String, Value>) -> Result<Attachments, CniError> {
-    const KEY: &str = "cni.dev/valid-attachments";
     #[derive(Deserialize)]
     struct Attachment {
         #[serde(rename = "containerID")]
@@ -223,15 +350,15 @@ fn valid_attachments(config: &Map<String, Value>) -> Result<Attachments, CniErro
         ifname: IfName,
     }
     let value = config
-        .get(KEY)
-        .or_else(|| config.get("cni.dev/attachments"))
-        .ok_or_else(|| invalid(KEY, "is required for GC"))?;
+        .get(VALID_ATTACHMENTS)
+        .or_else(|| config.get(DRAFT_ATTACHMENTS))
+        .ok_or_else(|| invalid(VALID_ATTACHMENTS, "is required for GC"))?;
     if value.is_null() {
         return Ok(Attachments::new());
     }
     Vec::<Attachment>::deserialize(value)
         .map(|list| list.into_iter().map(|a| (a.container, a.ifname)).collect())
-        .map_err(|error| invalid(KEY, error))
+        .map_err(|error| invalid(VALID_ATTACHMENTS, error))
 }
 
 #[cfg(test)]

@@ -291,3 +291,41 @@ proptest! {
         }
     }
 }
+
+/// Which of two values is meant cannot be known: the plugin and the agent might each take another.
+#[test]
+fn a_key_that_is_written_twice_is_named_by_plugin_and_agent() {
+    let twice = |key: &str, value: &str| {
+        format!(
+            r#"{{"cniVersion":"1.1.0","name":"n","cni.dev/valid-attachments":[],"runDir":"/r","x.y":1,"{key}":{value}}}"#
+        )
+    };
+    let message = |result: Result<_, CniError>| result.map_err(|error| error.to_string()).err();
+    for (key, value) in [
+        ("cniVersion", "\"1.1.0\""),
+        ("name", "\"n\""),
+        ("runDir", "\"/r\""),
+    ] {
+        let stdin = twice(key, value);
+        let wanted = Some(format!("code 7: {key}: is written twice"));
+        assert_eq!(message(ConfigHead::parse(&stdin).map(drop)), wanted);
+        for command in [Command::Add, Command::Del, Command::Gc, Command::Status] {
+            assert_eq!(
+                message(NetworkConfig::parse(command, &stdin).map(drop)),
+                wanted
+            );
+        }
+    }
+    let attachments = twice("cni.dev/valid-attachments", "[]");
+    let wanted = "code 7: cni.dev/valid-attachments: is written twice";
+    let read = |command, stdin: &str| message(NetworkConfig::parse(command, stdin).map(drop));
+    assert_eq!(read(Command::Gc, &attachments).as_deref(), Some(wanted));
+    let foreign = twice("x.y", "2");
+    assert_eq!(message(ConfigHead::parse(&foreign).map(drop)), None);
+    let wanted = "code 7: x.y: is written twice";
+    assert_eq!(read(Command::Add, &foreign).as_deref(), Some(wanted));
+    // What a DEL or GC does not use never keeps it from being done.
+    for command in [Command::Del, Command::Gc] {
+        assert_eq!(read(command, &foreign), None, "{command}");
+    }
+}
