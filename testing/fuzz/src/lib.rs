@@ -9,16 +9,18 @@ pub mod cni;
 pub mod ec2;
 pub mod imds;
 pub mod journal;
+pub mod pod_eni;
 pub mod protocol;
 
 /// A target: its name, which is that of its folders, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("cni", cni::run),
     ("ec2", ec2::run),
     ("imds", imds::run),
     ("journal", journal::run),
+    ("pod-eni", pod_eni::run),
     ("protocol", protocol::run),
 ];

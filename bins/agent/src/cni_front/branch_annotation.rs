@@ -3,22 +3,10 @@
 //! others from writing it. Who may write it chooses the pod's groups, so it counts only where the
 //! node's configuration says so.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    str::FromStr,
-};
-
-use ipnet::{Ipv4Net, Ipv6Net};
-use serde_json::{Map, Value};
-use underlay_cni_spec::{CniError, ErrorCode, NetworkConfig};
-use underlay_types::{BranchEni, BranchIpv4, Enforcement, Families, Family, VlanId};
+use underlay_cni_spec::{CniError, ErrorCode, NetworkConfig, POD_ENI, PodEni};
+use underlay_types::{BranchEni, Enforcement, Families};
 
 use crate::service::BranchRequest;
-
-/// The name of the annotation: a JSON list of one object.
-const ANNOTATION: &str = "vpc.amazonaws.com/pod-eni";
-/// A subnet keeps its first four addresses for itself, and its last.
-const KEPT: u32 = 4;
 
 /// How this node's pods have branch ENIs.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +22,11 @@ pub(super) fn branch(
     config: &NetworkConfig,
     in_use: Option<BranchUse>,
 ) -> Result<Option<BranchRequest>, CniError> {
-    let Some(text) = config.annotations.get(ANNOTATION) else {
+    let Some(text) = config.annotations.get(POD_ENI) else {
         return Ok(None);
     };
     let wrong = |what: String| {
-        let message = format!("annotation {ANNOTATION}: {what}");
+        let message = format!("annotation {POD_ENI}: {what}");
         CniError::new(ErrorCode::InvalidConfig, message)
     };
     let in_use = in_use.ok_or_else(|| {
@@ -48,131 +36,23 @@ pub(super) fn branch(
                 .to_owned(),
         )
     })?;
-    parse(text, in_use).map(Some).map_err(wrong)
-}
-
-fn parse(text: &str, in_use: BranchUse) -> Result<BranchRequest, String> {
-    let shape = "must be a JSON list of one object";
-    let list: Vec<Map<String, Value>> =
-        serde_json::from_str(text).map_err(|error| format!("{shape}: {error}"))?;
-    let [object] = list.as_slice() else {
-        return Err(format!("{shape}, not of {}", list.len()));
-    };
+    let found = PodEni::parse(text, in_use.families);
+    let found = found.map_err(|error| wrong(error.to_string()))?;
     let branch = BranchEni {
-        mac: field(object, &["ifAddress"], |text| {
-            text.parse()
-                .map_err(|error: underlay_types::MacError| error.to_string())
-        })?,
-        ipv4: in_use
-            .families
-            .has(Family::V4)
-            .then(|| ipv4(object))
-            .transpose()?
-            .flatten(),
-        ipv6: in_use
-            .families
-            .has(Family::V6)
-            .then(|| ipv6(object))
-            .transpose()?
-            .flatten(),
-        // The controller writes the one, the AWS VPC CNI reads the other; Go takes either.
-        vlan: field(object, &["vlanID", "vlanId"], vlan)?,
+        mac: found.mac,
+        ipv4: found.ipv4,
+        ipv6: found.ipv6,
+        vlan: found.vlan,
         enforcement: in_use.enforcement,
     };
-    if branch.addresses().is_none() {
-        return Err(match in_use.families {
-            Families::V4 => "privateIp: is missing, and pods of this node have IPv4 addresses",
-            Families::V6 => "ipv6Addr: is missing, and pods of this node have IPv6 addresses",
-            Families::Dual => "privateIp, ipv6Addr: both are missing",
-        }
-        .to_owned());
-    }
-    let eni = field(object, &["eniId"], |text| {
-        text.parse()
-            .map_err(|error: underlay_types::ResourceIdError| error.to_string())
-    })?;
-    Ok(BranchRequest { eni, branch })
-}
-
-/// The controller writes an empty text where there is none.
-fn has(object: &Map<String, Value>, name: &str) -> bool {
-    let value = object.get(name);
-    value.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
-}
-
-fn ipv4(object: &Map<String, Value>) -> Result<Option<BranchIpv4>, String> {
-    if !has(object, "privateIp") {
-        return Ok(None);
-    }
-    let subnet: Ipv4Net = block(object, "subnetCidr", "an IPv4 block like \"10.0.1.0/24\"")?;
-    let address = field(object, &["privateIp"], |text| {
-        let address: Ipv4Addr = text
-            .parse()
-            .map_err(|_unreadable| format!("{text:?} is not an IPv4 address"))?;
-        let first = u32::from(subnet.network()).saturating_add(KEPT);
-        (first..u32::from(subnet.broadcast()))
-            .contains(&u32::from(address))
-            .then_some(address)
-            .ok_or_else(|| format!("{address} is no address of a host in subnetCidr {subnet}"))
-    })?;
-    let router = Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1));
-    Ok(Some(BranchIpv4 { address, router }))
-}
-
-fn ipv6(object: &Map<String, Value>) -> Result<Option<Ipv6Addr>, String> {
-    if !has(object, "ipv6Addr") {
-        return Ok(None);
-    }
-    let subnet: Ipv6Net = block(object, "subnetV6Cidr", "an IPv6 block like \"2600::/64\"")?;
-    field(object, &["ipv6Addr"], |text| {
-        let address: Ipv6Addr = text
-            .parse()
-            .map_err(|_unreadable| format!("{text:?} is not an IPv6 address"))?;
-        let first = u128::from(subnet.network()).saturating_add(KEPT.into());
-        (first..u128::from(subnet.broadcast()))
-            .contains(&u128::from(address))
-            .then_some(address)
-            .ok_or_else(|| format!("{address} is no address of a host in subnetV6Cidr {subnet}"))
-    })
-    .map(Some)
-}
-
-fn block<T: FromStr>(object: &Map<String, Value>, name: &str, what: &str) -> Result<T, String> {
-    field(object, &[name], |text| {
-        text.parse()
-            .map_err(|_unreadable| format!("{text:?} is not {what}"))
-    })
-}
-
-/// The fields that hold a number are numbers or texts.
-fn field<T>(
-    object: &Map<String, Value>,
-    names: &[&str],
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, String> {
-    let name = names.first().copied().unwrap_or_default();
-    let value = names.iter().find_map(|name| object.get(*name));
-    let text = match value {
-        None => return Err(format!("{name}: is missing")),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(other) => return Err(format!("{name}: {other} is neither a text nor a number")),
-    };
-    parse(&text).map_err(|what| format!("{name}: {what}"))
-}
-
-fn vlan(text: &str) -> Result<VlanId, String> {
-    let number: u64 = text
-        .parse()
-        .map_err(|_unreadable| format!("{text:?} is not a whole number"))?;
-    number
-        .try_into()
-        .map_err(|error: underlay_types::VlanIdError| error.to_string())
+    let eni = found.eni;
+    Ok(Some(BranchRequest { eni, branch }))
 }
 
 #[cfg(test)]
 mod tests {
     use underlay_cni_spec::Command;
+    use underlay_types::{BranchIpv4, VlanId};
 
     use super::*;
 
@@ -184,7 +64,7 @@ mod tests {
     };
 
     fn read(annotation: &str, in_use: Option<BranchUse>) -> Result<Option<BranchRequest>, String> {
-        let annotations = serde_json::json!({ ANNOTATION: annotation });
+        let annotations = serde_json::json!({ POD_ENI: annotation });
         let stdin = serde_json::json!({
             "cniVersion": "1.0.0",
             "name": "n",
@@ -222,11 +102,10 @@ mod tests {
     #[test]
     fn a_pod_that_was_promised_a_branch_never_gets_the_nodes_groups() {
         let refused = read(&format!("[{GOOD}]"), None).unwrap_err();
-        assert!(refused.starts_with(&format!("code 7: annotation {ANNOTATION}: this node")));
+        assert!(refused.starts_with(&format!("code 7: annotation {POD_ENI}: this node")));
         for text in ["", "[]", "null", "{}", "[null]", "[7]", "nonsense"] {
             let refused = strict(text).unwrap_err();
-            let named =
-                format!("code 7: annotation {ANNOTATION}: must be a JSON list of one object");
+            let named = format!("code 7: annotation {POD_ENI}: must be a JSON list of one object");
             assert!(refused.starts_with(&named), "{text}: {refused}");
         }
         let two = strict(&format!("[{GOOD},{GOOD}]")).unwrap_err();
@@ -281,7 +160,7 @@ mod tests {
         ] {
             let text = format!("[{}]", GOOD.replace(from, to));
             let refused = strict(&text).unwrap_err();
-            let wanted = format!("code 7: annotation {ANNOTATION}: {what}");
+            let wanted = format!("code 7: annotation {POD_ENI}: {what}");
             assert!(refused.starts_with(&wanted), "{refused}");
         }
     }
@@ -345,7 +224,7 @@ mod tests {
             };
             let text = format!("[{}]", dual().replace(from, to));
             let refused = read(&text, Some(in_use)).unwrap_err();
-            let wanted = format!("code 7: annotation {ANNOTATION}: {what}");
+            let wanted = format!("code 7: annotation {POD_ENI}: {what}");
             assert!(refused.starts_with(&wanted), "{refused}");
         }
     }

@@ -15,6 +15,7 @@ mod config;
 mod environment;
 mod error;
 mod keys;
+mod pod_eni;
 mod result;
 mod version;
 
@@ -24,5 +25,6 @@ pub use config::{Attachments, ConfigHead, NetworkConfig, POD_ANNOTATIONS};
 pub use environment::{Environment, Variables};
 pub use error::{CniError, ErrorCode};
 pub use keys::{ENI, NETWORK_CARD, OWN_KEYS, RUN_DIR, SECURITY_GROUPS};
+pub use pod_eni::{POD_ENI, PodEni, PodEniError};
 pub use result::{AddResult, Interface, IpConfig, PreviousResult, Route};
 pub use version::{CniVersion, UnsupportedVersion, supported_versions_json};
