@@ -42,7 +42,7 @@ use underlay_netlink::{Socket, netns};
 use underlay_types::{Families, Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
-    actor::{SharedActor, SharedStatus},
+    actor::{SharedActor, SharedStatus, Unavailable},
     clock::boot_time,
     groups::GroupRegister,
     message::{Granted, Held, Message, Reply, Reserve},
@@ -54,7 +54,7 @@ pub use self::{
 };
 use crate::{
     kernel::{Failure, Kernel},
-    service::{Attachment, HostEnd, Measures, NodeService, PodRequest, ServiceError},
+    service::{Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError},
 };
 
 /// How long EC2 may take to tell about a group.
@@ -244,15 +244,48 @@ impl Engine {
     fn try_del(
         &self,
         key: &LeaseKey,
+        turn: Option<u64>,
         netns: Option<&OwnedFd>,
     ) -> Result<Option<Held>, ServiceError> {
-        let held = self.ask(|reply| Message::BeginDel(key.clone(), reply))??;
+        let held = self.ask(|reply| Message::BeginDel(key.clone(), turn, reply))??;
         if let Some(held) = &held {
             self.unwire(held, netns.map(AsFd::as_fd))
                 .map_err(|failure| kernel_error(&failure))?;
             self.ask(|reply| Message::Unwired(key.clone(), reply))??;
         }
         Ok(held)
+    }
+
+    /// Ends a lease; one that was listed only if it is of this turn still.
+    fn end(
+        &self,
+        key: &LeaseKey,
+        turn: Option<u64>,
+        netns: Option<OwnedFd>,
+    ) -> Result<(), ServiceError> {
+        let begun = Instant::now();
+        let result = self.try_del(key, turn, netns.as_ref());
+        let milliseconds = milliseconds(begun);
+        match result {
+            Ok(Some(held)) => {
+                let (namespace, pod) = names(held.pod.as_ref());
+                let (addresses, eni, pool) = (held.wiring.addresses, &held.eni, &held.pool);
+                info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "DEL");
+                Ok(())
+            }
+            Ok(None) => {
+                tracing::debug!(%key, milliseconds, "DEL of an interface without a lease");
+                Ok(())
+            }
+            Err(error) => {
+                // What could not be ended is still there.
+                let held = self.ask(|reply| Message::Held(key.clone(), reply));
+                let pod = held.ok().flatten().and_then(|held| held.pod);
+                let (namespace, pod) = names(pod.as_ref());
+                warn!(%key, namespace, pod, %error, milliseconds, "DEL failed");
+                Err(error)
+            }
+        }
     }
 
     fn del_all(&self, keys: Vec<LeaseKey>) -> Result<(), ServiceError> {
@@ -287,25 +320,7 @@ impl NodeService for Engine {
     }
 
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
-        let begun = Instant::now();
-        let result = self.try_del(key, netns.as_ref());
-        let milliseconds = milliseconds(begun);
-        match result {
-            Ok(Some(held)) => {
-                let (namespace, pod) = names(held.pod.as_ref());
-                let (addresses, eni, pool) = (held.wiring.addresses, &held.eni, &held.pool);
-                info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "DEL");
-                Ok(())
-            }
-            Ok(None) => {
-                tracing::debug!(%key, milliseconds, "DEL of an interface without a lease");
-                Ok(())
-            }
-            Err(error) => {
-                warn!(%key, %error, milliseconds, "DEL failed");
-                Err(error)
-            }
-        }
+        self.end(key, None, netns)
     }
 
     fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<Attachment, ServiceError> {
@@ -331,10 +346,18 @@ impl NodeService for Engine {
         }
     }
 
-    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {
-        let mut keys = self.ask(|reply| Message::Keys(Some(network.clone()), reply))?;
-        keys.retain(|key| !valid.contains(key));
-        self.del_all(keys)
+    fn garbage(
+        &self,
+        network: &NetworkName,
+        valid: &BTreeSet<LeaseKey>,
+    ) -> Result<Vec<ListedLease>, ServiceError> {
+        let mut leases = self.ask(|reply| Message::Listed(network.clone(), reply))?;
+        leases.retain(|lease| !valid.contains(&lease.key));
+        Ok(leases)
+    }
+
+    fn collect(&self, lease: &ListedLease) -> Result<(), ServiceError> {
+        self.end(&lease.key, Some(lease.turn), None)
     }
 
     fn status(&self) -> Result<(), ServiceError> {
@@ -343,7 +366,13 @@ impl NodeService for Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        status.map_err(|message| ServiceError::NoAddress { message })
+        status.map_err(|Unavailable { message, cut_off }| {
+            if cut_off {
+                ServiceError::CutOff { message }
+            } else {
+                ServiceError::NoAddress { message }
+            }
+        })
     }
 
     fn node_status(&self) -> serde_json::Value {
@@ -386,7 +415,7 @@ impl NodeService for Engine {
         self.uninstalled.store(true, Ordering::SeqCst);
         let end = Instant::now() + deadline.min(DRAIN_MAX);
         self.tell(Message::Drain(true));
-        let keys = self.ask(|reply| Message::Keys(None, reply))?;
+        let keys = self.ask(Message::Keys)?;
         self.del_all(keys)?;
         self.kernel
             .reap()

@@ -43,6 +43,15 @@ pub struct BranchRequest {
     pub branch: BranchEni,
 }
 
+/// A lease as it was listed for garbage collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedLease {
+    /// Whose it is.
+    pub key: LeaseKey,
+    /// How often ADDs of the key had begun or ended well: more by now means that it is in use.
+    pub turn: u64,
+}
+
 /// A wired pod interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
@@ -128,6 +137,12 @@ pub enum ServiceError {
         /// The file and the system's answer.
         message: String,
     },
+    /// No address for pods of the default set, and pods that run may be cut off (STATUS code 51).
+    #[error("{message}")]
+    CutOff {
+        /// Why there is none, what may cut pods off, and what to do.
+        message: String,
+    },
     /// What CHECK found to differ (CNI code 101).
     #[error("{message}")]
     Differs {
@@ -168,16 +183,27 @@ pub trait NodeService: Send + Sync {
     /// `Differs` lists every difference.
     fn check(&self, key: &LeaseKey, netns: OwnedFd) -> Result<Attachment, ServiceError>;
 
-    /// Removes every lease of `network` whose key is not in `valid`.
+    /// Every lease of `network` whose key is not in `valid`.
     ///
     /// # Errors
-    /// As `del`; the rest is still removed.
-    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError>;
+    /// `NotReady` when the engine is stopping.
+    fn garbage(
+        &self,
+        network: &NetworkName,
+        valid: &BTreeSet<LeaseKey>,
+    ) -> Result<Vec<ListedLease>, ServiceError>;
+
+    /// As `del` without a namespace, unless an ADD of the key came since the lease was listed. No
+    /// other call of the key may run meanwhile.
+    ///
+    /// # Errors
+    /// As `del`.
+    fn collect(&self, lease: &ListedLease) -> Result<(), ServiceError>;
 
     /// Whether the default pool can serve an ADD now. Cheap: called every few seconds.
     ///
     /// # Errors
-    /// `NotReady` or `NoAddress` with the reason.
+    /// `NotReady`, `NoAddress` or `CutOff` with the reason and what to do.
     fn status(&self) -> Result<(), ServiceError>;
 
     /// ENIs, pools, leases and what the engine waits for, for `underlay node status`.

@@ -35,8 +35,13 @@ impl CallError {
     /// The answer to the runtime.
     pub(crate) fn into_error(self, invocation: &Invocation) -> CniError {
         let command = invocation.command;
+        // Pods that run lose nothing while the agent is away.
+        let code = match command {
+            Command::Status => ErrorCode::NotAvailable,
+            _ => ErrorCode::TryAgainLater,
+        };
         let again = |msg: String| {
-            CniError::new(ErrorCode::TryAgainLater, msg).with_details(
+            CniError::new(code, msg).with_details(
                 "look with `systemctl status underlay-agent` and `journalctl -u underlay-agent`; \
                  once it runs, `underlay node status` says what it waits for",
             )

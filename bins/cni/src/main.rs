@@ -2,8 +2,8 @@
 //!
 //! It decides nothing. What a runtime passed wrongly it says itself, so that the answer does not
 //! depend on the agent; VERSION needs no agent either. Where no agent answers, ADD, CHECK, GC and
-//! STATUS wait a while for it to be started again and are then refused with code 11; DEL leaves a
-//! tombstone for the next agent.
+//! STATUS wait a while for it to be started again and are then refused with code 11, STATUS with 50;
+//! DEL leaves a tombstone for the next agent.
 //!
 //! It may be killed at any point: before the request is sent nothing has happened, after it the
 //! agent completes the call, and a tombstone appears by rename.

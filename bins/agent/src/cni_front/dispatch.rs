@@ -27,7 +27,7 @@ use super::{
 use crate::{
     config::Access,
     metrics::Metrics,
-    service::{NodeService, PodRequest, ServiceError},
+    service::{ListedLease, NodeService, PodRequest, ServiceError},
 };
 
 /// Answers requests, any number at a time.
@@ -247,9 +247,15 @@ impl Dispatch {
                 ifname: ifname.clone(),
             });
         let valid: BTreeSet<LeaseKey> = keys.collect();
-        self.service
-            .gc(network, &valid)
-            .map_err(|e| error(Command::Gc, &e))
+        let garbage = self.service.garbage(network, &valid);
+        let garbage = garbage.map_err(|e| error(Command::Gc, &e))?;
+        let collect = |lease: &ListedLease| {
+            let collected = self.locks.hold(&lease.key, || self.service.collect(lease));
+            collected.map_err(|e| error(Command::Gc, &e))
+        };
+        // The first failure is told; the rest is removed all the same.
+        let results: Vec<_> = garbage.iter().map(collect).collect();
+        results.into_iter().collect()
     }
 
     fn is_pods(&self, fd: &OwnedFd) -> bool {

@@ -58,8 +58,11 @@ fn ip_and_route((address, gateway): (IpNet, IpAddr), position: usize) -> (IpConf
 /// The error answer to `command`.
 pub(super) fn error(command: Command, error: &ServiceError) -> CniError {
     let code = match error {
+        ServiceError::CutOff { .. } if command == Command::Status => ErrorCode::LimitedConnectivity,
         _ if command == Command::Status => ErrorCode::NotAvailable,
-        ServiceError::NoAddress { .. } | ServiceError::NotReady { .. } => ErrorCode::TryAgainLater,
+        ServiceError::NoAddress { .. }
+        | ServiceError::NotReady { .. }
+        | ServiceError::CutOff { .. } => ErrorCode::TryAgainLater,
         ServiceError::Group { .. } | ServiceError::Interface { .. } => ErrorCode::InvalidConfig,
         ServiceError::Refused { .. } => ErrorCode::RefusedByEc2,
         ServiceError::Kernel { .. } | ServiceError::Journal { .. } => ErrorCode::Io,
@@ -125,6 +128,8 @@ mod tests {
             assert_eq!((answer.code.number(), answer.msg.as_str()), (code, "m"));
             assert_eq!(error(Command::Status, &service_error).code.number(), 50);
         }
+        let cut_off = ServiceError::CutOff { message: message() };
+        assert_eq!(error(Command::Status, &cut_off).code.number(), 51);
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! Who decides: it owns the allocator and the journal, takes one message at a time, and tells others
 //! what to do.
 
+mod availability;
 mod branches;
 mod effects;
 mod egress;
 mod pods;
 mod report;
 mod shared;
+mod turns;
 mod vanished;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
+    sync::{Arc, Mutex, mpsc::Sender},
     time::Duration,
 };
 
@@ -23,9 +25,11 @@ use underlay_ipam::{
     Action, Ec2Failure, Ec2Op, Ec2Outcome, Input, Ipam, OpId, RequestId, Standing,
 };
 use underlay_journal::Change;
-use underlay_types::{EniId, LeaseKey, PoolKey, Timestamp};
+use underlay_types::{EniId, LeaseKey, Timestamp};
 
+use self::turns::Turns;
 pub(super) use self::{
+    availability::{Troubles, Unavailable},
     branches::no_trunk,
     effects::{wait_and_use, wait_for_device},
     egress::last_egress,
@@ -54,7 +58,7 @@ const DEVICE_POLL: Duration = Duration::from_millis(250);
 const NOTICES_MAX: usize = 20;
 
 /// What STATUS answers: kept current by the actor, read by anyone.
-pub(super) type SharedStatus = Arc<Mutex<Result<(), String>>>;
+pub(super) type SharedStatus = Arc<Mutex<Result<(), Unavailable>>>;
 
 /// Bytes of a packet.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +105,7 @@ pub(super) struct Actor {
     pub(super) vanished: Vanished,
     /// Leases of failed ADDs whose end could not be recorded, as on a full disk.
     pub(super) unended: BTreeSet<LeaseKey>,
+    pub(super) troubles: Troubles,
     pub(super) notices: VecDeque<Noted>,
     /// The allocator's notices since the start, by kind.
     pub(super) notice_counts: BTreeMap<&'static str, u64>,
@@ -130,11 +135,12 @@ impl Looks {
     }
 }
 
-/// ADDs that wait for their address.
+/// ADDs: those that wait for their address, and which have come.
 #[derive(Default)]
 pub(super) struct Requests {
     pending: BTreeMap<RequestId, Pending>,
     last: u64,
+    turns: Turns,
 }
 
 struct Pending {
@@ -211,8 +217,8 @@ impl Actor {
                 answer(&reply, recorded);
             }
             Message::WireFailed(key) => self.wire_failed(&key),
-            Message::BeginDel(key, reply) => {
-                let held = self.begin_del(&key);
+            Message::BeginDel(key, turn, reply) => {
+                let held = self.begin_del(&key, turn);
                 answer(&reply, held);
             }
             Message::Unwired(key, reply) => {
@@ -220,17 +226,20 @@ impl Actor {
                 answer(&reply, recorded);
             }
             Message::Held(key, reply) => answer(&reply, self.held(&key)),
-            Message::Keys(network, reply) => answer(&reply, self.keys(network.as_ref())),
+            Message::Keys(reply) => answer(&reply, self.keys()),
+            Message::Listed(network, reply) => answer(&reply, self.listed(&network)),
             Message::Called { op, token, result } => self.called(op, token, result),
             Message::Observed { asked, result } => self.observed(asked, result),
             Message::Used(eni, Ok(())) => self.feed(Input::EniReady(eni)),
             Message::Used(eni, Err(reason)) => self.feed(Input::EniUnready { eni, reason }),
             Message::Dropped(eni) => self.dropped(eni),
             Message::Devices {
+                since,
                 since_wall_ms,
                 devices,
-            } => self.end_vanished(since_wall_ms, &devices),
+            } => self.end_vanished((since, since_wall_ms), &devices),
             Message::Note(text) => self.note(text),
+            Message::Unrepaired(drifts) => self.note_unrepaired(drifts),
             Message::Status(reply) => answer(&reply, self.report()),
             Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
@@ -264,11 +273,7 @@ impl Actor {
                 }
             }
         }
-        let prospects = self
-            .ipam
-            .prospects(&PoolKey::default_pool(), boot_time() + self.add_wait);
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
-            prospects.map_err(|error| error.to_string());
+        self.refresh_status();
     }
 
     pub(super) fn note(&mut self, text: String) {

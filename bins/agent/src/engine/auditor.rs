@@ -66,16 +66,20 @@ impl Auditor {
     }
 
     fn audit(&self) -> Result<(), Failure> {
-        let since_wall_ms = wall_ms();
+        let (since, since_wall_ms) = (boot_time(), wall_ms());
         let mut look = self.kernel.look()?;
         let namespaces = self.namespaces(&look.lost);
+        let mut unrepaired = Vec::new();
         if !look.clean || !namespaces.is_empty() {
             let repaired = self.kernel.repair(namespaces)?;
             self.tell(&repaired);
+            unrepaired = repaired.refused.iter().map(ToString::to_string).collect();
             look = self.kernel.look()?;
         }
+        self.send(Message::Unrepaired(unrepaired));
         // Leases of pods that died with their namespace end when this was seen twice.
         self.send(Message::Devices {
+            since,
             since_wall_ms,
             devices: Devices {
                 names: look.names,

@@ -17,7 +17,7 @@ use underlay_types::{
 };
 
 use super::calls::Answer;
-use crate::service::{BranchRequest, Measures, ServiceError};
+use crate::service::{BranchRequest, ListedLease, Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
 pub(super) type Reply<T> = SyncSender<T>;
@@ -41,14 +41,21 @@ pub(super) enum Message {
     },
     /// The pod could not be wired, and nothing of it is left.
     WireFailed(LeaseKey),
-    /// A DEL begins. Answered with what to unwire, if the key is known.
-    BeginDel(LeaseKey, Reply<Result<Option<Held>, ServiceError>>),
+    /// A DEL begins. Answered with what to unwire, if the key is known, and of this turn if one is
+    /// named.
+    BeginDel(
+        LeaseKey,
+        Option<u64>,
+        Reply<Result<Option<Held>, ServiceError>>,
+    ),
     /// The pod is unwired.
     Unwired(LeaseKey, Reply<Result<(), ServiceError>>),
     /// What a key holds.
     Held(LeaseKey, Reply<Option<Held>>),
-    /// Keys with a lease: of one network those whose ADD has ended, or all.
-    Keys(Option<NetworkName>, Reply<Vec<LeaseKey>>),
+    /// Every key with a lease.
+    Keys(Reply<Vec<LeaseKey>>),
+    /// The leases of a network.
+    Listed(NetworkName, Reply<Vec<ListedLease>>),
     /// An EC2 call ended; `token` names a creation.
     Called {
         op: OpId,
@@ -64,13 +71,16 @@ pub(super) enum Message {
     Used(EniId, Result<(), String>),
     /// The kernel uses an ENI no more.
     Dropped(EniId),
-    /// The names of the node's devices, read since this wall time.
+    /// The names of the node's devices, read since this time, by both clocks.
     Devices {
+        since: Timestamp,
         since_wall_ms: u64,
         devices: Devices,
     },
     /// Something people should know.
     Note(String),
+    /// What drifted and could not be put right, as of the last look; empty: nothing.
+    Unrepaired(Vec<String>),
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
     /// The same in numbers.

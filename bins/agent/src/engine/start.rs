@@ -26,8 +26,8 @@ use underlay_types::{EniId, Timestamp};
 use super::{
     Engine,
     actor::{
-        Actor, Looks, Mtus, Requests, SharedActor, SharedStatus, Vanished, audit_pause,
-        last_egress, wait_and_use, wait_for_device, wiring,
+        Actor, Looks, Mtus, Requests, SharedActor, SharedStatus, Troubles, Unavailable, Vanished,
+        audit_pause, last_egress, wait_and_use, wait_for_device, wiring,
     },
     auditor::{Auditor, living_namespace},
     calls::Caller,
@@ -225,6 +225,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         retired: BTreeSet::new(),
         vanished: Vanished::default(),
         unended: BTreeSet::new(),
+        troubles: Troubles::default(),
         notices: VecDeque::new(),
         notice_counts: BTreeMap::new(),
         memory: remember(&config, &found),
@@ -248,7 +249,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
 
 /// What STATUS answers until the actor has run.
 fn starting() -> SharedStatus {
-    Arc::new(Mutex::new(Err("starting".to_owned())))
+    Arc::new(Mutex::new(Err(Unavailable::starting())))
 }
 
 fn run_apart(
@@ -456,6 +457,7 @@ impl Actor {
             // Pods that stand go on; to end here would only keep new ones out.
             error!(%failure, "the node's pods are not all as they should be");
             self.note(failure.to_string());
+            self.troubles.unrepaired.push(failure.to_string());
             Restored::default()
         });
         self.report_restored(&restored);
@@ -479,6 +481,7 @@ impl Actor {
         for refused in &restored.refused {
             error!(%refused, "the node's pods are not all as they should be");
             self.note(refused.to_string());
+            self.troubles.unrepaired.push(refused.to_string());
         }
         for stray in &restored.strays {
             info!(device = stray, "a device without a lease goes");

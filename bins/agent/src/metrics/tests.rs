@@ -11,7 +11,7 @@ use underlay_netplan::Drift;
 use underlay_types::{LeaseKey, NetworkName};
 
 use super::*;
-use crate::service::{Attachment, Measures, PodRequest, ServiceError};
+use crate::service::{Attachment, ListedLease, Measures, PodRequest, ServiceError};
 
 /// An engine that has numbers and nothing else.
 struct Numbers;
@@ -34,7 +34,15 @@ impl NodeService for Numbers {
         not_asked()
     }
 
-    fn gc(&self, _: &NetworkName, _: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {
+    fn garbage(
+        &self,
+        _: &NetworkName,
+        _: &BTreeSet<LeaseKey>,
+    ) -> Result<Vec<ListedLease>, ServiceError> {
+        not_asked()
+    }
+
+    fn collect(&self, _: &ListedLease) -> Result<(), ServiceError> {
         not_asked()
     }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[test]
-fn whatever_needs_the_agent_is_code_11_and_says_where_to_look() {
+fn whatever_needs_the_agent_is_refused_and_says_where_to_look() {
     let host = Host::new();
     // All at once: each waits for an agent.
     let calls = ["ADD", "CHECK", "STATUS", "GC"].map(|name| (name, host.invocation(name).start()));
@@ -25,7 +25,8 @@ fn whatever_needs_the_agent_is_code_11_and_says_where_to_look() {
             "{command}: the Underlay agent is away: {}: there is no such path",
             socket.display()
         );
-        assert_eq!((code, msg), (11, wanted));
+        let refused = if command == "STATUS" { 50 } else { 11 };
+        assert_eq!((code, msg), (refused, wanted));
         assert!(details.contains("underlay node status"), "{details}");
         assert!(
             details.contains("systemctl status underlay-agent"),

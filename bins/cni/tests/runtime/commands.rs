@@ -161,7 +161,7 @@ fn gc_keeps_the_valid_attachments() {
 }
 
 #[test]
-fn status_needs_no_pod_and_is_50_when_add_cannot_be_served() {
+fn status_needs_no_pod_and_is_50_or_51_when_add_cannot_be_served() {
     let host = Host::new();
     let node = Arc::new(MemoryNode::default());
     let _front = host.serve(&node);
@@ -182,6 +182,12 @@ fn status_needs_no_pod_and_is_50_when_add_cannot_be_served() {
             String::new()
         )
     );
+    let message = "0 of 27 free on 3 ENIs. Running pods may be cut off: 2 pods of eni-1";
+    node.fail(|message| ServiceError::CutOff { message }, message);
+    let limited = (51, message.to_owned(), String::new());
+    assert_eq!(status.run().error(), limited);
+    node.recover();
+    assert_eq!(status.run(), Output::success(""));
 }
 
 #[test]

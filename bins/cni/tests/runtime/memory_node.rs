@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use underlay_agent::service::{
-    Attachment, HostEnd, Measures, NodeService, PodRequest, ServiceError,
+    Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError,
 };
 use underlay_types::{EniId, LeaseKey, Mac, NetworkName};
 
@@ -29,6 +29,15 @@ struct State {
     log: Vec<String>,
     failure: Option<Failure>,
     gated: Option<String>,
+}
+
+impl State {
+    /// How many ADDs of `key` are done.
+    fn adds(&self, key: &LeaseKey) -> u64 {
+        let done = format!("added {key}");
+        let adds = self.log.iter().filter(|line| **line == done).count();
+        adds.try_into().unwrap()
+    }
 }
 
 impl MemoryNode {
@@ -141,13 +150,30 @@ impl NodeService for MemoryNode {
             .ok_or(ServiceError::Differs { message })
     }
 
-    fn gc(&self, network: &NetworkName, valid: &BTreeSet<LeaseKey>) -> Result<(), ServiceError> {
+    fn garbage(
+        &self,
+        network: &NetworkName,
+        valid: &BTreeSet<LeaseKey>,
+    ) -> Result<Vec<ListedLease>, ServiceError> {
         let keys: Vec<String> = valid.iter().map(ToString::to_string).collect();
         self.note(format!("gc {network} but {}", keys.join(" ")))?;
+        let state = self.state.lock().unwrap();
+        let keys = state.leases.keys().filter(|key| key.network == *network);
+        let keys = keys.filter(|key| !valid.contains(key));
+        Ok(keys
+            .map(|key| ListedLease {
+                key: key.clone(),
+                turn: state.adds(key),
+            })
+            .collect())
+    }
+
+    fn collect(&self, lease: &ListedLease) -> Result<(), ServiceError> {
+        self.note(format!("collect {}", lease.key))?;
         let mut state = self.state.lock().unwrap();
-        state
-            .leases
-            .retain(|key, _| key.network != *network || valid.contains(key));
+        if state.adds(&lease.key) == lease.turn {
+            state.leases.remove(&lease.key);
+        }
         Ok(())
     }
 

@@ -42,6 +42,40 @@ fn a_del_waits_for_the_add_of_its_attachment_and_other_pods_do_not() {
     );
 }
 
+/// A runtime that lists what it knows, and meanwhile asks for a pod again.
+#[test]
+fn a_gc_waits_for_the_add_of_its_key_and_spares_what_that_answered() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    for container in ["c1", "c2"] {
+        let add = host.invocation("ADD").var("CNI_CONTAINERID", container);
+        assert_eq!(add.run().exit, 0);
+    }
+    node.gate("c1");
+    let again = host.invocation("ADD").start();
+    wait_until("the node was asked", || node.log().len() == 5);
+    let none = serde_json::json!({"cni.dev/valid-attachments": []});
+    let gc = host.invocation("GC").stdin(host.stdin("1.1.0", none));
+    let gc = gc.start();
+    wait_until("the leases are listed", || node.log().len() >= 6);
+    node.open();
+    assert_eq!(finish(again).exit, 0);
+    assert_eq!(finish(gc).exit, 0);
+    let log = node.log().split_off(4);
+    assert_eq!(
+        log,
+        [
+            "add underlay/c1/eth0 from default in a namespace for no pod within 25s",
+            "gc underlay but ",
+            "added underlay/c1/eth0",
+            "collect underlay/c1/eth0",
+            "collect underlay/c2/eth0",
+        ]
+    );
+    assert_eq!(node.leases(), ["underlay/c1/eth0"]);
+}
+
 #[test]
 fn thirty_pods_come_and_go_at_once() {
     let host = Host::new();

@@ -116,6 +116,30 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// What people can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::OtherPool(_) => "delete the pod first",
+            Self::AlreadyWaiting | Self::Deadline { .. } => "`underlay node status` says more",
+            Self::Draining => "`underlay node resume` ends that",
+            Self::Maximum { .. } => "raise maximum_target, or move pods to other nodes",
+            Self::Refused(failure) if failure.code == "InsufficientFreeAddressesInSubnet" => {
+                "give addresses of the subnet back, or name more subnets in [enis]"
+            }
+            Self::Refused(failure) => match failure.class {
+                Class::Denied => "allow it to the node's role (README, IAM policy)",
+                Class::Throttled { .. } | Class::Retry | Class::Conflict | Class::NotFound => {
+                    "the agent tries again"
+                }
+                Class::Bug | Class::Invalid => "`underlay node status` says more",
+            },
+            Self::NoSlot { .. } => "move pods to other nodes, or use a larger instance type",
+        }
+    }
+}
+
 impl AllocError {
     /// What the caller can do about it.
     #[must_use]

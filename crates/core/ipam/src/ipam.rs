@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use underlay_types::{EniId, LeaseKey, PodAddresses, PoolKey, SecurityGroupSet, Timestamp};
 
+pub(crate) use self::attachment::OBSERVATIONS_UNTIL_BELIEVED;
 use self::crowds::Crowd;
 use crate::{
     Action, Config, Ec2Failure, Ec2Op, Grant, Input, Notice, Numbers, OpId, Place, RequestId,

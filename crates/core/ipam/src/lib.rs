@@ -15,6 +15,7 @@
 mod action;
 mod backoff;
 mod config;
+mod cut_off;
 mod eni;
 mod error;
 mod input;
@@ -29,6 +30,7 @@ pub use config::{
     ADDRESSES_PER_PREFIX, Config, Delegation, IPV6_PREFIX_LENGTH, InstanceLimits, PREFIX_LENGTH,
     Place,
 };
+pub use cut_off::{CutOff, CutOffCause};
 pub use error::{AllocError, Numbers, Reason};
 pub use input::{
     Attachment, Cooldown, Ec2Failure, Ec2Outcome, EniOwner, Holding, Input, ObservedEni, Parting,

@@ -43,6 +43,19 @@ impl Node {
         serde_json::from_str(&printed).with_context(|| format!("reading {printed:?}"))
     }
 
+    /// As [`Self::cni`], about `eth0` of a container whose namespace has its name.
+    ///
+    /// # Errors
+    /// As [`Self::cni`].
+    pub fn cni_eth0(&self, command: &str, container: &str, extra: &Value) -> anyhow::Result<Value> {
+        let interface = PluginInterface {
+            container,
+            ifname: "eth0",
+            netns: &format!("/run/netns/{container}"),
+        };
+        self.cni(command, interface, extra)
+    }
+
     /// Adds `eth0` to a network namespace made for this call, as container `container`, with the
     /// keys of `extra` in the plugin's configuration; takes the namespace away and returns what the
     /// plugin printed: a result or an error. Meant for errors: a result's lease stays.
@@ -51,12 +64,7 @@ impl Node {
     /// When there is no configuration yet, or the plugin prints no JSON.
     pub fn cni_add(&self, container: &str, extra: &Value) -> anyhow::Result<Value> {
         self.output("ip", &["netns", "add", container])?;
-        let interface = PluginInterface {
-            container,
-            ifname: "eth0",
-            netns: &format!("/run/netns/{container}"),
-        };
-        let printed = self.cni("ADD", interface, extra);
+        let printed = self.cni_eth0("ADD", container, extra);
         self.output("ip", &["netns", "del", container])?;
         printed
     }

@@ -28,6 +28,7 @@ impl Actor {
         self.may_change_to(&wish.key, Some(&request))?;
         self.vanished.forget(&wish.key);
         if let Some(held) = self.held(&wish.key) {
+            self.requests.turns.take(&wish.key);
             return Ok(Granted {
                 held,
                 repeated: true,
@@ -59,6 +60,7 @@ impl Actor {
         };
         let held = self.held_by(&record)?;
         self.record(Change::Lease(record))?;
+        self.requests.turns.take(&wish.key);
         Ok(Granted {
             held,
             repeated: false,

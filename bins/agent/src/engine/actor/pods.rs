@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState, StateChange};
 use underlay_netplan::{EniSlot, PodWiring};
-use underlay_types::{Class, Families, LeaseKey, NetworkName, PoolKey};
+use underlay_types::{Class, Families, LeaseKey, NetworkName, PoolKey, Timestamp};
 
 use super::{Actor, Pending, answer};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         clock::{boot_time, wall_ms},
         message::{Devices, Granted, Held, Reply, Reserve},
     },
-    service::ServiceError,
+    service::{ListedLease, ServiceError},
 };
 
 impl Actor {
@@ -81,6 +81,9 @@ impl Actor {
             None => self.record_lease(wish, &lease),
         };
         let undo = granted.is_err();
+        if !undo {
+            self.requests.turns.take(&lease.key);
+        }
         let gone = reply.try_send(granted).is_err();
         if undo || gone {
             let key = lease.key;
@@ -137,6 +140,7 @@ impl Actor {
             second_in,
         };
         self.vanished.forget(key);
+        self.requests.turns.take(key);
         self.record(Change::LeaseState(active))
     }
 
@@ -158,7 +162,14 @@ impl Actor {
         }
     }
 
-    pub(super) fn begin_del(&mut self, key: &LeaseKey) -> Result<Option<Held>, ServiceError> {
+    pub(super) fn begin_del(
+        &mut self,
+        key: &LeaseKey,
+        turn: Option<u64>,
+    ) -> Result<Option<Held>, ServiceError> {
+        if turn.is_some_and(|turn| turn != self.requests.turns.of(key)) {
+            return Ok(None);
+        }
         let Some(record) = self.journal.state().leases.get(key) else {
             return Ok(None);
         };
@@ -184,6 +195,7 @@ impl Actor {
         };
         if record.interface.branch().is_some() {
             self.record(Change::Ended(key.clone()))?;
+            self.requests.turns.forget(key);
             self.retired.insert(key.clone());
             return Ok(());
         }
@@ -197,19 +209,25 @@ impl Actor {
             until_boot: boot_time() + self.cooldown,
         };
         self.record(Change::Cooling(cooling))?;
+        self.troubles.bereft.remove(key);
+        self.requests.turns.forget(key);
         self.retired.insert(key.clone());
         self.feed(Input::PodDel(key.clone()));
         Ok(())
     }
 
-    pub(super) fn keys(&self, network: Option<&NetworkName>) -> Vec<LeaseKey> {
-        let wanted = |lease: &&LeaseRecord| {
-            network.is_none_or(|network| {
-                lease.key.network == *network && lease.state != LeaseState::Reserved
-            })
+    pub(super) fn keys(&self) -> Vec<LeaseKey> {
+        self.journal.state().leases.keys().cloned().collect()
+    }
+
+    pub(super) fn listed(&self, network: &NetworkName) -> Vec<ListedLease> {
+        let keys = self.journal.state().leases.keys();
+        let keys = keys.filter(|key| key.network == *network);
+        let listed = |key: &LeaseKey| ListedLease {
+            key: key.clone(),
+            turn: self.requests.turns.of(key),
         };
-        let leases = self.journal.state().leases.values().filter(wanted);
-        leases.map(|lease| lease.key.clone()).collect()
+        keys.map(listed).collect()
     }
 
     pub(in crate::engine) fn held(&self, key: &LeaseKey) -> Option<Held> {
@@ -239,9 +257,14 @@ impl Actor {
         })
     }
 
-    /// Ends leases of pods whose device is gone, twice in a row: their namespace died, and no
-    /// runtime came to say so.
-    pub(super) fn end_vanished(&mut self, since_wall_ms: u64, devices: &Devices) {
+    /// Judges by devices of the node read since this time, by both clocks. Ends leases of pods whose
+    /// device is gone, twice in a row: their namespace died, and no runtime came to say so.
+    pub(super) fn end_vanished(
+        &mut self,
+        (since, since_wall_ms): (Timestamp, u64),
+        devices: &Devices,
+    ) {
+        self.look_for_lost_enis(since, devices);
         let leases = self.journal.state().leases.values();
         for key in self.vanished.seen_twice(leases, since_wall_ms, devices) {
             let Some(held) = self.held(&key) else {
@@ -270,11 +293,13 @@ impl Actor {
             Ok(()) => {
                 tracing::info!(%key, eni = %held.eni, "put right: the pod has its ENI again");
                 self.note(format!("{key} has {} again, which it had lost", held.eni));
+                self.troubles.bereft.remove(key);
                 true
             }
             Err(failure) => {
                 tracing::warn!(%key, eni = %held.eni, %failure, "the pod has lost its ENI");
                 self.note(failure.to_string());
+                self.troubles.bereft.insert(key.clone());
                 // It lives: its runtime will say when its lease ends.
                 true
             }

@@ -75,7 +75,7 @@ impl Actor {
         }
     }
 
-    fn branch_leases(&self) -> impl Iterator<Item = &LeaseRecord> {
+    pub(super) fn branch_leases(&self) -> impl Iterator<Item = &LeaseRecord> {
         let leases = self.journal.state().leases.values();
         leases.filter(|lease| lease.interface.branch().is_some())
     }

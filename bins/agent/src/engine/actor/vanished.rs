@@ -1,12 +1,14 @@
-//! Pods that died unseen: their namespace is gone, and with it their device.
+//! What is gone unseen: pods whose namespace died, and with it their device, and ENIs whose device
+//! is.
 
 use std::collections::BTreeSet;
 
 use underlay_journal::{LeaseRecord, LeaseState};
 use underlay_netplan::names;
-use underlay_types::{Interface, LeaseKey};
+use underlay_types::{Interface, LeaseKey, Timestamp};
 
-use crate::engine::message::Devices;
+use super::{Actor, LOOK_AGAIN};
+use crate::engine::{clock::boot_time, message::Devices};
 
 /// Keys whose device was not there at the last audit.
 #[derive(Debug, Default)]
@@ -35,6 +37,20 @@ impl Vanished {
     /// The key is wired anew: what was missing before is no longer its device.
     pub(super) fn forget(&mut self, key: &LeaseKey) {
         self.0.remove(key);
+    }
+}
+
+impl Actor {
+    /// An ENI that is in use and whose device the node had no more, at a look begun at `since`, was
+    /// detached or deleted by somebody: EC2 is asked now, not at the next audit.
+    pub(super) fn look_for_lost_enis(&mut self, since: Timestamp, devices: &Devices) {
+        let has_device = |eni| {
+            let facts = self.enis.get(eni);
+            facts.is_none_or(|facts| devices.macs.contains(&facts.mac))
+        };
+        if !self.ipam.in_use_since(since).all(has_device) {
+            self.looks.next_at = self.looks.next_at.min(boot_time() + LOOK_AGAIN);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Consecutive observations without an ENI, or of an ENI in use as unattached, before they are
 /// believed: EC2's reads may be stale.
-const OBSERVATIONS_UNTIL_BELIEVED: u8 = 2;
+pub(crate) const OBSERVATIONS_UNTIL_BELIEVED: u8 = 2;
 
 impl Ipam {
     pub(super) fn adopt(

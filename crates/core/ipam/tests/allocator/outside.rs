@@ -1,6 +1,7 @@
 //! What somebody else changes in EC2 behind the node's back.
 
 mod addresses;
+mod cut_off;
 mod enis;
 
 use std::{net::Ipv4Addr, time::Duration};
