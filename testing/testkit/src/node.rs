@@ -7,6 +7,7 @@
 mod agent;
 mod containerd;
 mod plugin;
+mod power;
 
 use std::{
     fs,
@@ -17,13 +18,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rustix::process::Signal;
 
-use crate::{
-    Binaries, Cri, Daemon, Netns, PauseImage, RunDir,
-    process::{output, signal},
-    wait_for,
-};
+use crate::{Binaries, Cri, Daemon, Netns, PauseImage, RunDir, process::output, wait_for};
 pub use agent::AgentSettings;
 pub use containerd::Containerd;
 pub use plugin::PluginInterface;
@@ -90,14 +86,7 @@ impl Node {
         fs::copy(&image.program, &pause).context("copying pause")?;
         let cgroup = format!("underlay-{}-{name}", run.id());
         run.record_cgroup(&cgroup)?;
-        let mut command = boot_command(netns, &init, &folder, name, &pause);
-        let mut boot = Daemon::spawn(name, &mut command, &folder.join("init.log"))?;
-        run.record_process(boot.pid(), &format!("{name} unshare"))?;
-        let pid = wait_for("a node to boot", Duration::from_secs(10), || {
-            boot.check_alive()?;
-            Ok(first_child(boot.pid()).filter(|_| folder.join("booted").exists()))
-        })?;
-        run.record_process(pid, &format!("{name} pid 1"))?;
+        let (boot, pid) = power::boot(run, name, netns, &folder)?;
         let node = Self {
             name: name.to_owned(),
             cgroup,
@@ -276,30 +265,8 @@ impl Drop for Node {
         if std::thread::panicking() {
             self.show_logs();
         }
-        signal(self.pid, Signal::KILL);
-        // Each is the parent of a process inside, which the kernel kills with pid 1.
-        let inside = [self.agent.as_mut(), self.containerd.as_mut()];
-        let inside = inside.into_iter().flatten().chain(&mut self.services);
-        for daemon in inside.chain([&mut self.boot]) {
-            daemon.wait_or_kill(Duration::from_secs(5));
-        }
-        remove_cgroups(&self.cgroup);
+        self.kill_all();
     }
-}
-
-fn boot_command(netns: &Path, init: &Path, folder: &Path, name: &str, pause: &Path) -> Command {
-    let mut net = std::ffi::OsString::from("--net=");
-    net.push(netns);
-    let mut command = Command::new("nsenter");
-    command
-        .arg(net)
-        .args(["unshare", "--mount", "--propagation", "private", "--uts"])
-        .args(["--pid", "--fork", "--kill-child", "/bin/sh"])
-        .arg(init)
-        .arg(folder)
-        .arg(name)
-        .arg(pause);
-    command
 }
 
 /// The plugins that the runtime may call: standard ones and ours.

@@ -107,12 +107,20 @@ impl Scene {
         drop(self.cluster.nodes[0].node.kill_agent());
         self.cluster.restart_agent(0).unwrap();
         if answer.code() != 0 || command == "DEL" {
-            // Nobody was told of the pod, or it is gone: the next agent takes the ENI back by itself. A
-            // pod that was done, and only the answer did not get out, is the runtime's to take away.
             let status = self.cluster.agent_status(0).unwrap();
             let leases = status["leases"].as_array().unwrap();
-            let done = |lease: &serde_json::Value| command == "ADD" && lease["state"] == "active";
-            assert!(leases.iter().all(done), "{leases:?}");
+            match (leases.as_slice(), container.address_inside().unwrap()) {
+                // Nobody was told of the pod, or it is gone: the next agent took the ENI back by itself.
+                ([], None) => {}
+                // It was done and recorded, and only the answer did not get out: it stands as a whole,
+                // and is the runtime's to take away.
+                ([lease], Some(address)) if command == "ADD" => {
+                    assert_eq!(lease["key"]["container"], "victim", "{lease}");
+                    assert_eq!(lease["state"], "active", "{lease}");
+                    assert_eq!(lease["addresses"], serde_json::json!([address]), "{lease}");
+                }
+                other => panic!("{command}, killed at {kind} {n}: {other:?}"),
+            }
         }
         self.clean_up(&container, n.is_multiple_of(2));
         died

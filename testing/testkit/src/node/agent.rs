@@ -84,7 +84,7 @@ impl Node {
         };
         // The daemon is nsenter, which waits for the agent as its child.
         let agent = super::first_child(daemon.pid()).context("the agent has ended before")?;
-        super::signal(agent, rustix::process::Signal::KILL);
+        crate::process::signal(agent, rustix::process::Signal::KILL);
         wait_for("the killed agent to end", Duration::from_secs(5), || {
             Ok((!Path::new(&format!("/proc/{agent}")).exists()).then_some(()))
         })?;
@@ -99,7 +99,7 @@ impl Node {
     pub fn stop_agent(&mut self) -> anyhow::Result<()> {
         let mut daemon = self.agent.take().context("no agent runs")?;
         let agent = super::first_child(daemon.pid()).context("the agent has ended before")?;
-        super::signal(agent, rustix::process::Signal::TERM);
+        crate::process::signal(agent, rustix::process::Signal::TERM);
         daemon.wait_or_kill(Duration::from_secs(20));
         Ok(())
     }
