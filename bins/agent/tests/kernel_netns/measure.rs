@@ -5,25 +5,19 @@
 
 use std::{
     net::UdpSocket,
-    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
 use rustix::thread::{CpuSet, sched_setaffinity};
-use underlay_netlink::{
-    Socket,
-    rule::{self, Rule},
-};
 use underlay_netplan::numbers::{
-    ENI_MARK_MASK, ENI_MARK_SHIFT, ENI_RULE_PRIORITY, SET_RULE_PRIORITY,
+    DEFAULT_SET_TABLE, ENI_MARK_MASK, ENI_MARK_SHIFT, ENI_RULE_PRIORITY, SET_RULE_PRIORITY,
 };
-use underlay_types::Family;
 
-use crate::lab::{Lab, Pod, REMOTE, command, eni, inside};
+use crate::lab::{Lab, Pod, REMOTE, command, inside};
 
 const PODS: u8 = 201;
 /// How many ENIs a node is given rules for.
-const ENIS: [u32; 4] = [1, 2, 15, 60];
+const ENIS: [u32; 3] = [2, 15, 60];
 const ROUNDS: usize = 40;
 const PACKETS: u32 = 5000;
 
@@ -87,24 +81,66 @@ fn measure_add_and_del() {
     }
 }
 
-/// Rules for further ENIs, before those of the ENI that the pod uses: the longest way.
-fn set_rules(lab: &Lab, enis: u32) {
-    let mut socket = Socket::open_in(lab.node.as_fd()).unwrap();
-    let mut requests = Vec::new();
-    for priority in [SET_RULE_PRIORITY, ENI_RULE_PRIORITY] {
-        for other in 0..60 {
-            let mark = (100 + other) << ENI_MARK_SHIFT;
-            let rule = Rule::by_mark(Family::V4, priority, mark, ENI_MARK_MASK, 70_100);
-            requests.push(rule::delete(&rule).or_missing());
-            if other + 1 < enis {
-                requests.push(rule::add(&rule));
+/// How a mark finds its tables.
+#[derive(Debug, Clone, Copy)]
+enum Layout {
+    /// As it is: by one rule after the other.
+    Row,
+    /// By four bits of the mark, each of which leaves half of the rules out; then in a row.
+    Tree,
+}
+
+/// The rules of a node with so many ENIs, as lines of `ip -batch`. The pod is on the second, whose rules
+/// come last: the longest way.
+fn rules(layout: Layout, enis: u32) -> Vec<String> {
+    let numbers = || (1..=enis).filter(|number| *number != 2).chain([2]);
+    let leaf = |number: u32, priority: u32, table: u32| {
+        let mark = number << ENI_MARK_SHIFT;
+        format!("priority {priority} fwmark {mark:#x}/{ENI_MARK_MASK:#x} table {table}")
+    };
+    let mut rules = Vec::new();
+    let base = |bucket: u32| 100_000 + bucket * 1000;
+    if matches!(layout, Layout::Tree) {
+        rules.push(format!(
+            "priority 7000 fwmark 0/{ENI_MARK_MASK:#x} goto 7002"
+        ));
+        rules.push(format!("priority 7001 goto {}", base(0)));
+        rules.push("priority 7002 nop".to_owned());
+        for bit in 0..4 {
+            for low in (0..16).step_by(2 << bit) {
+                let mask = 1_u32 << (ENI_MARK_SHIFT + bit);
+                let (from, to) = (base(low) + 3 - bit, base(low + (1 << bit)) + 4 - bit);
+                rules.push(format!(
+                    "priority {from} fwmark {mask:#x}/{mask:#x} goto {to}"
+                ));
+                if bit == 0 {
+                    rules.push(format!("priority {to} nop"));
+                }
             }
         }
     }
-    socket.run(&requests).unwrap();
-    // Those of the pod's ENI come last.
-    lab.kernel.drop_eni(&eni(1).eni).unwrap();
-    lab.kernel.use_eni(&eni(1)).unwrap();
+    for number in numbers() {
+        let own = if number <= 2 { 69_999 + number } else { 70_100 };
+        let (set, eni) = match layout {
+            Layout::Row => (SET_RULE_PRIORITY, ENI_RULE_PRIORITY),
+            Layout::Tree => (base(number & 15) + 10, base(number & 15) + 20),
+        };
+        rules.push(leaf(number, set, DEFAULT_SET_TABLE));
+        rules.push(leaf(number, eni, own));
+    }
+    rules
+}
+
+/// Puts rules in the place of those that stand.
+fn set_rules(lab: &Lab, standing: &mut Vec<String>, wanted: Vec<String>) {
+    let delete = standing.iter().map(|rule| format!("rule delete {rule}\n"));
+    let add = wanted.iter().map(|rule| format!("rule add {rule}\n"));
+    let batch: String = delete.chain(add).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules");
+    std::fs::write(&file, batch).unwrap();
+    command(&lab.node, &format!("ip -batch {}", file.display()));
+    *standing = wanted;
 }
 
 /// Nanoseconds of a packet from the pod's socket to where the VPC would begin.
@@ -114,6 +150,13 @@ fn per_packet(socket: &UdpSocket) -> f64 {
         socket.send(&[0; 64]).unwrap();
     }
     begun.elapsed().as_secs_f64() * 1e9 / f64::from(PACKETS)
+}
+
+/// Packets of the pod that the VPC has seen.
+fn arrived(lab: &Lab) -> u64 {
+    let chain = command(&lab.vpc, "nft list chain ip vpc pre");
+    let (_, counter) = chain.split_once("counter packets ").unwrap();
+    counter.split(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -126,24 +169,30 @@ fn measure_rules() {
     let pod = lab.pod(21, 1);
     command(
         &lab.vpc,
-        "nft insert rule ip vpc pre ip saddr 10.0.0.21 drop",
+        "nft insert rule ip vpc pre ip saddr 10.0.0.21 counter drop",
     );
     let socket = inside(&pod.netns, || UdpSocket::bind((pod.address(), 0)).unwrap());
     socket.connect((REMOTE, 9)).unwrap();
-    let mut times = ENIS.map(|_| Vec::new());
+    let layouts = [Layout::Row, Layout::Tree];
+    let cases = ENIS.map(|enis| layouts.map(|layout| (layout, enis)));
+    let times = cases.as_flattened().iter().map(|case| (*case, Vec::new()));
+    let mut times: Vec<_> = times.collect();
+    // What the agent made, which is a row of two.
+    let mut standing = rules(Layout::Row, 2);
     for _ in 0..ROUNDS {
-        for (enis, times) in ENIS.iter().zip(&mut times) {
-            set_rules(&lab, *enis);
+        for ((layout, enis), times) in &mut times {
+            set_rules(&lab, &mut standing, rules(*layout, *enis));
+            let before = arrived(&lab);
             per_packet(&socket);
             times.push(per_packet(&socket));
+            assert_eq!(arrived(&lab) - before, 2 * u64::from(PACKETS), "{layout:?}");
         }
     }
-    let medians = times.map(|mut times| {
+    let mut first = None;
+    for ((layout, enis), mut times) in times {
         times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    });
-    for (enis, median) in ENIS.iter().zip(&medians) {
-        let more = (median / medians[0] - 1.0) * 100.0;
-        println!("{enis} ENIs: {median:.0} ns a packet, {more:+.1} %");
+        let median = times[ROUNDS / 2];
+        let more = (median / *first.get_or_insert(median) - 1.0) * 100.0;
+        println!("{enis} ENIs, {layout:?}: {median:.0} ns a packet, {more:+.1} %");
     }
 }

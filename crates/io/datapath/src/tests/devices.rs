@@ -148,6 +148,13 @@ fn ipv6_is_tagged_as_ipv4_is_and_only_of_branches_that_have_it() {
     // Less than a discovery's shortest message.
     assert!(passes_v6(&a, &b) && passes_v6(&b, &a));
     assert_eq!((a.counter("sent"), b.counter("received")), (1, 1));
+    // Its first byte is that of a solicitation, but this is UDP.
+    let like_discovery = 0x8707;
+    let socket = netns::run_in(a.netns.as_fd(), || UdpSocket::bind((A_V6, like_discovery)));
+    let sent = socket.unwrap().unwrap().send_to(&[0; 64], (B_V6, 7));
+    assert_eq!(sent.unwrap(), 64);
+    let (bytes, source) = b.udp_v6.recv_from(&mut [0; 64]).unwrap();
+    assert_eq!((bytes, source.port()), (64, like_discovery));
     // Neither to nor from another address.
     let other = Branch {
         ipv6: Some(A_V6),
