@@ -29,9 +29,17 @@ struct State {
     log: Vec<String>,
     failure: Option<Failure>,
     gated: Option<String>,
+    /// How long an ADD waits for another call of its key, which must not come.
+    dawdle: Duration,
 }
 
 impl State {
+    /// How many lines of the log are about `key`.
+    fn of_key(&self, key: &LeaseKey) -> usize {
+        let key = key.to_string();
+        self.log.iter().filter(|line| line.contains(&key)).count()
+    }
+
     /// How many ADDs of `key` are done.
     fn adds(&self, key: &LeaseKey) -> u64 {
         let done = format!("added {key}");
@@ -80,9 +88,15 @@ impl MemoryNode {
         self.opened.notify_all();
     }
 
+    /// Lets each ADD wait so long for another call of its key, which must not come meanwhile.
+    pub(crate) fn dawdle(&self, time: Duration) {
+        self.state.lock().unwrap().dawdle = time;
+    }
+
     fn note(&self, details: String) -> Result<(), ServiceError> {
         let mut state = self.state.lock().unwrap();
         state.log.push(details);
+        self.opened.notify_all();
         state
             .failure
             .as_ref()
@@ -113,7 +127,11 @@ impl NodeService for MemoryNode {
         ))?;
         let gated = |state: &mut State| state.gated.as_deref() == Some(key.container.as_str());
         let state = self.state.lock().unwrap();
-        let mut state = self.opened.wait_while(state, gated).unwrap();
+        let state = self.opened.wait_while(state, gated).unwrap();
+        let (dawdle, noted) = (state.dawdle, state.of_key(&key));
+        let alone = |state: &mut State| state.of_key(&key) == noted;
+        let waited = self.opened.wait_timeout_while(state, dawdle, alone);
+        let mut state = waited.unwrap().0;
         let last = u8::try_from(state.leases.len() + 10).unwrap();
         let attachment = Attachment {
             ips: vec![(

@@ -148,6 +148,7 @@ fn adds_and_dels_of_the_same_and_of_other_pods_at_once_end_right() {
     let host = Host::new();
     let node = Arc::new(MemoryNode::default());
     let _front = host.serve(&node);
+    node.dawdle(Duration::from_millis(20));
     let mut random: u32 = 7;
     let mut below = |limit: u32| {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
