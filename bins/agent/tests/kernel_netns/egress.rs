@@ -1,15 +1,19 @@
 //! IPv4 for pods of IPv6 alone.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use underlay_netplan::{Egress, EniWiring, NodeFacts, SourcePorts};
 use underlay_types::{Families, PodAddresses};
 
 use crate::{
-    lab::{Lab, NODE, Pod, REMOTE, assert_same, assign, command, eni, eni_mac, facts, kernel_of},
+    lab::{
+        Lab, NODE, Pod, REMOTE, assert_same, assign, command, eni, eni_mac, facts, inside,
+        kernel_of,
+    },
     traffic::{DatagramClient, Server, answer_datagrams, connect, source_seen},
 };
 
@@ -121,6 +125,16 @@ fn nobody_but_the_node_calls_a_pod_by_it() {
     assign(&lab.vpc, "eni0", eni_mac(0), egress(22));
     assert_eq!(source_seen(&lab.remote, to(egress(22))), None);
     assert!(lab.seen("remote", REMOTE, egress(22)));
+    // None of them is only not answered: the first that the pod hears is the node.
+    let pod = inside(&two.netns, || UdpSocket::bind((egress(22), 81)).unwrap());
+    let port = SocketAddrV4::new(egress(22), 81);
+    assert_eq!(datagram_seen(&one.netns, egress(21), port), None);
+    assert_eq!(datagram_seen(&lab.remote, REMOTE, port), None);
+    let node = inside(&lab.node, || UdpSocket::bind((NODE, 0)).unwrap());
+    node.send_to(b"x", port).unwrap();
+    pod.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (_, first) = pod.recv_from(&mut [0]).unwrap();
+    assert_eq!(first.ip(), NODE);
 }
 
 #[test]
