@@ -132,12 +132,14 @@ async fn a_full_node_is_not_available_and_one_with_an_eni_lost_has_limited_conne
     // Somebody takes the second ENI away, and EC2 lets the agent bring nothing in its place.
     refuse_growth(&cluster);
     let eni = detach_second_eni(&cluster).await;
-    wait_for("the agent to know", NOTICED, || {
+    let limited = wait_for("STATUS to answer 51", NOTICED, || {
+        // After a while each refusal is forgotten, and the next pod tries again.
         let refused = cluster.nodes[0].node.cni_add("more", &json!({}))?;
-        Ok((refused["code"] == 100).then_some(()))
+        assert!(refused["code"].is_i64(), "{refused}");
+        let (code, message) = status(&cluster);
+        Ok((code == 51).then_some(message))
     })
     .unwrap();
-    let limited = wait_for_status(&cluster, 51);
     let troubles = format!("3 pods of {eni}, which is not attached: attach it");
     assert!(limited.contains(&troubles), "{limited}");
     assert!(limited.contains("UnauthorizedOperation"), "{limited}");
