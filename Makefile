@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo demo-down test budget simulate fuzz terraform cluster cluster-down cluster-test conformance check advisories bench clean-host
+.PHONY: help setup build demo demo-down test budget simulate fuzz terraform cluster cluster-down cluster-test conformance check advisories bench soak clean-host
 
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -85,6 +85,12 @@ bench: build ## Measures against a floor and a peer; writes target/bench.json. Q
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile plugin -p underlay-floor --target $(HOST)
 	@install -m 0755 $(TARGET)/$(HOST)/plugin/underlay-floor{,-shim} $(BIN)/
 	@UNDERLAY_PEERS=$$(scripts/peers) $(BIN)/underlay-e2e bench --json $(TARGET)/bench.json $(if $(QUICK),--quick)
+
+# ADDs, each with its DEL.
+ROUNDS ?= 100000
+
+soak: build ## Fails if the agent holds more after many ADDs and DELs than before. ROUNDS=100000
+	@$(BIN)/underlay-e2e soak --rounds $(ROUNDS)
 
 clean-host: ## Removes every namespace, link, process and mount of ours, and nothing else.
 	@if [ -x $(BIN)/underlay-vpc ]; then $(BIN)/underlay-vpc clean --all; \

@@ -9,6 +9,7 @@ mod plugin;
 mod row;
 mod screen;
 mod sim;
+pub(crate) mod soak;
 mod statistics;
 mod vpc_attach;
 mod vpc_calls;

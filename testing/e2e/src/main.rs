@@ -28,6 +28,12 @@ enum Command {
         /// What to run, as JSON.
         setup: String,
     },
+    /// Fails if the agent holds more after many ADDs and DELs than before.
+    Soak {
+        /// ADDs, each with its DEL.
+        #[arg(long, default_value_t = 100_000)]
+        rounds: usize,
+    },
     /// Fails if the plugin has more instructions or bytes than were recorded.
     PluginBudget,
     /// Kubernetes on the local VPC, with Underlay as its only network.
@@ -63,6 +69,7 @@ fn main() -> anyhow::Result<ExitCode> {
             bench::worker::run(&setup)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Soak { rounds } => runtime.block_on(bench::soak::run(rounds)),
         Command::PluginBudget => bench::check_plugin(),
         Command::Cluster { command } => runtime.block_on(cluster::run(command)),
         Command::Demo { keep, run } => runtime.block_on(demo::run(&run, keep)),

@@ -79,7 +79,7 @@ impl BenchNode {
     }
 
     /// Starts everything.
-    pub(super) async fn start(shape: &Shape) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn start(shape: &Shape) -> anyhow::Result<Self> {
         let mut node = Self::boot(shape).await?;
         node.start_agent()?;
         Ok(node)
@@ -109,9 +109,13 @@ impl BenchNode {
         String::from_utf8(output.stdout).context("reading underlay-vpc's output")
     }
 
+    pub(in crate::bench) fn agent_pid(&self) -> anyhow::Result<u32> {
+        self.node.agent_pid().context("the agent has ended")
+    }
+
     /// Resident memory of the agent.
-    pub(super) fn agent_rss_mib(&self) -> anyhow::Result<f64> {
-        let pid = self.node.agent_pid().context("the agent has ended")?;
+    pub(in crate::bench) fn agent_rss_mib(&self) -> anyhow::Result<f64> {
+        let pid = self.agent_pid()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next());
