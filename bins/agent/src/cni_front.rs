@@ -8,6 +8,7 @@
 //! [`NodeService`](crate::service::NodeService) call blocks. Calls for one attachment wait for each
 //! other, calls for different ones do not.
 
+mod added;
 mod branch_annotation;
 mod conflist;
 mod connection;

@@ -301,22 +301,7 @@ impl NodeService for Engine {
     }
 
     fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError> {
-        let begun = Instant::now();
-        let (key, pool) = (request.key.clone(), request.pool.clone());
-        let (namespace, pod) = names(request.pod.as_ref());
-        let result = self.try_add(request, wait);
-        let milliseconds = milliseconds(begun);
-        match result {
-            Ok(held) => {
-                let (addresses, eni) = (held.wiring.addresses, &held.eni);
-                info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "ADD");
-                Ok(attachment(held))
-            }
-            Err(error) => {
-                warn!(%key, namespace, pod, %pool, %error, milliseconds, "ADD failed");
-                Err(error)
-            }
-        }
+        self.try_add(request, wait).map(attachment)
     }
 
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
@@ -456,6 +441,7 @@ fn attachment(held: Held) -> Attachment {
         Interface::Whole(eni) => (None, eni.mac),
     };
     Attachment {
+        addresses: wiring.addresses,
         ips: wiring.ips().collect(),
         second_in: wiring.second_in,
         eni,

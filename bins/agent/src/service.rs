@@ -14,7 +14,7 @@ use underlay_cloud::ec2::CallCounters;
 use underlay_ipam::Report;
 use underlay_netplan::Drift;
 use underlay_types::{
-    BranchEni, EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey,
+    BranchEni, EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PodAddresses, PoolKey,
 };
 
 /// One CNI ADD, parsed.
@@ -55,6 +55,8 @@ pub struct ListedLease {
 /// A wired pod interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
+    /// The pod's addresses in the VPC.
+    pub addresses: PodAddresses,
     /// The pod's addresses as its device has them, each with the next hop of its family's default
     /// route.
     pub ips: Vec<(IpNet, IpAddr)>,

@@ -18,11 +18,14 @@ use underlay_netlink::{
     netns,
     nft::{self, Element, Nft, Value},
     route::{self, Route},
+    sysctl,
 };
 use underlay_types::Mac;
 
 const MTU: u32 = 9001;
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+/// The node's own address.
+const NODE: Ipv4Addr = Ipv4Addr::new(10, 199, 0, 1);
 /// The table of the group set: the floor has one.
 const SET_TABLE: u32 = 71_024;
 const MARK: u32 = 1 << 20;
@@ -57,9 +60,13 @@ impl Pods {
     /// Makes the namespace ready and opens the sockets.
     pub(crate) fn prepare() -> anyhow::Result<Self> {
         nft::load(RULESET)?;
+        let mut socket = Socket::open()?;
+        // A node has an address; without one the kernel looks at every device for each route.
+        let own = Address::new(IfIndex(1), host_prefix(NODE));
+        socket.run(&[link::set_up(IfIndex(1), true), address::add(&own)])?;
         Ok(Self {
             home: netns::current()?,
-            socket: Socket::open()?,
+            socket,
             nft: Nft::open()?,
             wired: HashMap::new(),
             count: 0,
@@ -81,7 +88,7 @@ impl Pods {
                 mtu: Some(MTU),
                 ..VethEnd::named(&name)
             },
-            near_up: true,
+            near_up: false,
             far: VethEnd {
                 mac: Some(far_mac),
                 mtu: Some(MTU),
@@ -91,6 +98,8 @@ impl Pods {
         };
         let made = link::create_veth(&mut self.socket, &veth)?;
         let dev = made.index;
+        sysctl::write(&format!("ipv6/conf/{name}/disable_ipv6"), "1")?;
+        self.socket.run(&[link::set_up(dev, true)])?;
         let eth0 = made.peer.context("a veth without its other end")?;
         self.wire_inside(&pod, eth0, address, near_mac)?;
         // Has the kernel notice the carrier.

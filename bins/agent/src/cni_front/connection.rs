@@ -132,7 +132,7 @@ pub(super) fn is_awaited(stream: &UnixStream) -> bool {
 }
 
 /// Writes the answer.
-pub(super) fn answer(stream: &mut UnixStream, answer: &Answer) -> Result<(), ConnectionError> {
+pub(super) fn answer(mut stream: &UnixStream, answer: &Answer) -> Result<(), ConnectionError> {
     let frame = encode(answer)?;
     let end = Instant::now() + TRANSFER_DEADLINE;
     let mut rest = frame.as_slice();

@@ -16,6 +16,7 @@ use underlay_netlink::netns;
 use underlay_types::{LeaseKey, PoolKey};
 
 use super::{
+    added::Added,
     branch_annotation::{self, BranchUse},
     conflist::Conflist,
     key_locks::KeyLocks,
@@ -53,23 +54,31 @@ struct Call {
 }
 
 impl Dispatch {
-    /// Answers `request`, with which `fd` came; `is_awaited` says whether the client is still there.
-    pub(super) fn answer(
+    /// Answers `request`, with which `fd` came, by `give`; `is_awaited` says whether the client is
+    /// still there. What is told about the call is told when its client has the answer.
+    pub(super) fn answer<T>(
         &self,
         request: &Request,
         fd: Option<OwnedFd>,
         is_awaited: &dyn Fn() -> bool,
-    ) -> Answer {
+        give: impl FnOnce(&Answer) -> T,
+    ) -> T {
         let start = Instant::now();
-        let (answer, code) = self.answer_any(request, fd, is_awaited);
+        let mut added = None;
+        let (answer, code) = self.answer_any(request, fd, is_awaited, &mut added);
+        let took = start.elapsed();
+        let given = give(&answer);
         if let Ok(command) = request.command.parse::<Command>() {
-            self.metrics.called(command.as_str(), code, start.elapsed());
+            self.metrics.called(command.as_str(), code, took);
+        }
+        if let Some(added) = added {
+            added.tell(took);
         }
         let container = request
             .env
             .get("CNI_CONTAINERID")
             .map_or("", String::as_str);
-        let milliseconds = start.elapsed().as_millis();
+        let milliseconds = took.as_millis();
         if answer.exit == 0 {
             tracing::debug!(command = request.command, container, milliseconds, "served");
         } else {
@@ -82,7 +91,7 @@ impl Dispatch {
                 "refused"
             );
         }
-        answer
+        given
     }
 
     fn answer_any(
@@ -90,6 +99,7 @@ impl Dispatch {
         request: &Request,
         fd: Option<OwnedFd>,
         is_awaited: &dyn Fn() -> bool,
+        added: &mut Option<Added>,
     ) -> (Answer, u16) {
         if let Ok(command) = request.command.parse::<NodeCommand>() {
             let (service, conflist) = (&*self.service, &self.conflist);
@@ -98,7 +108,7 @@ impl Dispatch {
         }
         let version = ConfigHead::parse(&request.stdin)
             .map_or(CniVersion::NEWEST, |head| head.answer_version());
-        match self.cni(request, fd, version, is_awaited) {
+        match self.cni(request, fd, version, is_awaited, added) {
             Ok(stdout) => (Answer::new(0, stdout), 0),
             Err(error) => {
                 let code = error.code.number();
@@ -118,6 +128,7 @@ impl Dispatch {
         fd: Option<OwnedFd>,
         version: CniVersion,
         is_awaited: &dyn Fn() -> bool,
+        added: &mut Option<Added>,
     ) -> Result<String, CniError> {
         check_protocol(request.proto)?;
         let command: Command = request.command.parse()?;
@@ -126,7 +137,7 @@ impl Dispatch {
             _ => Call::parse(command, request)?,
         };
         match command {
-            Command::Add => return self.add(&call, fd, is_awaited),
+            Command::Add => return self.add(&call, fd, is_awaited, added),
             Command::Del => self.del(&call, fd)?,
             Command::Check => self.check(&call, fd)?,
             Command::Gc => self.gc(&call.config)?,
@@ -141,6 +152,7 @@ impl Dispatch {
         call: &Call,
         fd: Option<OwnedFd>,
         is_awaited: &dyn Fn() -> bool,
+        added: &mut Option<Added>,
     ) -> Result<String, CniError> {
         let key = lease_key(&call.environment, &call.config)?;
         let branch = branch_annotation::branch(&call.config, self.branch_enis)?;
@@ -168,19 +180,17 @@ impl Dispatch {
                 self.service.del(&key, None)?;
                 self.tombstones.remove(&key);
             }
-            let netns_path = netns_path.clone();
-            let key = key.clone();
-            self.service.add(
-                PodRequest {
-                    key,
-                    pool,
-                    branch,
-                    netns,
-                    netns_path,
-                    pod,
-                },
-                self.add_wait,
-            )
+            let request = PodRequest {
+                key: key.clone(),
+                pool: pool.clone(),
+                branch,
+                netns,
+                netns_path: netns_path.clone(),
+                pod: pod.clone(),
+            };
+            let attachment = self.service.add(request, self.add_wait);
+            *added = Some(Added::new(key.clone(), pod, pool, &attachment));
+            attachment
         });
         let attachment = attachment.map_err(|e| error(Command::Add, &e).with_details(details))?;
         let previous = call.config.previous.as_ref();

@@ -212,8 +212,8 @@ fn serve(mut stream: UnixStream, dispatch: &Dispatch) {
         .and_then(|()| connection::receive(&mut stream))
         .and_then(|(request, fd)| {
             let is_awaited = || connection::is_awaited(&stream);
-            let answer = dispatch.answer(&request, fd, &is_awaited);
-            connection::answer(&mut stream, &answer)
+            let give = |answer: &_| connection::answer(&stream, answer);
+            dispatch.answer(&request, fd, &is_awaited, give)
         });
     if let Err(error) = served {
         tracing::warn!(

@@ -286,13 +286,24 @@ impl<'a> Execution<'a> {
             netns: self.netns,
             ..VethEnd::named(&inside)
         };
+        let speaks_ipv6 = pod.addresses.v6().is_some();
         let veth = Veth {
             near,
-            near_up: true,
+            near_up: speaks_ipv6,
             far,
         };
-        let made = link::create_veth(&mut self.context.socket, &veth)?;
-        self.indices.insert(host.clone(), Some(made.index));
+        let socket = &mut self.context.socket;
+        let made = link::create_veth(socket, &veth)?;
+        if !speaks_ipv6 && let Err(error) = raise_without_ipv6(socket, &host, made.index) {
+            return Err(match socket.run(&[link::delete_by_name(&host)]) {
+                Ok(()) => error,
+                Err(left) => KernelError {
+                    message: format!("{}; left behind: {left}", error.message),
+                    ..error
+                },
+            });
+        }
+        self.indices.insert(host, Some(made.index));
         self.pod_end = made.peer;
         Ok(())
     }
@@ -312,6 +323,17 @@ impl<'a> Execution<'a> {
         self.indices.insert(device.to_owned(), index);
         Ok(index)
     }
+}
+
+/// Brings the node's end of an IPv4 pod up. With IPv6 it would get an address and routes that nobody
+/// uses, and finding their place costs the more the more pods there are.
+fn raise_without_ipv6(socket: &mut Socket, host: &str, dev: IfIndex) -> Result<(), KernelError> {
+    match sysctl::write(&format!("ipv6/conf/{host}/disable_ipv6"), "1") {
+        // The kernel has no IPv6 at all.
+        Err(error) if error.is_missing() => {}
+        done => done?,
+    }
+    socket.run(&[link::set_up(dev, true)])
 }
 
 pub(super) fn no_device(op: &'static str, object: &str) -> KernelError {

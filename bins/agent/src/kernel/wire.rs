@@ -57,10 +57,12 @@ impl Kernel {
             return wired.map(|()| None);
         }
         let _topology = self.read_topology();
-        let state = lock(&self.state).clone();
-        let pod = &state.on_trunk(pod);
-        let plan = pod::wire(&state, pod)
-            .map_err(|error| clean(refused("plan", pod.key.to_string(), error.to_string())))?;
+        let (pod, plan) = {
+            let state = lock(&self.state);
+            (state.on_trunk(pod), pod::wire(&state, pod))
+        };
+        let plan =
+            plan.map_err(|error| clean(refused("plan", pod.key.to_string(), error.to_string())))?;
         if let PoolGroups::Exactly(set) = &pod.groups {
             self.ensure_chains(set).map_err(clean)?;
         }
@@ -91,10 +93,7 @@ impl Kernel {
                 });
             }
         };
-        lock(&self.state).insert_pod(PodWiring {
-            second_in,
-            ..pod.clone()
-        });
+        lock(&self.state).insert_pod(PodWiring { second_in, ..pod });
         Ok(second_in)
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use underlay_netlink::sysctl;
 use underlay_netplan::{EniWiring, NodeFacts, PodWiring};
 use underlay_types::{Families, PodAddresses};
 
@@ -222,7 +223,7 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     );
     command(
         &lab.node,
-        "ip -6 rule delete priority 100120 fwmark 0x100000/0x7ffc0000",
+        "ip -6 rule delete priority 7000 fwmark 0x100000/0x7ffc0000",
     );
     command(&pod.netns, "ip -6 route add default via fe80::1 dev eth0");
     lab.kernel = kernel_of(&lab.node);
@@ -276,4 +277,30 @@ fn what_is_masqueraded_by_an_eni_has_an_address_of_it() {
     let to_pod = command(&lab.node, &format!("ip -6 -o route get {}", address(21)));
     assert!(to_pod.contains(&format!(" src {NODE} ")), "{to_pod}");
     drop(pod);
+}
+
+#[test]
+fn the_nodes_end_of_a_pod_without_ipv6_takes_no_part_in_it() {
+    let lab = lab();
+    command(
+        &lab.node,
+        "sysctl -q -w net.ipv6.conf.default.disable_ipv6=0",
+    );
+    let off = |pod: &Pod| {
+        let name = format!("ipv6/conf/{}/disable_ipv6", pod.wiring.host_device());
+        inside(&lab.node, || sysctl::read(&name).unwrap())
+    };
+    let routes = |pod: &Pod| {
+        let device = pod.wiring.host_device();
+        let line = format!("ip -6 route show table all dev {device}");
+        command(&lab.node, &line)
+    };
+
+    let alone = lab.pod(10, 0);
+    assert_eq!(off(&alone), "1");
+    assert_eq!(routes(&alone), "");
+
+    let both = pod(&lab, 11, 0);
+    assert_eq!(off(&both), "0");
+    assert!(routes(&both).contains(&address(11).to_string()));
 }

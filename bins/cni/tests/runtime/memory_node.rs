@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use underlay_agent::service::{
     Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError,
 };
-use underlay_types::{EniId, LeaseKey, Mac, NetworkName};
+use underlay_types::{EniId, LeaseKey, Mac, NetworkName, PodAddresses};
 
 /// Makes the answer of a node that fails.
 pub(crate) type Failure = Box<dyn Fn() -> ServiceError + Send>;
@@ -134,6 +134,7 @@ impl NodeService for MemoryNode {
         let mut state = waited.unwrap().0;
         let last = u8::try_from(state.leases.len() + 10).unwrap();
         let attachment = Attachment {
+            addresses: PodAddresses::new(Some([10, 0, 1, last].into()), None).unwrap(),
             ips: vec![(
                 IpAddr::from([10, 0, 1, last]).into(),
                 IpAddr::from([169, 254, 1, 1]),

@@ -5,7 +5,6 @@ use underlay_types::{Family, PoolGroups, SecurityGroupSet};
 use crate::{
     EniSlot, EniWiring, NodeState, Object, Op, Plan, names,
     object::{Route, Target, everywhere},
-    steps,
 };
 
 /// An ENI in use and the name of its device.
@@ -74,12 +73,6 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Result<Plan, TableTaken> {
     refuse_shared_table(state, &eni.wiring.groups)?;
     let mut ops = sysctls(eni);
     ops.push(raise_device(eni));
-    let steps = eni
-        .wiring
-        .routers()
-        .map(Family::of)
-        .flat_map(steps::objects);
-    ops.extend(steps.map(Op::Add));
     ops.extend(eni.objects().into_iter().map(Op::Add));
     Ok(Plan(ops))
 }
@@ -144,13 +137,9 @@ fn refuse_shared_table(state: &NodeState, groups: &PoolGroups) -> Result<(), Tab
     Ok(())
 }
 
-/// Takes an ENI out of use: the rules first. `state` is what stays.
+/// Takes an ENI out of use: the rules first.
 #[must_use]
-pub fn lower(state: &NodeState, eni: &EniInUse) -> Plan {
-    let used: Vec<Family> = state.families().collect();
-    let families = eni.wiring.routers().map(Family::of);
-    let steps = families.filter(|family| !used.contains(family));
-    let steps = steps.flat_map(|family| steps::objects(family).into_iter().rev());
+pub fn lower(eni: &EniInUse) -> Plan {
     let objects = eni.objects().into_iter().rev();
-    objects.chain(steps).map(Op::Remove).collect()
+    objects.map(Op::Remove).collect()
 }

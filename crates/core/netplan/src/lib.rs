@@ -38,7 +38,6 @@ mod services;
 pub mod set_chain;
 pub mod snat;
 mod state;
-pub mod steps;
 pub mod trunk;
 pub mod whole;
 

@@ -31,8 +31,10 @@ const NETLINK_GET_STRICT_CHK: i32 = 12;
 const SOL_NETLINK: i32 = 270;
 const SO_NETNS_COOKIE: i32 = 71;
 
-/// The kernel never makes dump datagrams larger than 32 KiB.
-const BUFFER: usize = 64 * 1024;
+/// Room for answers: one object, or a refusal with the request that it is about.
+const ANSWER: usize = 8 * 1024;
+/// Room for dumps: the kernel never makes their datagrams larger than 32 KiB.
+const DUMP: usize = 64 * 1024;
 /// Replies come before the request returns; this only ends a wait for one that was lost.
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// A dump that keeps being disturbed by others' changes is tried this many times.
@@ -85,7 +87,7 @@ impl Socket {
         Ok(Self {
             fd,
             sequence: 0,
-            buffer: vec![0; BUFFER],
+            buffer: Vec::new(),
         })
     }
 
@@ -167,6 +169,7 @@ impl Socket {
             self.sequence = self.sequence.wrapping_add(1);
             bytes.extend_from_slice(&message.finish(self.sequence));
         }
+        self.make_room(ANSWER.max(2 * bytes.len()));
         net::send(&self.fd, &bytes, SendFlags::empty())?;
         Ok(first)
     }
@@ -232,6 +235,7 @@ impl Socket {
     ) -> Result<bool, (Errno, String)> {
         let plain = |errno| (errno, String::new());
         let request = std::iter::once(request.with_flags(NLM_F_DUMP));
+        self.make_room(DUMP);
         let sequence = self.send(request).map_err(plain)?;
         let mut complete = true;
         loop {
@@ -299,6 +303,13 @@ impl Socket {
                 }
                 shown = parse(received.payload);
             }
+        }
+    }
+
+    /// Most sockets live for one pod and see no dump: memory is taken as answers need it.
+    fn make_room(&mut self, size: usize) {
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
         }
     }
 

@@ -35,7 +35,7 @@ fn socket(answers: Vec<Vec<(u16, u16, i32)>>) -> (Socket, JoinHandle<usize>) {
     let socket = Socket {
         fd,
         sequence: 0,
-        buffer: vec![0; BUFFER],
+        buffer: vec![0; ANSWER],
     };
     (socket, answering)
 }
