@@ -114,12 +114,22 @@ impl BenchNode {
     }
 
     /// Resident memory of the agent.
-    pub(in crate::bench) fn agent_rss_mib(&self) -> anyhow::Result<f64> {
-        let pid = self.agent_pid()?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        let kib: f64 = kib.context("no VmRSS in the agent's status")?.parse()?;
+    pub(super) fn agent_rss_mib(&self) -> anyhow::Result<f64> {
+        self.agent_memory_mib("VmRSS")
+    }
+
+    /// A row of the agent's /proc status.
+    pub(in crate::bench) fn agent_memory_mib(&self, row: &str) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.agent_pid()?))?;
+        let rows = status.lines().filter_map(|line| line.split_once(':'));
+        let value = rows
+            .filter(|(name, _)| *name == row)
+            .map(|(_, value)| value)
+            .next();
+        let kib = value.and_then(|value| value.split_whitespace().next());
+        let kib: f64 = kib
+            .with_context(|| format!("no {row} in the agent's status"))?
+            .parse()?;
         Ok(kib / 1024.0)
     }
 
