@@ -233,7 +233,9 @@ impl Execution<'_> {
         }
         let closed = closed(pod, reaches_metadata).map(Route::unreachable);
         requests.extend(closed.map(|route| route::replace(&route)));
-        socket.run(&requests)
+        socket.run(&requests)?;
+        // It sends only once the kernel's workers have noticed its carrier, unless somebody looks.
+        link::by_index(&mut socket, dev).map(drop)
     }
 
     /// Moves an ENI's device from the namespace of this execution, if there is one and it has it,
