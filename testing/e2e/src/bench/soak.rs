@@ -18,8 +18,11 @@ const PODS: usize = 256;
 const WARM_UP: usize = 10_000;
 /// What the heap's own bookkeeping may make of it.
 const GROWTH_MIB: f64 = 1.0;
-/// A cooldown so short that no more addresses are needed than a few ENIs hold.
-const CONFIG: &str = "[addresses]\ncooldown = \"500ms\"\nwarm_target = 600\n";
+/// A cooldown so short that no more addresses are needed than a few ENIs hold; the node may have no
+/// more of them, so that what it holds is that of pods.
+const CONFIG: &str = "[addresses]\ncooldown = \"500ms\"\nwarm_target = 600\nmax_enis = 14\n";
+/// Threads that wait a while for more to do before they end.
+const THREADS: usize = 4;
 const SETTLED: Duration = Duration::from_secs(120);
 
 /// What an agent holds, and what stands on its node.
@@ -103,7 +106,7 @@ impl Held {
         let more = [
             (self.own_mib > before.own_mib + GROWTH_MIB, "memory"),
             (self.descriptors > before.descriptors, "descriptors"),
-            (self.threads > before.threads, "threads"),
+            (self.threads > before.threads + THREADS, "threads"),
             (self.devices > before.devices, "devices"),
         ];
         let more = more.into_iter().filter(|(more, _)| *more);
