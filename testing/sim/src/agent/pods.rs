@@ -200,9 +200,9 @@ impl World {
     pub(super) fn end_vanished(&mut self) {
         let kernel = &self.kernel;
         let Some(agent) = &mut self.agent else { return };
-        let active = agent.state.leases.values();
-        let active = active.filter(|lease| lease.state == LeaseState::Active);
-        let missing = active.filter(|lease| !kernel.has_device(&lease.key));
+        let leases = agent.state.leases.values();
+        let wired = leases.filter(|lease| lease.state != LeaseState::Reserved);
+        let missing = wired.filter(|lease| !kernel.has_device(&lease.key));
         let before = std::mem::take(&mut agent.vanished);
         let (twice, once) = missing
             .map(|lease| lease.key.clone())

@@ -270,7 +270,7 @@ impl Actor {
             let Some(held) = self.held(&key) else {
                 continue;
             };
-            if self.give_again(&held) {
+            if held.state == LeaseState::Active && self.give_again(&held) {
                 continue;
             }
             tracing::warn!(%key, "the pod's device is gone: its lease ends");

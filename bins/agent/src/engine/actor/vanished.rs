@@ -24,7 +24,8 @@ impl Vanished {
         devices: &Devices,
     ) -> BTreeSet<LeaseKey> {
         let missing = leases
-            .filter(|lease| lease.state == LeaseState::Active)
+            // One that is being deleted may have lost the runtime that would say so again.
+            .filter(|lease| lease.state != LeaseState::Reserved)
             .filter(|lease| lease.since_wall_ms < since_wall_ms)
             .filter(|lease| is_missing(lease, devices))
             .map(|lease| lease.key.clone());
@@ -111,6 +112,15 @@ mod tests {
         assert_eq!(audit(&mut vanished, &lease, &[]), 0);
         assert_eq!(audit(&mut vanished, &lease, &[]), 1);
         assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+    }
+
+    #[test]
+    fn a_pod_vanishes_also_while_it_is_being_deleted_but_not_before_it_is_wired() {
+        for (state, ended) in [(LeaseState::Deleting, 1), (LeaseState::Reserved, 0)] {
+            let (mut vanished, lease) = (Vanished::default(), LeaseRecord { state, ..lease() });
+            assert_eq!(audit(&mut vanished, &lease, &[]), 0);
+            assert_eq!(audit(&mut vanished, &lease, &[]), ended);
+        }
     }
 
     #[test]
