@@ -56,20 +56,28 @@ async fn a_full_disk_refuses_and_tells_and_nothing_is_half_done() {
     assert!(pods.len() < 8, "the disk is not full");
     assert!(refused.contains("journal"), "{refused}");
     assert!(refused.contains("No space left on device"), "{refused}");
-    let known: BTreeSet<String> = pods.iter().map(|pod| pod.id.clone()).collect();
     let waited = wait_for("the refused pod's device to go", WAIT, || {
         Ok((devices(&cluster) == pods.len()).then_some(()))
     });
     waited.unwrap();
-    let told = cri.remove_pod(&pods[0].id).await.unwrap_err();
-    assert!(format!("{told:#}").contains("journal"), "{told:#}");
+    // A DEL's records are shorter than an ADD's: there may be room for those of one.
+    let told = loop {
+        match cri.remove_pod(&pods[0].id).await {
+            Ok(()) => drop(pods.remove(0)),
+            Err(error) => break format!("{error:#}"),
+        }
+    };
+    assert!(told.contains("journal"), "{told}");
+    let known: BTreeSet<String> = pods.iter().map(|pod| pod.id.clone()).collect();
     assert!(leases(&cluster).is_superset(&known), "nothing is forgotten");
 
     // Nobody is locked out: an agent that starts now knows its pods, too.
     cluster.nodes[0].node.kill_agent().unwrap();
     cluster.restart_agent(0).unwrap();
     assert!(leases(&cluster).is_superset(&known));
-    assert_eq!(devices(&cluster), pods.len());
+    // That of the pod whose DEL was refused may be gone, if its end could not be recorded.
+    let others = pods.len() - 1;
+    assert!((others..=pods.len()).contains(&devices(&cluster)));
 
     let fill = format!("{RUN}/fill");
     cluster.nodes[0].node.output("rm", &[&fill]).unwrap();
