@@ -33,6 +33,9 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
+# Not in memory that all nodes share: the first ones on a machine would make it at the same time.
+lock_type = "file"
+tmp_dir = "/run/node/podman/tmp"
 runtime = "runc"
 [network]
 network_backend = "cni"
