@@ -4,6 +4,7 @@
 //! each effect the process may be killed.
 
 mod calls;
+mod memory;
 mod pods;
 mod start;
 
@@ -12,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use underlay_ipam::{Action, Ec2Op, EniOwner, Input, Ipam, ObservedEni, OpId, Place, RequestId};
+use underlay_ipam::{
+    Action, Ec2Op, EniOwner, Input, Ipam, ObservedEni, OpId, Place, RequestId, Subnets,
+};
 use underlay_journal::{Change, State, encode, encode_header};
 use underlay_types::{AttachmentId, EniId, LeaseKey, Timestamp};
 
-use self::calls::Half;
+use self::{calls::Half, memory::Memory};
 pub(crate) use self::{calls::Task, start::Starting};
 use crate::{
     cloud::Seen,
@@ -38,6 +41,8 @@ const DEVICE_POLL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) bytes: Vec<u8>,
+    /// Beside it: what EC2 last said, while that is sure.
+    pub(crate) noted: Option<Vec<Seen>>,
 }
 
 /// What the agent knows of an ENI besides its addresses.
@@ -54,6 +59,8 @@ pub(crate) struct Agent {
     /// What the journal says.
     pub(crate) state: State,
     enis: BTreeMap<EniId, Facts>,
+    memory: Memory,
+    subnets: Subnets,
     /// ADDs that wait for their address.
     pub(crate) requests: BTreeMap<RequestId, usize>,
     last_request: u64,
@@ -95,6 +102,7 @@ impl Default for Disk {
     fn default() -> Self {
         Self {
             bytes: encode_header(),
+            noted: None,
         }
     }
 }
@@ -232,6 +240,9 @@ impl World {
             self.tally.add_fault("journal refused", 1);
             return Recorded::Refused;
         }
+        if let Change::Lease(record) = &change {
+            self.check_record(record);
+        }
         self.disk.bytes.extend(bytes);
         let agent = self.living();
         agent.touched = true;
@@ -289,12 +300,14 @@ impl World {
 
     fn observed(&mut self, asked: Timestamp, seen: Vec<Seen>) {
         self.tally.add("looks");
+        self.memory_observed(&seen);
         let seen = self.read(seen);
         let shown: BTreeSet<EniId> = seen.iter().map(|eni| eni.id.clone()).collect();
         self.note(|_| format!("observed, asked at {}: {}", asked.as_nanos(), brief(&seen)));
         let counted_on = self.counted_on(&seen);
         self.feed(Input::Observed { asked, enis: seen });
         self.check_counted_on(counted_on);
+        self.check_leaks();
         let (wall_ms, now, cooldown) = (self.wall_ms(), self.now, self.setting.config.cooldown);
         if let Some(agent) = &mut self.agent {
             let ipam = &agent.ipam;

@@ -2,67 +2,41 @@
 //! them.
 
 mod faults;
+mod request;
 mod shape;
 
-use std::{net::Ipv4Addr, time::Duration};
+pub(crate) use self::{
+    request::{NewEni, Request},
+    shape::holding,
+};
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 
-use underlay_ipam::{Ec2Failure, Grant, ObservedEni, Place};
+use underlay_ipam::{Ec2Failure, Grant, Holding, ObservedEni, Site, Subnet, SubnetRule, Subnets};
 use underlay_types::{
     AttachmentId, Class, EniId, InstanceId, PoolKey, Refusal, SecurityGroupId, SecurityGroupSet,
-    SubnetId, Timestamp,
+    SubnetId, Timestamp, VpcId,
 };
 use underlay_vpc_model::{
-    AddressOrder, Admission, Assigned, Budgets, CallFacts, Ec2Error, Eni, EniRequest, Fate,
+    AddressOrder, Admission, Budgets, CallFacts, Ec2Error, Eni, EniRequest, Fate,
     InstanceAttributes, LaunchInterface, LaunchInterfaceSource, LaunchRequest, Listed as _,
-    MetadataOptions, Model, ModelConfig, Preset, Tags, Treatment, V4Request,
+    MetadataOptions, Model, ModelConfig, Preset, SubnetRequest, Tags, Treatment, V4Request,
+    V6Request,
 };
 
 use crate::setting::Setting;
 
-/// A call as the agent's client sends it.
-#[derive(Debug, Clone)]
-pub(crate) enum Request {
-    Assign {
-        eni: EniId,
-        grant: Grant,
-    },
-    Attach {
-        eni: EniId,
-        place: Place,
-    },
-    Create {
-        pool: PoolKey,
-        grant: Grant,
-        token: String,
-    },
-    Delete(EniId),
-    Detach(AttachmentId),
-    DescribeOne(EniId),
-    /// The ENIs attached to the instance.
-    DescribeAttached,
-    /// The ENIs tagged for the instance.
-    DescribeTagged,
-    SetDeleteOnTermination {
-        eni: EniId,
-        attachment: AttachmentId,
-    },
-    Unassign {
-        eni: EniId,
-        addresses: Vec<Ipv4Addr>,
-        prefixes: Vec<Ipv4Net>,
-    },
-}
-
 /// What a call that worked answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    Assigned(Assigned),
+    Assigned(Holding),
     Attached(AttachmentId),
     Created(Box<Seen>),
     Done,
     Seen(Vec<Seen>),
+    Subnets(Vec<Subnet>),
 }
 
 /// Why a call did not work, as the client understands it.
@@ -88,11 +62,15 @@ pub(crate) struct Cloud {
     pub(crate) model: Model,
     admission: Admission,
     pub(crate) instance: InstanceId,
-    pub(crate) subnet: SubnetId,
+    pub(crate) vpc: VpcId,
+    /// The node's own first; with others, the last is full.
+    pub(crate) subnets: Vec<SubnetId>,
     pub(crate) primary: EniId,
     /// The primary ENI's group, then one for each explicit set.
     pub(crate) groups: Vec<SecurityGroupId>,
-    /// Addresses of the subnet that were free before the node did anything.
+    /// Whose addresses fill the last subnet.
+    pub(crate) born: Option<EniId>,
+    /// Addresses of the subnets that were free before the node did anything.
     pub(crate) free_at_first: u32,
 }
 
@@ -109,13 +87,7 @@ impl Cloud {
         let mut admission = Admission::new(&config, Budgets::default());
         let mut model = Model::new(config);
         model.tick(now);
-        let vpc = model
-            .create_vpc(net(Ipv4Addr::new(10, 0, 0, 0), 16), Tags::new())
-            .expect("an empty account takes a VPC");
-        let cidr = net(Ipv4Addr::new(10, 0, 0, 0), setting.subnet_length);
-        let subnet = model
-            .create_subnet(&vpc, cidr, None, Tags::new())
-            .expect("an empty VPC takes a subnet");
+        let (vpc, subnets) = networks(&mut model, setting, now);
         let names = ["node", "set-1", "set-2"];
         let groups: Vec<SecurityGroupId> = names
             .iter()
@@ -126,7 +98,7 @@ impl Cloud {
             .collect();
         let request = EniRequest {
             groups: groups.first().cloned().into_iter().collect(),
-            ..EniRequest::new(subnet.clone())
+            ..EniRequest::new(subnets[0].clone())
         };
         model
             .launch(&launch(request, setting.instance_type.name), now)
@@ -142,13 +114,19 @@ impl Cloud {
             .expect("every instance has one")
             .id
             .clone();
+        let born = fill_last(&mut model, &subnets);
         faults::switch_on(setting, &mut model, &mut admission, now);
+        let free = subnets
+            .iter()
+            .map(|subnet| model.available_addresses(subnet));
         Self {
-            free_at_first: model.available_addresses(&subnet),
+            free_at_first: free.sum(),
             model,
             admission,
             instance,
-            subnet,
+            vpc,
+            subnets,
+            born,
             primary,
             groups,
         }
@@ -209,16 +187,15 @@ impl Cloud {
         let model = &mut self.model;
         match request {
             Request::Assign { eni, grant } => {
-                let assigned = model.assign(eni, &wanted(*grant), false, now)?;
-                return Ok(Reply::Assigned(assigned));
+                return Ok(Reply::Assigned(assign(model, eni, *grant, now)?));
             }
             Request::Attach { eni, place } => {
                 let (index, card) = (place.index.into(), place.card.into());
                 let attached = model.attach(eni, &self.instance, index, card, now)?;
                 return Ok(Reply::Attached(attached));
             }
-            Request::Create { pool, grant, token } => {
-                let id = self.create(pool, *grant, token, now)?;
+            Request::Create(new) => {
+                let id = self.create(new, now)?;
                 let eni = self.model.require_eni(&id)?;
                 let seen = shape::read(eni, &self.instance, &self.primary);
                 return Ok(Reply::Created(Box::new(seen)));
@@ -240,6 +217,7 @@ impl Cloud {
                 let seen = Eni::after(&self.model, None).filter(ours).collect();
                 return Ok(Reply::Seen(self.read(seen)));
             }
+            Request::DescribeSubnets => return Ok(Reply::Subnets(self.read_subnets())),
             Request::SetDeleteOnTermination { eni, attachment } => {
                 model.set_delete_on_termination(eni, attachment, true)?;
             }
@@ -248,6 +226,9 @@ impl Cloud {
                 addresses,
                 prefixes,
             } => model.unassign(eni, addresses, prefixes, now)?,
+            Request::UnassignIpv6 { eni, prefixes } => {
+                model.unassign_v6(eni, &[], prefixes, now)?;
+            }
         }
         Ok(Reply::Done)
     }
@@ -257,24 +238,62 @@ impl Cloud {
         enis.into_iter().map(read).collect()
     }
 
+    fn read_subnets(&self) -> Vec<Subnet> {
+        let subnets = self.subnets.iter().filter_map(|id| self.model.subnet(id));
+        let read = |subnet: &underlay_vpc_model::Subnet| Subnet {
+            id: subnet.id.clone(),
+            block: subnet.cidr,
+            ipv6: true,
+            free: self.model.available_addresses(&subnet.id),
+            tags: BTreeMap::new(),
+        };
+        subnets.map(read).collect()
+    }
+
+    /// Free addresses of each subnet.
+    pub(crate) fn free(&self) -> impl Iterator<Item = u32> {
+        let subnets = self.subnets.iter();
+        subnets.map(|subnet| self.model.available_addresses(subnet))
+    }
+
+    /// The choice of subnets that an agent here makes.
+    pub(crate) fn choice(&self) -> Subnets {
+        let rule = if self.subnets.len() > 1 {
+            SubnetRule::Ids(self.subnets.iter().cloned().collect())
+        } else {
+            SubnetRule::Node
+        };
+        let node = self.subnets[0].clone();
+        let own = self.model.subnet(&node).expect("it was created");
+        let (block, zone) = (own.cidr, own.zone.name.clone());
+        let site = Site {
+            vpc: self.vpc.clone(),
+            zone,
+            subnet: node,
+        };
+        Subnets::new(rule, site, block, true)
+    }
+
     /// A repeated call with one token makes one ENI.
-    fn create(
-        &mut self,
-        pool: &PoolKey,
-        grant: Grant,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<EniId, Ec2Error> {
+    fn create(&mut self, new: &NewEni, now: Timestamp) -> Result<EniId, Ec2Error> {
         const ACTION: &str = "CreateNetworkInterface";
-        let parameters = format!("{pool} {grant}");
+        let NewEni {
+            pool,
+            subnet,
+            grant,
+            ipv6_prefix,
+            token,
+        } = new;
+        let parameters = format!("{pool} {subnet} {grant} {ipv6_prefix}");
         if let Some([made]) = self.model.recall(ACTION, token, &parameters)? {
             return Ok(made.parse().expect("the model wrote an id"));
         }
         let request = EniRequest {
-            v4: wanted(grant),
+            v4: wanted(*grant),
+            v6: ipv6_prefix.then_some(V6Request::PrefixCount(1)),
             groups: self.groups_of(pool).as_slice().to_vec(),
             tags: shape::tags(&self.instance, pool),
-            ..EniRequest::new(self.subnet.clone())
+            ..EniRequest::new(subnet.clone())
         };
         let id = self.model.create_eni(&request)?;
         let made = vec![id.to_string()];
@@ -316,75 +335,6 @@ impl Cloud {
     /// Ends every fault. Returns how often each kind struck.
     pub(crate) fn heal(&mut self, now: Timestamp) -> Vec<(String, u64)> {
         faults::switch_off(&mut self.model, &mut self.admission, now)
-    }
-}
-
-// === impl Request ===
-
-impl Request {
-    pub(crate) const fn action(&self) -> &'static str {
-        match self {
-            Self::Assign { .. } => "AssignPrivateIpAddresses",
-            Self::Attach { .. } => "AttachNetworkInterface",
-            Self::Create { .. } => "CreateNetworkInterface",
-            Self::Delete(_) => "DeleteNetworkInterface",
-            Self::Detach(_) => "DetachNetworkInterface",
-            Self::DescribeOne(_) | Self::DescribeAttached | Self::DescribeTagged => {
-                "DescribeNetworkInterfaces"
-            }
-            Self::SetDeleteOnTermination { .. } => "ModifyNetworkInterfaceAttribute",
-            Self::Unassign { .. } => "UnassignPrivateIpAddresses",
-        }
-    }
-
-    /// Whether the client repeats it when it may have been carried out (`Replay::Harmless`).
-    pub(crate) const fn is_repeatable(&self) -> bool {
-        !matches!(self, Self::Assign { .. } | Self::Attach { .. })
-    }
-
-    fn names(&self) -> Vec<String> {
-        match self {
-            Self::Assign { eni, .. }
-            | Self::Attach { eni, .. }
-            | Self::Delete(eni)
-            | Self::DescribeOne(eni)
-            | Self::SetDeleteOnTermination { eni, .. }
-            | Self::Unassign { eni, .. } => vec![eni.to_string()],
-            Self::Create { .. }
-            | Self::Detach(_)
-            | Self::DescribeAttached
-            | Self::DescribeTagged => Vec::new(),
-        }
-    }
-
-    /// Half of what it counts or lists, as `bins/vpc` halves calls.
-    fn half(&self) -> Option<Self> {
-        match self {
-            Self::Assign { eni, grant } if grant.places() > 1 => {
-                let half = grant.places() / 2;
-                let grant = match grant {
-                    Grant::Addresses(_) => Grant::Addresses(half),
-                    Grant::Prefixes(_) => Grant::Prefixes(half),
-                    Grant::Ipv6Prefix => return None,
-                };
-                let eni = eni.clone();
-                Some(Self::Assign { eni, grant })
-            }
-            Self::Unassign {
-                eni,
-                addresses,
-                prefixes,
-            } if addresses.len() + prefixes.len() > 1 => Some(Self::Unassign {
-                eni: eni.clone(),
-                addresses: addresses
-                    .iter()
-                    .take(addresses.len().div_ceil(2))
-                    .copied()
-                    .collect(),
-                prefixes: prefixes.iter().take(prefixes.len() / 2).copied().collect(),
-            }),
-            _ => None,
-        }
     }
 }
 
@@ -432,11 +382,67 @@ fn refused(error: &Ec2Error) -> Failure {
 
 const fn wanted(grant: Grant) -> V4Request {
     match grant {
+        Grant::Addresses(0) => V4Request::Nothing,
         Grant::Addresses(count) => V4Request::Count(count as u32),
         Grant::Prefixes(count) => V4Request::PrefixCount(count as u32),
-        // Nodes here have IPv4 alone.
-        Grant::Ipv6Prefix => V4Request::Count(0),
+        Grant::Ipv6Prefix => V4Request::Nothing,
     }
+}
+
+fn assign(
+    model: &mut Model,
+    eni: &EniId,
+    grant: Grant,
+    now: Timestamp,
+) -> Result<Holding, Ec2Error> {
+    if grant == Grant::Ipv6Prefix {
+        let assigned = model.assign_v6(eni, &V6Request::PrefixCount(1), now)?;
+        return Ok(Holding {
+            ipv6_prefixes: assigned.prefixes,
+            ..Holding::default()
+        });
+    }
+    let assigned = model.assign(eni, &wanted(grant), false, now)?;
+    Ok(Holding {
+        addresses: assigned.addresses,
+        prefixes: assigned.prefixes,
+        ..Holding::default()
+    })
+}
+
+/// The VPC and the node's subnet, and the others in its zone.
+fn networks(model: &mut Model, setting: &Setting, now: Timestamp) -> (VpcId, Vec<SubnetId>) {
+    let block = net(Ipv4Addr::new(10, 0, 0, 0), 16);
+    let vpc = model
+        .create_dual_stack_vpc(block, Tags::new(), now)
+        .expect("an empty account takes a VPC");
+    let own = model.vpc(&vpc).and_then(|vpc| vpc.v6_blocks().next());
+    let blocks = own.into_iter().flat_map(|own| own.subnets(64)).flatten();
+    let subnets = (0..setting.subnets).zip(blocks).map(|(number, v6)| {
+        let request = SubnetRequest {
+            vpc: vpc.clone(),
+            cidr: net(Ipv4Addr::new(10, 0, number * 16, 0), setting.subnet_length),
+            v6: Some(v6),
+            zone: None,
+            tags: Tags::new(),
+        };
+        let made = model.create_subnet_with(request, now);
+        made.expect("an empty VPC takes subnets")
+    });
+    let subnets = subnets.collect();
+    (vpc, subnets)
+}
+
+/// Somebody has all of the last subnet, where there are several.
+fn fill_last(model: &mut Model, subnets: &[SubnetId]) -> Option<EniId> {
+    let full = subnets.last().filter(|_| subnets.len() > 1)?;
+    let all = model.available_addresses(full);
+    let request = EniRequest {
+        v4: V4Request::Count(all.saturating_sub(1)),
+        ..EniRequest::new(full.clone())
+    };
+    let made = model.create_eni(&request);
+    Some(made.expect("an empty subnet takes one"))
 }
 
 fn net(address: Ipv4Addr, length: u8) -> Ipv4Net {

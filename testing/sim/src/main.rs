@@ -27,26 +27,32 @@ struct Arguments {
 }
 
 /// What every run of some length must have met, or it tested nothing.
-const MET: [&str; 12] = [
+const MET: [&str; 17] = [
     "ADDs with an address",
     "ADDs refused",
     "ADDs while the agent is away",
+    "AssignIpv6Addresses",
+    "DescribeSubnets",
     "ADDs after all faults",
     "DELs",
     "crashes",
+    "next subnets",
+    "starts that ask nothing",
     "tombstones",
+    "whole ENIs",
     "CreateNetworkInterface",
     "AttachNetworkInterface",
     "DetachNetworkInterface",
     "DeleteNetworkInterface",
     "UnassignPrivateIpAddresses",
 ];
-const MET_FAULTS: [&str; 10] = [
+const MET_FAULTS: [&str; 11] = [
     "describe-lag",
     "duplicate",
     "journal torn",
     "lost-reply",
     "ENI detached outside",
+    "address moved outside",
     "address removed outside",
     "node stands still",
     "throttle",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use underlay_ipam::{Config, Delegation, InstanceLimits};
+use underlay_types::Families;
 use underlay_vpc_model::InstanceType;
 
 /// What a seed decides before the first step.
@@ -15,8 +16,14 @@ pub(crate) struct Setting {
     pub(crate) instance_type: &'static InstanceType,
     /// Of the node's subnet, in bits.
     pub(crate) subnet_length: u8,
+    /// Subnets for new ENIs; of several the node's own is one, and the last is full.
+    pub(crate) subnets: u8,
     /// Explicit group sets that pods ask for, besides the default pool.
     pub(crate) sets: u8,
+    /// Whether some pods ask for an ENI of their own.
+    pub(crate) whole: bool,
+    /// Whether what EC2 said is noted for the next run.
+    pub(crate) remembers: bool,
     pub(crate) config: Config,
     /// How many pods are asked for.
     pub(crate) pods: u32,
@@ -34,7 +41,7 @@ pub(crate) struct Setting {
     pub(crate) fault_kinds: u32,
 }
 
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 9] = [
     "t3.small",
     "t3.small",
     "t3.micro",
@@ -42,6 +49,7 @@ const TYPES: [&str; 8] = [
     "t3.medium",
     "t2.small",
     "m5.large",
+    "hpc7a.12xlarge",
     "hpc7a.12xlarge",
 ];
 
@@ -53,15 +61,18 @@ impl Setting {
         let name = TYPES[rng.usize(..TYPES.len())];
         let instance_type = InstanceType::named(name).expect("the table knows these types");
         let limits = limits(instance_type);
-        let config = config(rng, limits);
+        let mut config = config(rng, limits);
         let prefixes = config.delegation == Delegation::Prefixes;
         let shortest = if prefixes { 24 } else { 25 };
-        Self {
+        let setting = Self {
             seed,
             calm,
             instance_type,
             subnet_length: if calm { 22 } else { rng.u8(shortest..=28) },
+            subnets: if rng.u8(..4) == 0 { rng.u8(2..4) } else { 1 },
             sets: rng.u8(..3),
+            whole: rng.u8(..4) == 0,
+            remembers: rng.u8(..4) > 0,
             pods: rng.u32(1..40),
             busy: Duration::from_secs(rng.u64(1..400)),
             add_wait: Duration::from_secs(if calm { 120 } else { rng.u64(1..45) }),
@@ -77,8 +88,10 @@ impl Setting {
                 [0.0, 0.03, 0.1, 0.3][rng.usize(..4)]
             },
             fault_kinds: rng.u32(..),
-            config,
-        }
+            config: config.clone(),
+        };
+        config.several_subnets = setting.subnets > 1;
+        Self { config, ..setting }
     }
 }
 
@@ -90,9 +103,21 @@ fn config(rng: &mut Rng, limits: InstanceLimits) -> Config {
         Delegation::Addresses
     };
     let warm_default = [0, 1, 2, 5, 16][rng.usize(..5)];
-    let minimum = if rng.u8(..4) == 0 { rng.u16(..24) } else { 0 };
-    let maximum = (rng.u8(..5) == 0).then(|| rng.u16(..48).max(minimum).max(warm_default));
+    let families = match rng.u8(..8) {
+        0 if limits.prefixes => Families::V6,
+        1 | 2 if limits.prefixes => Families::Dual,
+        _ => Families::V4,
+    };
+    let counted = families != Families::V6;
+    let minimum = if rng.u8(..4) == 0 && counted {
+        rng.u16(..24)
+    } else {
+        0
+    };
+    let maximum = rng.u8(..5) == 0 && counted;
+    let maximum = maximum.then(|| rng.u16(..48).max(minimum).max(warm_default));
     Config {
+        families,
         delegation,
         minimum,
         maximum,

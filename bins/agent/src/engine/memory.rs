@@ -6,7 +6,7 @@
 //! knows that no call was cut off.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use underlay_cloud::ec2::{
     Attachment, AttachmentStatus, InstanceTypeLimits, InterfaceStatus, NetworkInterface, Subnet,
 };
-use underlay_ipam::{Ec2Op, Holding, OpId};
+use underlay_ipam::{Certainty, Ec2Op, Holding, OpId};
 use underlay_types::{EniId, InstanceId, Mac};
 
 use super::calls::Answer;
@@ -69,11 +69,7 @@ pub(super) struct Memory {
     place: Place,
     interfaces: BTreeMap<EniId, NetworkInterface>,
     subnets: Vec<Subnet>,
-    under_way: BTreeSet<OpId>,
-    /// A call failed, or was answered unclearly: only another look tells.
-    doubtful: bool,
-    /// A call began or ended since the last look at EC2 began.
-    moved: bool,
+    certainty: Certainty,
 }
 
 /// Where the memory lies that belongs to a journal.
@@ -121,28 +117,23 @@ impl Memory {
             place: known.place,
             interfaces: by_id(&known.interfaces),
             subnets: known.subnets,
-            under_way: BTreeSet::new(),
-            doubtful: false,
-            moved: false,
+            certainty: Certainty::default(),
         }
     }
 
     /// A call begins. Until its outcome is known there is nothing to go by.
     pub(super) fn begins(&mut self, op: OpId) {
-        self.under_way.insert(op);
-        self.moved = true;
+        self.certainty.begins(op);
         forget(&self.path);
     }
 
     /// A call ended with this answer, or failed.
     pub(super) fn ended(&mut self, op: OpId, call: Option<&Ec2Op>, answer: Option<&Answer>) {
-        self.under_way.remove(&op);
-        self.moved = true;
         let applied = call.zip(answer).is_some_and(|(call, answer)| {
             let instance = &self.place.instance;
             apply(&mut self.interfaces, instance, call, answer)
         });
-        self.doubtful |= !applied;
+        self.certainty.ended(op, applied);
         self.write();
     }
 
@@ -153,21 +144,20 @@ impl Memory {
 
     /// EC2 is asked what this instance has.
     pub(super) fn asks(&mut self) {
-        self.moved = !self.under_way.is_empty();
+        self.certainty.asks();
     }
 
     /// EC2 showed the ENIs. It may not have seen the end of a call that came in between.
     pub(super) fn observed(&mut self, interfaces: &[NetworkInterface]) {
-        if !self.moved {
+        if self.certainty.hears() {
             self.interfaces = by_id(interfaces);
-            self.doubtful = false;
             self.write();
         }
     }
 
     /// Writes the file where it would be true; a failure only costs the successor its questions.
     pub(super) fn write(&self) {
-        if self.doubtful || !self.under_way.is_empty() {
+        if !self.certainty.is_sure() {
             return;
         }
         let content = Content {

@@ -84,18 +84,18 @@ impl SubnetRegister {
             .await
             .map_err(|error| failure(&error))?;
         let order = self.known().in_order(boot_time());
-        let mut last = None;
+        let mut told: Option<Ec2Failure> = None;
         for (number, subnet) in order.into_iter().enumerate() {
             match self.try_in(&new, number, &subnet).await {
                 Err(error) if has_no_room(&error) => {
                     info!(%subnet, %error, "no ENI in this subnet");
                     self.known().refuses(boot_time(), &subnet);
-                    last = Some(error);
+                    told = Some(failure(&error).after(told));
                 }
                 answer => return answer.map_err(|error| failure(&error)),
             }
         }
-        Err(last.map_or_else(|| self.none(), |error| failure(&error)))
+        Err(told.unwrap_or_else(|| self.none()))
     }
 
     /// Each subnet has a request of its own: EC2 refuses a token with other parameters.

@@ -67,6 +67,12 @@ impl InstanceLimits {
             .map_or(0, |enis| usize::from(*enis))
     }
 
+    /// How many ENIs a card takes.
+    pub(crate) fn enis_on(&self, card: u8) -> usize {
+        let enis = self.enis_per_card.get(usize::from(card));
+        enis.copied().unwrap_or(0).into()
+    }
+
     /// Places for further ENIs in the order they are used: index 0 last, as few types offer it on
     /// cards other than the first.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {

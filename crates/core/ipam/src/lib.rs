@@ -14,6 +14,7 @@
 
 mod action;
 mod backoff;
+mod certainty;
 mod config;
 mod cut_off;
 mod eni;
@@ -25,6 +26,7 @@ mod report;
 mod subnets;
 
 pub use action::{Action, Ec2Op, Grant, Lease, Notice, OpId, RequestId};
+pub use certainty::Certainty;
 pub(crate) use config::IPV6_PREFIX_SIZE;
 pub use config::{
     ADDRESSES_PER_PREFIX, Config, Delegation, IPV6_PREFIX_LENGTH, InstanceLimits, PREFIX_LENGTH,

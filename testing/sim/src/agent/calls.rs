@@ -1,15 +1,17 @@
 //! EC2 calls as the agent makes them: one request or several, repeated as its client repeats them.
 
-use std::time::Duration;
+mod creation;
 
-use underlay_ipam::{Ec2Op, Ec2Outcome, Grant, Holding, Input, OpId};
-use underlay_journal::{Change, Creation, PARTS_FOR, Parting};
-use underlay_types::{AttachmentId, EniId, PoolKey, Timestamp};
+use std::{collections::VecDeque, time::Duration};
+
+use underlay_ipam::{Ec2Op, Ec2Outcome, Grant, Input, OpId};
+use underlay_journal::{Change, PARTS_FOR, Parting};
+use underlay_types::{AttachmentId, EniId, SubnetId, Timestamp};
 use underlay_vpc_model::Treatment;
 
 use super::{AUDIT_INTERVAL, Recorded};
 use crate::{
-    cloud::{Failure, Reply, Request, Seen},
+    cloud::{Failure, NewEni, Reply, Request, Seen},
     world::{Event, World},
 };
 
@@ -45,7 +47,10 @@ enum Goal {
 #[derive(Debug, Clone)]
 enum Step {
     Only,
-    Creating(String),
+    /// Where subnets are chosen from, they are asked for first.
+    Choosing(Box<NewEni>),
+    /// In the subnets that are left after this one, if it has no room; and what those before said.
+    Creating(Box<NewEni>, VecDeque<SubnetId>, Option<Failure>),
     /// Its attachment is asked for first.
     Detach(EniId),
     SetDelete(EniId),
@@ -57,10 +62,8 @@ enum Step {
 impl Task {
     /// Whether it takes a slot of the instance once it is done.
     pub(crate) const fn brings_an_eni(&self) -> bool {
-        matches!(
-            self.request,
-            Request::Create { .. } | Request::Attach { .. }
-        )
+        matches!(self.goal, Goal::Op(_, Step::Choosing(_)))
+            || matches!(self.request, Request::Create(_) | Request::Attach { .. })
     }
 
     /// The ENI that it attaches.
@@ -73,11 +76,14 @@ impl Task {
 
     /// What it asks EC2 for, if the agent of this run does.
     pub(crate) const fn grant(&self, life: u32) -> Option<Grant> {
-        match self.request {
-            Request::Assign { grant, .. } | Request::Create { grant, .. } if self.life == life => {
-                Some(grant)
-            }
-            _ => None,
+        match &self.request {
+            _ if self.life != life => None,
+            Request::Assign { grant, .. } => Some(*grant),
+            Request::Create(new) => Some(new.grant),
+            _ => match &self.goal {
+                Goal::Op(_, Step::Choosing(new)) => Some(new.grant),
+                _ => None,
+            },
         }
     }
 }
@@ -110,7 +116,11 @@ impl World {
                 }
                 (Request::Attach { eni, place }, Step::Only)
             }
-            Ec2Op::CreateEni { pool, grant, .. } => match self.creation(op, pool, grant) {
+            Ec2Op::CreateEni {
+                pool,
+                grant,
+                ipv6_prefix,
+            } => match self.creation(op, pool, grant, ipv6_prefix) {
                 Some(creation) => creation,
                 None => return,
             },
@@ -133,10 +143,11 @@ impl World {
             Ec2Op::UnassignPrefixes { eni, prefixes } => {
                 (unassign(eni, Vec::new(), prefixes), Step::Only)
             }
-            Ec2Op::UnassignIpv6Prefixes { eni, .. } => {
-                (unassign(eni, Vec::new(), Vec::new()), Step::Only)
+            Ec2Op::UnassignIpv6Prefixes { eni, prefixes } => {
+                (Request::UnassignIpv6 { eni, prefixes }, Step::Only)
             }
         };
+        self.memory_begins(op);
         self.begin(Goal::Op(op, step), request);
     }
 
@@ -155,32 +166,12 @@ impl World {
         }))
     }
 
-    /// The call that creates an ENI, its intent recorded; `None` if that is impossible.
-    fn creation(&mut self, op: OpId, pool: PoolKey, grant: Grant) -> Option<(Request, Step)> {
-        let token = format!("{}-{}", self.life, op.0);
-        let intent = Creation {
-            token: token.clone(),
-            pool: pool.clone(),
-            addresses: grant.addresses(),
-        };
-        match self.record(Change::Creating(intent)) {
-            Recorded::Yes => {}
-            Recorded::Dead => return None,
-            Recorded::Refused => {
-                let outcome = journal_full();
-                self.feed(Input::Ec2 { op, outcome });
-                return None;
-            }
-        }
-        let step = Step::Creating(token.clone());
-        Some((Request::Create { pool, grant, token }, step))
-    }
-
     /// Asks EC2 what this instance has.
     pub(super) fn look(&mut self) {
         let now = self.now;
         let agent = self.living();
         agent.look_under_way = true;
+        agent.memory.asks();
         agent.halves.clear();
         self.begin(Goal::Look(now), Request::DescribeAttached);
         self.begin(Goal::Look(now), Request::DescribeTagged);
@@ -311,11 +302,19 @@ impl World {
                 }
             }
             (Step::Left(..), Err(_)) if gone => self.ended(op, Ok(Reply::Done)),
-            (Step::Creating(token), result) => {
-                // The intent stays if this cannot be recorded: one more look after the next start.
-                if self.record(Change::Created(token)) != Recorded::Dead {
+            (Step::Choosing(new), Ok(Reply::Subnets(subnets))) => {
+                let now = self.now;
+                self.living().subnets.learn(now, &subnets);
+                let (request, step) = self.create_in_order(new);
+                self.begin(Goal::Op(op, step), request);
+            }
+            (Step::Choosing(new), result) => {
+                if self.record(Change::Created(new.token)) != Recorded::Dead {
                     self.ended(op, result);
                 }
+            }
+            (Step::Creating(new, order, told), result) => {
+                self.created(op, new, order, told, result);
             }
             (_, result) => self.ended(op, result),
         }
@@ -350,12 +349,9 @@ impl World {
 
     /// Tells the allocator; now and then twice, as no answer may be believed to come once.
     fn ended(&mut self, op: OpId, result: Result<Reply, Failure>) {
+        self.memory_ended(op, result.as_ref().ok());
         let outcome = match result {
-            Ok(Reply::Assigned(assigned)) => Ec2Outcome::Assigned(Holding {
-                addresses: assigned.addresses,
-                prefixes: assigned.prefixes,
-                ..Holding::default()
-            }),
+            Ok(Reply::Assigned(given)) => Ec2Outcome::Assigned(given),
             Ok(Reply::Attached(attachment)) => {
                 let agent = self.living();
                 if let Some(Ec2Op::AttachEni { eni, .. }) = agent.ipam.call(op)
@@ -371,7 +367,7 @@ impl World {
                 self.read(vec![*seen]);
                 Ec2Outcome::Created { eni: id, holding }
             }
-            Ok(Reply::Done | Reply::Seen(_)) => {
+            Ok(Reply::Done | Reply::Seen(_) | Reply::Subnets(_)) => {
                 self.forget_place(op);
                 Ec2Outcome::Done
             }

@@ -73,7 +73,7 @@ impl World {
         self.record(Change::Lease(LeaseRecord {
             key: lease.key.clone(),
             ipv4: lease.addresses.v4(),
-            ipv6: None,
+            ipv6: lease.addresses.v6(),
             egress: None,
             eni: lease.eni.clone(),
             place,
@@ -104,13 +104,13 @@ impl World {
             self.wire_failed(&key);
             return self.add_refused(pod, "the kernel refused");
         }
-        let address = record.ipv4.expect("leases here have one");
-        self.wire_device(&key, address, &record.eni);
+        let addresses = record.addresses().expect("leases here have some");
+        self.wire_device(&key, addresses, &record.eni);
         match self.record(moved(&key, LeaseState::Active)) {
             Recorded::Dead => {}
             Recorded::Yes => {
                 if self.survives() {
-                    self.add_answered(pod, Ok(address));
+                    self.add_answered(pod, Ok(addresses));
                 }
             }
             Recorded::Refused => {

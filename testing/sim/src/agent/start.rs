@@ -10,11 +10,12 @@ use underlay_journal::{Decoded, LeaseState, decode, encode, encode_header, promi
 use underlay_types::{LeaseKey, Timestamp};
 
 use super::{
-    Agent,
+    AUDIT_INTERVAL, Agent,
     calls::{Half, merged},
+    memory::Memory,
 };
 use crate::{
-    cloud::{Failure, Reply, Request},
+    cloud::{Failure, Reply, Request, Seen},
     world::{Event, World},
 };
 
@@ -33,6 +34,10 @@ impl World {
         self.life += 1;
         self.tally.add("starts");
         self.note(|world| format!("agent starts, run {}", world.life));
+        if let Some(noted) = self.disk.noted.clone() {
+            self.tally.add("starts that ask nothing");
+            return self.serve_by(self.now, noted, true);
+        }
         self.starting = Some(Starting {
             asked: self.now,
             halves: Vec::new(),
@@ -59,6 +64,11 @@ impl World {
             self.note(|_| "agent cannot start: EC2 does not tell".to_owned());
             return self.after(Duration::from_secs(2), Event::Start);
         };
+        self.serve_by(asked, seen, false);
+    }
+
+    /// A process that knows what there is: `remembered`, or asked for.
+    fn serve_by(&mut self, asked: Timestamp, seen: Vec<Seen>, remembered: bool) {
         let Decoded { state, dropped, .. } = match decode(&self.disk.bytes) {
             Ok(decoded) => decoded,
             Err(error) => return self.violate(|_| format!("the journal is unreadable: {error}")),
@@ -70,22 +80,34 @@ impl World {
         for change in state.changes() {
             self.disk.bytes.extend(encode(&change));
         }
-        self.agent = Some(self.new_agent(state));
+        self.agent = Some(self.new_agent(state, &seen, remembered));
+        self.note_memory();
         self.restore(asked, seen);
     }
 
-    fn new_agent(&mut self, state: underlay_journal::State) -> Agent {
+    fn new_agent(
+        &mut self,
+        state: underlay_journal::State,
+        seen: &[Seen],
+        remembered: bool,
+    ) -> Agent {
         let config = Config {
             first_op: 1,
             ..self.setting.config.clone()
         };
-        let first_look = if state.creations.is_empty() { 120 } else { 10 };
+        let first_look = match (remembered, state.creations.is_empty()) {
+            (true, _) => AUDIT_INTERVAL.as_secs(),
+            (false, true) => 120,
+            (false, false) => 10,
+        };
         let crashes = self.books.faulty && self.chance(self.setting.crashes);
         let effects_left = crashes.then(|| self.rng.u32(..60));
         Agent {
             ipam: Ipam::new(config),
             state,
             enis: BTreeMap::new(),
+            memory: Memory::new(seen),
+            subnets: self.cloud.choice(),
             requests: BTreeMap::new(),
             last_request: 0,
             retired: BTreeSet::new(),
@@ -101,7 +123,7 @@ impl World {
     }
 
     /// Leases first, so that no leased address is ever free.
-    fn restore(&mut self, asked: Timestamp, seen: Vec<crate::cloud::Seen>) {
+    fn restore(&mut self, asked: Timestamp, seen: Vec<Seen>) {
         let (wall_ms, now, cooldown) = (self.wall_ms(), self.now, self.setting.config.cooldown);
         let agent = self.living();
         let (leases, cooldowns, partings) = promises(&agent.state, wall_ms, now, cooldown);

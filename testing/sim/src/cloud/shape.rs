@@ -53,20 +53,45 @@ pub(super) fn read(eni: &Eni, instance: &InstanceId, primary: &EniId) -> Seen {
             delete_on_termination: attachment.is_some_and(|held| held.delete_on_termination),
             groups: SecurityGroupSet::try_from(eni.groups.clone())
                 .expect("an interface has at least one group"),
-            holding: Holding {
-                addresses: eni.addresses.secondary.clone(),
-                prefixes: eni.addresses.prefixes.clone(),
-                ..Holding::default()
-            },
+            holding: holding(eni),
         },
         attachment: attachment.map(|held| held.id.clone()),
         available: attachment.is_none() && !eni.pending,
     }
 }
 
-fn pool(tag: &str) -> Option<PoolKey> {
-    match tag {
-        "default" => Some(PoolKey::default_pool()),
-        set => set.parse().ok().map(PoolKey::exactly),
+/// What an ENI has for pods: of one that is a pod's own, its primary address.
+pub(crate) fn holding(eni: &Eni) -> Holding {
+    let held = &eni.addresses;
+    let ipv6_prefixes = held.v6_prefixes.clone();
+    if is_whole(eni) {
+        return Holding {
+            addresses: vec![held.primary],
+            ipv6_prefixes,
+            ..Holding::default()
+        };
     }
+    Holding {
+        addresses: held.secondary.clone(),
+        prefixes: held.prefixes.clone(),
+        ipv6_prefixes,
+    }
+}
+
+fn is_whole(eni: &Eni) -> bool {
+    let pool = eni.tags.get(POOL_TAG).and_then(|tag| pool(tag));
+    pool.is_some_and(|pool| pool.is_whole())
+}
+
+fn pool(tag: &str) -> Option<PoolKey> {
+    let (eni_use, card, text) = PoolKey::split_prefix(tag);
+    let pool = match text {
+        "default" => PoolKey::default_pool(),
+        set => PoolKey::exactly(set.parse().ok()?),
+    };
+    Some(PoolKey {
+        eni_use,
+        card,
+        ..pool
+    })
 }

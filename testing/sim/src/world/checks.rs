@@ -2,15 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
+    time::Duration,
 };
 
+use ipnet::IpNet;
 use underlay_ipam::{
     AllocError, Attachment, Ec2Op, EniReport, Lease, ObservedEni, Reason, RequestId,
 };
-use underlay_types::{EniId, Timestamp};
+use underlay_journal::LeaseRecord;
+use underlay_types::{EniId, Family, Timestamp};
 
 use super::World;
+
+/// How long a look may show what was before.
+const SHOWN_LATE: Duration = Duration::from_secs(120);
+/// Looks after that which may pass an ENI over, as they came while one was created.
+const UNKNOWN_LOOKS: u32 = 10;
 
 /// Our own books.
 #[derive(Debug, Default)]
@@ -20,7 +28,7 @@ pub(crate) struct Books {
     /// Open requests, and until when each must be answered.
     open: BTreeMap<RequestId, Timestamp>,
     /// When each address was last on a pod, of those that are not now.
-    pub(crate) rested: BTreeMap<Ipv4Addr, Timestamp>,
+    pub(crate) rested: BTreeMap<IpAddr, Timestamp>,
     /// ENIs that somebody else changed, and when.
     pub(crate) disturbed: BTreeMap<EniId, Timestamp>,
     /// ENIs of others in the subnet.
@@ -29,6 +37,13 @@ pub(crate) struct Books {
     pub(crate) refused_with: BTreeSet<String>,
     /// How many looks in a row did not show an ENI as attached.
     unshown: BTreeMap<EniId, u32>,
+    /// ENIs of ours that the agent does not know, since when, and how many looks have not changed
+    /// that which must have shown them.
+    unknown: BTreeMap<EniId, (Timestamp, u32)>,
+    /// Calls of the allocator's.
+    calls: u64,
+    /// ENIs that it asked for.
+    asked_for: u64,
     /// Requests to EC2 other than looks.
     pub(crate) changes_sent: u64,
     /// Requests of looks.
@@ -44,6 +59,7 @@ impl Books {
         self.open.clear();
         self.refused_with.clear();
         self.unshown.clear();
+        self.unknown.clear();
     }
 }
 
@@ -87,15 +103,82 @@ impl World {
         }
     }
 
+    /// With nobody else at work, calls are few: for each ENI, and for each pod that comes and goes.
+    fn check_budget(&mut self, call: &Ec2Op) {
+        let books = &mut self.books;
+        books.calls += 1;
+        books.asked_for += u64::from(matches!(call, Ec2Op::CreateEni { .. }));
+        let (calls, enis) = (books.calls, books.asked_for);
+        let pods = self.tally.of("ADDs") + self.tally.of("DELs");
+        let budget = 4 + 5 * enis + pods;
+        let within = calls <= budget || !self.setting.calm || self.draining;
+        self.require(within, |_| {
+            format!("{calls} calls for {enis} ENIs and {pods} ADDs and DELs")
+        });
+    }
+
+    /// No lease has an address that another one has.
+    pub(crate) fn check_record(&mut self, record: &LeaseRecord) {
+        let Some(agent) = &self.agent else { return };
+        let mut others = agent.state.leases.values();
+        let other = others.find(|other| {
+            let same_v4 = other.ipv4.is_some() && other.ipv4 == record.ipv4;
+            let same_v6 = other.ipv6.is_some() && other.ipv6 == record.ipv6;
+            other.key != record.key && (same_v4 || same_v6)
+        });
+        if let Some(other) = other.cloned() {
+            self.violate(|_| format!("{record:?} beside {other:?}"));
+        }
+    }
+
+    /// What exists in EC2 and is ours does not stay unknown.
+    pub(crate) fn check_leaks(&mut self) {
+        let Some(agent) = &self.agent else { return };
+        let now = self.now;
+        let mut before = std::mem::take(&mut self.books.unknown);
+        let unknown = self.cloud.ours().filter(|eni| !agent.ipam.knows(&eni.id));
+        let unknown = unknown.map(|eni| {
+            let (since, looks) = before.remove(&eni.id).unwrap_or((now, 0));
+            let late = since + SHOWN_LATE < now;
+            (eni.id.clone(), (since, looks + u32::from(late)))
+        });
+        self.books.unknown = unknown.collect();
+        let leaked = self.books.unknown.iter();
+        let mut leaked = leaked.filter(|(_, (_, looks))| *looks > UNKNOWN_LOOKS);
+        if let Some((eni, (since, _))) = leaked.next().map(|(eni, seen)| (eni.clone(), *seen)) {
+            let time = now.saturating_since(since);
+            self.violate(|_| format!("{eni} is leaked: nobody has known it for {time:?}"));
+        }
+    }
+
     /// A lease is of the pool that was asked for, there in EC2, and nobody's else.
     pub(crate) fn check_lease(&mut self, pod: usize, request: RequestId, lease: &Lease) {
         self.books.open.remove(&request);
         let wish = self.wish(pod);
         let asked = (&lease.key, &lease.pool) == (&wish.key, &wish.pool);
         self.require(asked, |_| format!("{lease:?} for {wish:?}"));
-        let Some(address) = lease.addresses.v4() else {
-            return self.violate(|_| format!("{lease:?} without an IPv4 address"));
-        };
+        let families = self.setting.config.families;
+        for family in [Family::V4, Family::V6] {
+            let has = lease
+                .addresses
+                .iter()
+                .any(|each| Family::of(each) == family);
+            self.require(has == families.has(family), |_| {
+                format!("{lease:?} of {families:?}")
+            });
+        }
+        if lease.pool.is_whole() {
+            let others = self.kernel.wired().filter(|(key, _)| **key != lease.key);
+            let shared = others.filter(|(_, device)| device.eni == lease.eni).count() > 0;
+            self.require(!shared, |_| format!("{lease:?} of an ENI that has a pod"));
+        }
+        for address in lease.addresses.iter() {
+            self.check_given(lease, address);
+        }
+    }
+
+    /// An address of a lease has rested, is the ENI's and nobody else's.
+    fn check_given(&mut self, lease: &Lease, address: IpAddr) {
         let held = self.kernel.holds(address);
         self.require(!held || self.kernel.has_device(&lease.key), |_| {
             format!("{lease:?} while a device with the address exists")
@@ -112,7 +195,13 @@ impl World {
         if !self.books.disturbed.contains_key(&lease.eni) {
             let eni = self.cloud.model.eni(&lease.eni);
             let there = eni.is_some_and(|eni| {
-                eni.addresses.contains(address) && eni.addresses.primary != address
+                let primary = address == IpAddr::V4(eni.addresses.primary);
+                let wanted = if lease.pool.is_whole() && address.is_ipv4() {
+                    primary
+                } else {
+                    !primary
+                };
+                wanted && eni.addresses.contains(address)
             });
             self.require(there, |world| {
                 let eni = world.cloud.model.eni(&lease.eni).map(|eni| &eni.addresses);
@@ -160,7 +249,8 @@ impl World {
         };
         self.require(true_reason, |_| format!("not true: {error} (held {held})"));
         let limits = &self.setting.config.limits;
-        let has_room = error.numbers.enis < limits.max_enis() && self.setting.sets == 0;
+        let one_pool = self.setting.sets == 0 && !self.setting.whole;
+        let has_room = error.numbers.enis < limits.max_enis() && one_pool;
         if self.setting.calm && !self.draining && self.setting.config.maximum.is_none() {
             self.require(!has_room, |_| format!("on a calm day: {error}"));
         }
@@ -174,31 +264,38 @@ impl World {
 
     fn held(&self) -> usize {
         let report = self.agent.as_ref().map(|agent| agent.ipam.report());
-        report.map_or(0, |report| report.enis.iter().map(|eni| eni.total).sum())
+        let enis = report.into_iter().flat_map(|report| report.enis);
+        let shared = enis.filter(|eni| !eni.pool.starts_with("whole/"));
+        shared.map(|eni| eni.total).sum()
     }
 
     /// No call takes anything from a pod, or asks for more than the node may hold.
     pub(crate) fn check_call(&mut self, call: &Ec2Op) {
+        self.check_budget(call);
         let taken: Vec<String> = match call {
             Ec2Op::DeleteEni { eni } | Ec2Op::DetachEni { eni } => self.pods_with(eni, |_| true),
-            Ec2Op::UnassignAddresses { eni, addresses } => {
-                self.pods_with(eni, |address| addresses.contains(&address))
-            }
-            Ec2Op::UnassignPrefixes { eni, prefixes } => self.pods_with(eni, |address| {
-                prefixes.iter().any(|prefix| prefix.contains(&address))
+            Ec2Op::UnassignAddresses { eni, addresses } => self.pods_with(eni, |used| {
+                addresses.iter().any(|address| IpAddr::V4(*address) == used)
+            }),
+            Ec2Op::UnassignPrefixes { eni, prefixes } => self.pods_with(eni, |used| {
+                prefixes
+                    .iter()
+                    .any(|prefix| IpNet::V4(*prefix).contains(&used))
+            }),
+            Ec2Op::UnassignIpv6Prefixes { eni, prefixes } => self.pods_with(eni, |used| {
+                prefixes
+                    .iter()
+                    .any(|prefix| IpNet::V6(*prefix).contains(&used))
             }),
             Ec2Op::Assign { grant, .. } | Ec2Op::CreateEni { grant, .. } => {
                 let asked = usize::from(grant.addresses());
                 if let Some(maximum) = self.setting.config.maximum {
                     let (held, coming) = (self.held(), self.addresses_coming());
-                    self.require(held + coming + asked <= maximum.into(), |_| {
+                    let fits = asked == 0 || held + coming + asked <= maximum.into();
+                    self.require(fits, |_| {
                         format!("{call} with {held} and {coming} coming of {maximum}")
                     });
                 }
-                return;
-            }
-            Ec2Op::UnassignIpv6Prefixes { .. } => {
-                self.require(false, |_| format!("{call} on a node with IPv4 alone"));
                 return;
             }
             Ec2Op::AttachEni { .. } => return self.check_attach(call),
@@ -232,9 +329,10 @@ impl World {
 
     /// Pods that use these addresses of an ENI. What moved to it from another, whose pods still
     /// have it, is not theirs here.
-    fn pods_with(&self, eni: &EniId, these: impl Fn(Ipv4Addr) -> bool) -> Vec<String> {
+    fn pods_with(&self, eni: &EniId, these: impl Fn(IpAddr) -> bool) -> Vec<String> {
         let wired = self.kernel.wired();
-        let using = wired.filter(|(_, device)| device.eni == *eni && these(device.address));
+        let using =
+            wired.filter(|(_, device)| device.eni == *eni && device.addresses.iter().any(&these));
         using.map(|(key, _)| key.to_string()).collect()
     }
 

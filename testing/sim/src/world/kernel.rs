@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
 use underlay_ipam::Input;
-use underlay_types::{EniId, LeaseKey, Timestamp};
+use underlay_types::{EniId, LeaseKey, PodAddresses, Timestamp};
 
 use super::{Event, World};
 
@@ -23,7 +23,7 @@ pub(crate) struct Kernel {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) addresses: PodAddresses,
     pub(crate) eni: EniId,
     /// Off the network, and not deleted yet.
     retired: bool,
@@ -46,35 +46,35 @@ impl Kernel {
     }
 
     /// The devices that exist for an address.
-    fn of(&self, address: Ipv4Addr) -> impl Iterator<Item = (&LeaseKey, &Device)> {
+    fn of(&self, address: IpAddr) -> impl Iterator<Item = (&LeaseKey, &Device)> {
         self.devices
             .iter()
-            .filter(move |(_, device)| device.address == address)
+            .filter(move |(_, device)| device.addresses.iter().any(|each| each == address))
     }
 
     /// Whether a pod has the address, or its old device still exists.
-    pub(super) fn holds(&self, address: Ipv4Addr) -> bool {
+    pub(super) fn holds(&self, address: IpAddr) -> bool {
         self.of(address).next().is_some()
     }
 }
 
 impl World {
-    pub(crate) fn wire_device(&mut self, key: &LeaseKey, address: Ipv4Addr, eni: &EniId) {
-        let others: Vec<_> = self
-            .kernel
-            .of(address)
+    pub(crate) fn wire_device(&mut self, key: &LeaseKey, addresses: PodAddresses, eni: &EniId) {
+        let others: Vec<_> = addresses
+            .iter()
+            .flat_map(|address| self.kernel.of(address))
             .filter(|(other, _)| *other != key)
             .map(|(other, device)| format!("{other} {device:?}"))
             .collect();
         self.require(others.is_empty(), |_| {
-            format!("{key} gets {address}, which has {others:?}")
+            format!("{key} gets {addresses:?}, which has {others:?}")
         });
         let device = Device {
-            address,
+            addresses,
             eni: eni.clone(),
             retired: false,
         };
-        self.note(|_| format!("{key} is wired with {address} of {eni}"));
+        self.note(|_| format!("{key} is wired with {addresses:?} of {eni}"));
         self.kernel.devices.insert(key.clone(), device);
     }
 
@@ -86,7 +86,8 @@ impl World {
         };
         if !device.retired {
             device.retired = true;
-            self.books.rested.insert(device.address, now);
+            let rest = device.addresses.iter().map(|address| (address, now));
+            self.books.rested.extend(rest);
             let pause = if self.chance(0.1) {
                 self.millis(2_000..60_000)
             } else {
@@ -107,7 +108,9 @@ impl World {
     pub(super) fn device_dies(&mut self, key: &LeaseKey) {
         if let Some(device) = self.kernel.devices.remove(key) {
             let now = self.now;
-            self.books.rested.entry(device.address).or_insert(now);
+            for address in device.addresses.iter() {
+                self.books.rested.entry(address).or_insert(now);
+            }
         }
     }
 
@@ -118,7 +121,7 @@ impl World {
         self.kernel.devices.retain(|key, device| {
             let stays = standing.contains(key);
             if !stays && !device.retired {
-                rested.insert(device.address, now);
+                rested.extend(device.addresses.iter().map(|address| (address, now)));
             }
             stays
         });

@@ -1,6 +1,6 @@
 //! Accidents that the seed plans, and somebody else who changes EC2.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use underlay_types::EniId;
 use underlay_vpc_model::{Eni, EniRequest, V4Request};
@@ -43,8 +43,9 @@ impl World {
             return;
         }
         self.cloud.model.tick(self.now);
-        match self.rng.u8(..8) {
+        match self.rng.u8(..10) {
             0 | 1 => self.unassign_outside(),
+            6 | 7 => self.move_outside(),
             2 => self.detach_outside(),
             3 => self.delete_outside(),
             4 => self.change_groups_outside(),
@@ -81,6 +82,20 @@ impl World {
             .collect();
         let prefixes: Vec<_> = eni.addresses.prefixes.last().copied().into_iter().collect();
         let now = self.now;
+        let ipv6: Vec<_> = eni
+            .addresses
+            .v6_prefixes
+            .first()
+            .copied()
+            .into_iter()
+            .collect();
+        if !ipv6.is_empty() && self.rng.bool() {
+            let taken = self.cloud.model.unassign_v6(&eni.id, &[], &ipv6, now);
+            if taken.is_ok() {
+                self.changed("IPv6 prefix removed outside", &eni.id);
+            }
+            return;
+        }
         if self
             .cloud
             .model
@@ -88,6 +103,27 @@ impl World {
             .is_ok()
         {
             self.changed("address removed outside", &eni.id);
+        }
+    }
+
+    /// An address of one ENI of ours goes to another one, a pod's rather than a free one.
+    fn move_outside(&mut self) {
+        let (Some(from), Some(to)) = (self.any_of_ours(true), self.any_of_ours(true)) else {
+            return;
+        };
+        let held = from.addresses.secondary.clone();
+        let used = |address: &Ipv4Addr| self.kernel.holds((*address).into());
+        let of_pods: Vec<_> = held.iter().copied().filter(used).collect();
+        let choice = if of_pods.is_empty() { held } else { of_pods };
+        if from.id == to.id || choice.is_empty() {
+            return;
+        }
+        let moved = choice[self.rng.usize(..choice.len())];
+        let request = V4Request::Addresses(vec![moved]);
+        let (model, now) = (&mut self.cloud.model, self.now);
+        if model.assign(&to.id, &request, true, now).is_ok() {
+            self.changed("address moved outside", &from.id);
+            self.changed("address moved outside", &to.id);
         }
     }
 
@@ -123,7 +159,7 @@ impl World {
 
     /// An ENI that is not ours takes a slot.
     fn attach_foreign(&mut self) {
-        let request = EniRequest::new(self.cloud.subnet.clone());
+        let request = EniRequest::new(self.cloud.subnets[0].clone());
         let Ok(eni) = self.cloud.model.create_eni(&request) else {
             return;
         };
@@ -141,11 +177,11 @@ impl World {
 
     /// Others of the subnet take most of what is free, and give it back later.
     fn take_addresses(&mut self) {
-        let free = self.cloud.model.available_addresses(&self.cloud.subnet);
+        let free = self.cloud.model.available_addresses(&self.cloud.subnets[0]);
         let some = self.rng.u32(1..=free.max(1));
         let request = EniRequest {
             v4: V4Request::Count(some),
-            ..EniRequest::new(self.cloud.subnet.clone())
+            ..EniRequest::new(self.cloud.subnets[0].clone())
         };
         if let Ok(eni) = self.cloud.model.create_eni(&request) {
             self.tally.add_fault("addresses taken by others", 1);

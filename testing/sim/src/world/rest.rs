@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use underlay_ipam::{ADDRESSES_PER_PREFIX, Delegation, Report};
-use underlay_types::EniId;
+use underlay_types::{EniId, Family};
 use underlay_vpc_model::Eni;
 
 use super::{Event, World};
-use crate::agent::{AUDIT_MAX, AUDIT_MIN};
+use crate::{
+    agent::{AUDIT_MAX, AUDIT_MIN},
+    cloud::holding,
+};
 
 /// Single free addresses beyond the target that are not worth a call.
 const TOLERATED: usize = 2;
@@ -26,7 +29,9 @@ impl World {
         let looks = self.books.looks_sent - before.1;
         // Where the subnet is spent, each pool asks once in a while, for each ENI with a place, whether it still is.
         let patience = if self.is_scarce() {
-            (time.as_secs() / 50 + 8) * u64::from(self.setting.instance_type.max_enis)
+            (time.as_secs() / 50 + 8)
+                * u64::from(self.setting.instance_type.max_enis)
+                * u64::from(self.setting.subnets)
         } else {
             0
         };
@@ -42,13 +47,12 @@ impl World {
 
     /// Whether the subnet has less left than a pool may want.
     fn is_scarce(&self) -> bool {
-        let free = self.cloud.model.available_addresses(&self.cloud.subnet);
         let config = &self.setting.config;
         let wanted = config
             .warm_default
             .max(config.minimum)
             .max(ADDRESSES_PER_PREFIX * 2);
-        free <= u32::from(wanted)
+        self.cloud.free().any(|free| free <= u32::from(wanted))
     }
 
     fn report(&mut self) -> Option<Report> {
@@ -81,7 +85,21 @@ impl World {
             .ours()
             .map(|eni| (eni.id.clone(), addresses_of(eni)))
             .collect();
+        let known_v6: BTreeMap<EniId, usize> = report
+            .enis
+            .iter()
+            .map(|eni| (eni.eni.clone(), eni.ipv6_prefixes))
+            .collect();
+        let there_v6: BTreeMap<EniId, usize> = self
+            .cloud
+            .ours()
+            .map(|eni| (eni.id.clone(), eni.addresses.v6_prefixes.len()))
+            .collect();
         let held_elsewhere = report.leases.iter().any(|lease| lease.missing);
+        self.require(held_elsewhere || known_v6 == there_v6, |_| {
+            format!("the allocator knows {known_v6:?} of IPv6, in EC2 are {there_v6:?}")
+        });
+        let held_elsewhere = held_elsewhere || !self.setting.config.families.has(Family::V4);
         self.require(held_elsewhere || known == there, |_| {
             format!("the allocator knows {known:?}, in EC2 are {there:?}")
         });
@@ -109,7 +127,15 @@ impl World {
     /// At most 2 addresses, or one prefix, more than configured.
     fn check_waste(&mut self, report: &Report) {
         let config = self.setting.config.clone();
+        if !config.families.has(Family::V4) {
+            return;
+        }
         for pool in &report.pools {
+            if pool.pool.is_whole() {
+                let idle = pool.numbers.free;
+                self.require(idle == 0, |_| format!("ENIs of no pod: {report:?}"));
+                continue;
+            }
             let default = pool.pool == self.cloud.pool(0);
             let target = if default {
                 let minimum = usize::from(config.minimum);
@@ -138,6 +164,7 @@ impl World {
     fn check_supply(&mut self, report: &Report) {
         let config = &self.setting.config;
         let attached = self.cloud.model.enis_of(&self.cloud.instance);
+        let has_free = |eni: &Eni| self.cloud.model.available_addresses(&eni.subnet) >= 40;
         // The warm target never takes the last slot.
         let has_slots = attached.len() + 1 < config.limits.max_enis();
         let has_places = |eni: &Eni| {
@@ -147,9 +174,9 @@ impl World {
             known.is_some_and(|known| known.pool == "default" && !known.suspended)
                 && taken < config.limits.places_per_eni().into()
         };
-        let grows = has_slots || attached.iter().any(|eni| has_places(eni));
-        let crowded = self.cloud.model.available_addresses(&self.cloud.subnet) < 40;
-        if !grows || crowded || config.maximum.is_some() {
+        let has_slots = has_slots && self.cloud.free().any(|free| free >= 40);
+        let grows = has_slots || attached.iter().any(|eni| has_places(eni) && has_free(eni));
+        if !grows || config.maximum.is_some() {
             return;
         }
         let pool = report
@@ -174,7 +201,10 @@ impl World {
         let prefixes = prefixes.flat_map(|eni| &eni.addresses.prefixes);
         let unused = prefixes.filter(|prefix| {
             let mut wired = self.kernel.wired();
-            !wired.any(|(_, device)| prefix.contains(&device.address))
+            !wired.any(|(_, device)| {
+                let mut used = device.addresses.v4().into_iter();
+                used.any(|used| prefix.contains(&used))
+            })
         });
         unused.count()
     }
@@ -196,7 +226,7 @@ impl World {
             .iter()
             .any(|eni| eni.suspended || eni.place.is_none());
         let full = self.cloud.model.enis_of(&self.cloud.instance).len() >= limits.max_enis();
-        let crowded = self.cloud.model.available_addresses(&self.cloud.subnet) < 20;
+        let crowded = self.cloud.free().all(|free| free < 20);
         if suspended || full || crowded || self.setting.config.maximum.is_some() {
             return;
         }
@@ -235,14 +265,20 @@ impl World {
         let left: Vec<String> = self
             .cloud
             .ours()
-            .filter(|eni| eni.id != primary || addresses_of(eni) > 0)
+            .filter(|eni| {
+                let held = addresses_of(eni) + eni.addresses.v6_prefixes.len();
+                eni.id != primary || held > 0
+            })
             .map(|eni| format!("{} {:?}", eni.id, eni.addresses))
             .collect();
         self.require(left.is_empty(), |_| format!("left after a drain: {left:?}"));
-        let others = self.cloud.model.enis_in(&self.cloud.subnet);
-        let others = others.filter(|eni| eni.id != primary);
+        let model = &self.cloud.model;
+        let born = &self.cloud.born;
+        let subnets = self.cloud.subnets.iter();
+        let others = subnets.flat_map(|subnet| model.enis_in(subnet));
+        let others = others.filter(|eni| eni.id != primary && Some(&eni.id) != born.as_ref());
         let others: usize = others.map(|eni| 1 + addresses_of(eni)).sum();
-        let free = self.cloud.model.available_addresses(&self.cloud.subnet);
+        let free: u32 = self.cloud.free().sum();
         let all = usize::try_from(free).unwrap_or(0) + others;
         let first = usize::try_from(self.cloud.free_at_first).unwrap_or(0);
         self.require(left.is_empty() && all == first, |_| {
@@ -252,6 +288,7 @@ impl World {
 }
 
 fn addresses_of(eni: &Eni) -> usize {
-    let within = eni.addresses.prefixes.len() * usize::from(ADDRESSES_PER_PREFIX);
-    eni.addresses.secondary.len() + within
+    let held = holding(eni);
+    let within = held.prefixes.len() * usize::from(ADDRESSES_PER_PREFIX);
+    held.addresses.len() + within
 }

@@ -1,8 +1,8 @@
 //! The container runtime: pods come in bursts and go, and it tries again where it is refused.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
-use underlay_types::{LeaseKey, PoolKey};
+use underlay_types::{LeaseKey, PodAddresses, PoolKey};
 
 use super::{Event, World};
 
@@ -65,7 +65,8 @@ impl World {
             self.rng.usize(..=usize::from(self.setting.sets))
         };
         let pool = self.cloud.pool(which);
-        self.put_pod(pool, retries)
+        let whole = self.setting.whole && self.rng.u8(..5) == 0;
+        self.put_pod(if whole { pool.whole() } else { pool }, retries)
     }
 
     pub(super) fn put_pod(&mut self, pool: PoolKey, retries: u8) -> usize {
@@ -99,14 +100,14 @@ impl World {
     }
 
     /// The agent answers an ADD, or its end cut the connection.
-    pub(crate) fn add_answered(&mut self, pod: usize, answer: Result<Ipv4Addr, String>) {
+    pub(crate) fn add_answered(&mut self, pod: usize, answer: Result<PodAddresses, String>) {
         if self.pods[pod].state != PodState::Adding {
             return self.violate(|world| format!("{:?} is answered", world.pods[pod]));
         }
         match answer {
-            Ok(address) => {
+            Ok(addresses) => {
                 self.tally.add("ADDs with an address");
-                self.note(|world| format!("{} has {address}", world.pods[pod].wish.key));
+                self.note(|world| format!("{} has {addresses:?}", world.pods[pod].wish.key));
                 self.pods[pod].state = PodState::Up;
             }
             Err(why) => {

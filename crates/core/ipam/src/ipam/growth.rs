@@ -4,7 +4,7 @@ use underlay_types::{EniId, Families, Family, PoolKey};
 
 use super::{Ipam, outcome::is_shortage};
 use crate::{
-    Action, Delegation, Ec2Op, Grant, IPV6_PREFIX_SIZE,
+    Action, Delegation, Ec2Op, Grant, IPV6_PREFIX_SIZE, Place,
     backoff::Backoff,
     eni::{Eni, Stage, packing_order},
 };
@@ -284,14 +284,28 @@ impl Ipam {
         eni.slots.is_empty() && eni.slots.elsewhere() >= places
     }
 
+    /// The first free place on a card that takes another ENI; on `card`, where that is asked for.
+    fn free_place(&self, card: Option<u8>) -> Option<Place> {
+        let limits = &self.config.limits;
+        let ours = self.enis.values().filter_map(|eni| eni.place.as_ref());
+        let taken: Vec<&Place> = ours.chain(self.foreign.values()).collect();
+        // Somebody else's may be at an index that no ENI of ours gets.
+        let has_room = |card: u8| {
+            let on_card = taken.iter().filter(|place| place.card == card);
+            on_card.count() < limits.enis_on(card)
+        };
+        let mut places = limits.places();
+        places.find(|place| {
+            card.is_none_or(|card| place.card == card)
+                && !taken.contains(&place)
+                && has_room(place.card)
+        })
+    }
+
     /// Attaches at the first free place. Without one, the ENI stays detached.
     pub(super) fn attach(&mut self, id: EniId, out: &mut Vec<Action>) {
         let card = self.enis.get(&id).and_then(|eni| eni.pool.card);
-        let place = self.config.limits.places().find(|place| {
-            card.is_none_or(|card| place.card == card)
-                && self.enis.values().all(|eni| eni.place != Some(*place))
-                && self.foreign.values().all(|foreign| foreign != place)
-        });
+        let place = self.free_place(card);
         let Some(place) = place else { return };
         if let Some(eni) = self.enis.get_mut(&id) {
             eni.stage = Stage::Attaching;

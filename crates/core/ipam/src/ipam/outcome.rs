@@ -7,6 +7,7 @@ use underlay_types::{Class, EniId, PoolKey, Timestamp};
 use super::Ipam;
 use crate::{
     Action, Ec2Failure, Ec2Op, Ec2Outcome, Grant, Holding, OpId,
+    backoff::Backoff,
     eni::{Eni, Slot, Stage},
 };
 
@@ -218,14 +219,18 @@ impl Ipam {
         let lacking = asked.filter(|_| is_shortage(failure));
         if let Some(places @ 2..) = lacking.map(Grant::places) {
             self.scarce.insert(pool, places / 2);
-        } else if matches!(lacking, Some(Grant::Prefixes(_))) && is_fragmentation(failure) {
+        } else if matches!(lacking, Some(Grant::Prefixes(_))) && failure.is_fragmentation() {
             self.fragmented.insert(pool, self.now + FRAGMENTED_FOR);
         } else if let Some(id) = self.full_eni(call, failure)
             && let Some(eni) = self.enis.get_mut(&id)
         {
-            // The next one is created in another subnet, with all that is wanted.
+            // The next one is created in another subnet, with all that is wanted, unless no other
+            // one had anything lately.
             eni.full.failed(self.now, failure.clone());
-            self.scarce.remove(&pool);
+            let last = self.backoffs.get(&pool).and_then(Backoff::last);
+            if !last.is_some_and(is_shortage) {
+                self.scarce.remove(&pool);
+            }
         } else {
             let backoff = self.backoffs.entry(pool).or_default();
             backoff.failed(self.now, failure.clone());
@@ -248,14 +253,24 @@ impl Ipam {
 
 /// How EC2 says that the subnet has not as much as was asked for.
 pub(super) fn is_shortage(failure: &Ec2Failure) -> bool {
-    failure.code == "InsufficientFreeAddressesInSubnet" || is_fragmentation(failure)
+    failure.code == "InsufficientFreeAddressesInSubnet" || failure.is_fragmentation()
 }
 
-/// How EC2 says that no aligned block of addresses is free: assigning and creating differ.
-fn is_fragmentation(failure: &Ec2Failure) -> bool {
-    failure.code == "InsufficientCidrBlocks"
-        || failure.code == "InvalidParameterValue"
-            && failure
-                .message
-                .contains("sufficient free Ipv4 addresses or prefixes")
+impl Ec2Failure {
+    /// What is told of a subnet without room where `earlier` is told of those before: if one of them
+    /// only had no prefix, that, as single addresses may be left there.
+    #[must_use]
+    pub fn after(self, earlier: Option<Self>) -> Self {
+        let earlier = earlier.filter(Self::is_fragmentation);
+        earlier.unwrap_or(self)
+    }
+
+    /// How EC2 says that no aligned block of addresses is free: assigning and creating differ.
+    fn is_fragmentation(&self) -> bool {
+        self.code == "InsufficientCidrBlocks"
+            || self.code == "InvalidParameterValue"
+                && self
+                    .message
+                    .contains("sufficient free Ipv4 addresses or prefixes")
+    }
 }

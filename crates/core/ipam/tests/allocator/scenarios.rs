@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use underlay_ipam::{Attachment, EniOwner, Holding, Input, ObservedEni, Place, Standing};
+use underlay_ipam::{
+    Attachment, Config, EniOwner, Holding, Input, InstanceLimits, ObservedEni, Place, Standing,
+};
 use underlay_types::{Class, EniId};
 
 use crate::{
     key,
-    model::{cloud::primary, node::Node},
+    model::{
+        cloud::primary,
+        node::{Node, config, limits},
+    },
     pool,
 };
 
@@ -282,17 +287,14 @@ fn a_drained_node_that_resumes_fills_its_pool_and_serves_again() {
     assert!(node.leases.contains_key(&key(1)));
 }
 
-#[test]
-fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
-    let mut node = ready();
+/// Somebody else's ENI is attached there.
+fn see_foreign(node: &mut Node, place: Place) {
     let mut seen = node.cloud.observe();
     let foreign = ObservedEni {
         id: EniId::from_serial(99),
         owner: EniOwner::Foreign,
         standing: Standing::Serving,
-        attachment: Attachment::Attached {
-            place: Place { card: 0, index: 1 },
-        },
+        attachment: Attachment::Attached { place },
         delete_on_termination: false,
         groups: "sg-00000001".parse().unwrap(),
         holding: Holding {
@@ -304,6 +306,28 @@ fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
     node.pass(Duration::from_secs(1));
     let asked = node.now;
     node.feed(Input::Observed { asked, enis: seen });
+}
+
+/// Its index may be one that no ENI of ours gets; the card is full all the same.
+#[test]
+fn a_card_that_a_foreign_eni_fills_is_passed_over() {
+    let limits = InstanceLimits {
+        enis_per_card: vec![2, 2],
+        ..limits()
+    };
+    let mut node = Node::start_with(200, Config { limits, ..config() });
+    settle(&mut node);
+    see_foreign(&mut node, Place { card: 0, index: 2 });
+    node.add(key(1), pool(1), WAIT);
+    settle(&mut node);
+    let attach = "attach eni-00000000000000002 at card 1 index 1".to_owned();
+    assert!(node.calls.contains(&attach), "{:?}", node.calls);
+}
+
+#[test]
+fn a_foreign_eni_takes_a_slot_and_is_left_alone() {
+    let mut node = ready();
+    see_foreign(&mut node, Place { card: 0, index: 1 });
     for (container, set) in [(1, 1), (2, 2)] {
         node.add(key(container), pool(set), WAIT);
         settle(&mut node);

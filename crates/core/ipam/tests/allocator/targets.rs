@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use proptest::prelude::*;
-use underlay_ipam::{ADDRESSES_PER_PREFIX, Config, Delegation};
+use underlay_ipam::{ADDRESSES_PER_PREFIX, Config, Delegation, Ec2Failure};
+use underlay_types::Class;
 
 use crate::{
     key,
@@ -132,6 +133,49 @@ fn where_every_subnet_is_full_the_pod_is_told_so() {
     assert!(!node.calls.iter().any(|call| call.contains("create")));
 }
 
+#[test]
+fn a_subnet_that_only_lacks_prefixes_is_told_of_whatever_the_next_ones_say() {
+    let said = |code: &str| Ec2Failure {
+        code: code.to_owned(),
+        message: code.to_owned(),
+        class: Class::Conflict,
+    };
+    let [full, lacks] = [
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientCidrBlocks",
+    ]
+    .map(said);
+    let told = |first: &Ec2Failure, then: &Ec2Failure| then.clone().after(Some(first.clone()));
+    assert_eq!(told(&lacks, &full), lacks);
+    assert_eq!(told(&full, &lacks), lacks);
+    assert_eq!(told(&full, &full), full);
+    assert_eq!(full.clone().after(None), full);
+}
+
+/// All that is wanted was asked for once, and half of it, and so on.
+#[test]
+fn where_every_subnet_stays_full_each_is_asked_for_one_address() {
+    let mut node = Node::start_with(
+        1,
+        Config {
+            several_subnets: true,
+            minimum: 8,
+            ..config()
+        },
+    );
+    node.quiesce();
+    node.calls.clear();
+    node.quiesce();
+    let asks = |call: &&String| call.contains("addresses");
+    let more = |call: &&String| !call.contains(" 1 addresses");
+    let asked: Vec<_> = node.calls.iter().filter(asks).collect();
+    assert!(
+        !asked.is_empty() && !asked.into_iter().any(|call| more(&call)),
+        "{:?}",
+        node.calls
+    );
+}
+
 /// A node that is about to give a prefix back.
 fn giving_back() -> Node {
     let mut node = node(Config {
@@ -165,7 +209,7 @@ fn fill(node: &mut Node) {
 #[test]
 fn what_may_have_been_given_back_goes_to_no_pod_before_a_look() {
     let mut node = giving_back();
-    node.run_op(0, Some(underlay_types::Class::Retry), true);
+    node.run_op(0, Some(Class::Retry), true);
     fill(&mut node);
 }
 
