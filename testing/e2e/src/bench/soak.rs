@@ -21,6 +21,8 @@ const GROWTH_MIB: f64 = 1.0;
 /// A cooldown so short that no more addresses are needed than a few ENIs hold; the node may have no
 /// more of them, so that what it holds is that of pods.
 const CONFIG: &str = "[addresses]\ncooldown = \"500ms\"\nwarm_target = 600\nmax_enis = 14\n";
+/// Sockets that calls at the same time have opened, and keep.
+const DESCRIPTORS: usize = 16;
 /// Threads that wait a while for more to do before they end.
 const THREADS: usize = 4;
 const SETTLED: Duration = Duration::from_secs(120);
@@ -105,7 +107,10 @@ impl Held {
     fn more_than(&self, before: Self) -> Vec<&'static str> {
         let more = [
             (self.own_mib > before.own_mib + GROWTH_MIB, "memory"),
-            (self.descriptors > before.descriptors, "descriptors"),
+            (
+                self.descriptors > before.descriptors + DESCRIPTORS,
+                "descriptors",
+            ),
             (self.threads > before.threads + THREADS, "threads"),
             (self.devices > before.devices, "devices"),
         ];
