@@ -54,7 +54,10 @@ pub use self::{
 };
 use crate::{
     kernel::{Failure, Kernel},
-    service::{Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError},
+    service::{
+        Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError,
+        milliseconds,
+    },
 };
 
 /// How long EC2 may take to tell about a group.
@@ -265,7 +268,7 @@ impl Engine {
     ) -> Result<(), ServiceError> {
         let begun = Instant::now();
         let result = self.try_del(key, turn, netns.as_ref());
-        let milliseconds = milliseconds(begun);
+        let milliseconds = milliseconds(begun.elapsed());
         match result {
             Ok(Some(held)) => {
                 let (namespace, pod) = names(held.pod.as_ref());
@@ -455,11 +458,6 @@ fn attachment(held: Held) -> Attachment {
 fn names(pod: Option<&KubernetesPod>) -> (String, String) {
     pod.map(|pod| (pod.namespace.clone(), pod.name.clone()))
         .unwrap_or_default()
-}
-
-/// Since `begun`, to the microsecond: a number that programs can read.
-fn milliseconds(begun: Instant) -> f64 {
-    (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn kernel_error(failure: &Failure) -> ServiceError {

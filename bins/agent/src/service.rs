@@ -81,6 +81,11 @@ pub struct HostEnd {
     pub mac: Mac,
 }
 
+/// A time for the log, to the microsecond: a number that programs can read.
+pub(crate) fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// What the engine can tell about itself.
 #[derive(Debug, Clone)]
 pub struct Measures {

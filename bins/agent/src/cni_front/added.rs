@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use underlay_types::{EniId, KubernetesPod, LeaseKey, PodAddresses, PoolKey};
 
-use crate::service::{Attachment, ServiceError};
+use crate::service::{Attachment, ServiceError, milliseconds};
 
 /// An ADD that was tried.
 pub(super) struct Added {
@@ -39,8 +39,7 @@ impl Added {
         let pod = self.pod.as_ref();
         let namespace = pod.map_or("", |pod| pod.namespace.as_str());
         let pod = pod.map_or("", |pod| pod.name.as_str());
-        // To the microsecond: a number that programs can read.
-        let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
+        let milliseconds = milliseconds(took);
         match &self.outcome {
             Ok((addresses, eni)) => {
                 tracing::info!(%key, namespace, pod, %pool, %addresses, %eni, milliseconds, "ADD");

@@ -56,9 +56,8 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the journal at `path`, or begins it, and rewrites it without history, in the words of
-    /// this version. Where there is no
-    /// room for that, as on a full disk, the old file stays in use: the node's pods are known, and
-    /// can go. The second value is the number of bytes of a torn tail that were dropped.
+    /// this version. Where there is no room for that, as on a full disk, the old file stays in use:
+    /// the node's pods are known, and can go. The second value is the number of bytes of a torn tail that were dropped.
     ///
     /// # Errors
     /// `Unreadable` for a foreign file or a newer version; `Io`.

@@ -308,6 +308,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
+    /// The index of a device, looked up once; `#12` is the index 12 of a device that is gone.
     pub(super) fn index(&mut self, device: &str) -> Result<Option<IfIndex>, KernelError> {
         if let Some(index) = device.strip_prefix('#') {
             return Ok(index.parse().ok().map(IfIndex));
