@@ -21,8 +21,11 @@ setup: ## Installs the Debian packages and Python modules that are missing, and 
 
 build: setup ## Builds the release programs under target/release.
 	@echo "build: release programs into $(BIN) (the first build takes a few minutes)"
-	cargo build --release --locked -p underlay-agent -p underlay-vpc -p underlay -p underlay-e2e
-	@# The plugin has a profile of its own and is static. --target keeps its flags off build scripts.
+	cargo build --release --locked -p underlay-vpc -p underlay -p underlay-e2e
+	@# The agent and the plugin have profiles of their own: one is resident, the other exec'd for each pod.
+	cargo build --locked --profile agent -p underlay-agent
+	@install -m 0755 $(TARGET)/agent/underlay-agent $(BIN)/underlay-agent
+	@# The plugin is static. --target keeps its flags off build scripts.
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile plugin -p underlay-cni --target $(HOST)
 	@install -m 0755 $(TARGET)/$(HOST)/plugin/underlay-cni $(BIN)/underlay-cni
 	@ls -l $(BIN)/underlay-{agent,cni,vpc,e2e} $(BIN)/underlay | awk '{printf "build: %8.1f KiB  %s\n", $$5/1024, $$NF}'

@@ -27,7 +27,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::sync_channel,
+        mpsc::{TryRecvError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -42,7 +42,7 @@ use underlay_netlink::{Socket, netns};
 use underlay_types::{Families, Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
-    actor::{SharedActor, SharedStatus, Unavailable},
+    actor::{SharedActor, Unavailable},
     clock::boot_time,
     groups::GroupRegister,
     message::{Granted, Held, Message, Reply, Reserve},
@@ -58,6 +58,7 @@ use crate::{
         Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError,
         milliseconds,
     },
+    waiting::while_waiting,
 };
 
 /// How long EC2 may take to tell about a group.
@@ -74,7 +75,6 @@ pub struct Engine {
     kernel: Arc<Kernel>,
     register: Arc<GroupRegister>,
     runtime: Handle,
-    status: SharedStatus,
     stop: CancellationToken,
     /// The node's tables and rules may be gone; only a start makes them again.
     uninstalled: AtomicBool,
@@ -110,7 +110,11 @@ impl Engine {
         if !self.actor.take(message(reply)) {
             return Err(stopping());
         }
-        answer.recv().ok().ok_or_else(stopping)
+        let answered = match answer.try_recv() {
+            Err(TryRecvError::Empty) => while_waiting(|| answer.recv().ok()),
+            at_once => at_once.ok(),
+        };
+        answered.ok_or_else(stopping)
     }
 
     fn tell(&self, message: Message) {
@@ -130,7 +134,7 @@ impl Engine {
             // The asker may have given up.
             drop(tell.send(register.check(&set).await));
         });
-        verdict.recv_timeout(GROUP_DEADLINE).unwrap_or_else(|_| {
+        while_waiting(|| verdict.recv_timeout(GROUP_DEADLINE)).unwrap_or_else(|_| {
             let message =
                 format!("EC2 did not tell about the security groups in {GROUP_DEADLINE:?}");
             Err(ServiceError::NoAddress { message })
@@ -230,7 +234,7 @@ impl Engine {
             // It may have been attached since the last look.
             let (looked, look) = sync_channel(1);
             self.tell(Message::ObserveNow(looked));
-            if look.recv_timeout(wait).is_err() {
+            if while_waiting(|| look.recv_timeout(wait)).is_err() {
                 return Err(no_address(
                     "EC2 does not say whether there is a trunk ENI".to_owned(),
                 ));
@@ -307,6 +311,10 @@ impl NodeService for Engine {
         self.try_add(request, wait).map(attachment)
     }
 
+    fn settle(&self) {
+        self.tell(Message::Settle);
+    }
+
     fn del(&self, key: &LeaseKey, netns: Option<OwnedFd>) -> Result<(), ServiceError> {
         self.end(key, None, netns)
     }
@@ -349,18 +357,14 @@ impl NodeService for Engine {
     }
 
     fn status(&self) -> Result<(), ServiceError> {
-        let status = self
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        status.map_err(|Unavailable { message, cut_off }| {
-            if cut_off {
-                ServiceError::CutOff { message }
-            } else {
-                ServiceError::NoAddress { message }
-            }
-        })
+        self.ask(Message::Availability)?
+            .map_err(|Unavailable { message, cut_off }| {
+                if cut_off {
+                    ServiceError::CutOff { message }
+                } else {
+                    ServiceError::NoAddress { message }
+                }
+            })
     }
 
     fn node_status(&self) -> serde_json::Value {
@@ -385,7 +389,7 @@ impl NodeService for Engine {
                 let message = format!("not drained in {deadline:?}: {}", left.join("; "));
                 return Err(ServiceError::NotReady { message });
             }
-            std::thread::sleep(DRAIN_POLL);
+            while_waiting(|| std::thread::sleep(DRAIN_POLL));
         }
     }
 

@@ -177,6 +177,10 @@ pub trait NodeService: Send + Sync {
     /// See [`ServiceError`]; nothing of the pod is left behind then.
     fn add(&self, request: PodRequest, wait: Duration) -> Result<Attachment, ServiceError>;
 
+    /// Does what an ADD leaves to do once it is answered. A call that does not come is made up for by
+    /// the next one.
+    fn settle(&self) {}
+
     /// Takes the pod off the network and its address into cooldown. Idempotent: an unknown key
     /// succeeds. `netns` is present only where the runtime still had one.
     ///

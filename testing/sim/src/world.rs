@@ -9,6 +9,7 @@ mod runtime;
 use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
+use underlay_ipam::Input;
 use underlay_types::{EniId, LeaseKey, Timestamp};
 use underlay_vpc_model::Treatment;
 
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     Answer(u64, Result<Reply, Failure>),
     /// The agent of this run has something to do at a time of its own.
     Wake(u32),
+    /// The agent of this run sees to what follows from a lease.
+    Settle(u32),
     /// The kernel tries to use an ENI, for the agent of this run, since when.
     UseEni(u32, EniId, Timestamp),
     /// The kernel stops using an ENI.
@@ -191,12 +194,14 @@ impl World {
             Event::Arrive(task, treatment, back) => self.arrive(task, &treatment, back),
             Event::Answer(task, result) => self.answered(task, result),
             Event::Wake(life) if self.lives(life) => self.woken(),
+            Event::Settle(life) if self.lives(life) => self.feed(Input::Tick),
             Event::UseEni(life, eni, since) if self.lives(life) => self.try_use_eni(eni, since),
             Event::DropEni(life, eni) if self.lives(life) => self.eni_dropped(eni),
             Event::Wire(life, pod) if self.lives(life) => self.wire(pod),
             Event::Unwire(life, pod) if self.lives(life) => self.unwire(pod),
             Event::Bury(life) if self.lives(life) => self.bury(),
             Event::Wake(_)
+            | Event::Settle(_)
             | Event::Bury(_)
             | Event::UseEni(..)
             | Event::DropEni(..)

@@ -9,13 +9,20 @@ use std::{
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send,
+};
 use underlay_agent_api::{
     Answer, FrameError, HEADER_LENGTH, Request, decode, encode, frame_length,
 };
 
+use crate::waiting::while_waiting;
+
 /// How long a client may take to send its request, and how long to take its answer.
 pub(super) const TRANSFER_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes that are read at first: most requests are shorter, and read at once.
+const FIRST_READ: usize = 8 << 10;
 
 /// Why there is no request, or nobody to answer.
 #[derive(Debug, thiserror::Error)]
@@ -64,34 +71,41 @@ pub(super) fn receive(
     stream: &mut UnixStream,
 ) -> Result<(Request, Option<OwnedFd>), ConnectionError> {
     let end = Instant::now() + TRANSFER_DEADLINE;
-    let mut header = [0; HEADER_LENGTH];
-    let (read, fd) = receive_first(stream, &mut header)?;
-    let reading = || ConnectionError::on("read the request");
-    read_exact(stream, &mut header[read..], end).map_err(reading())?;
-    let mut json = vec![0; frame_length(header)?];
-    read_exact(stream, &mut json, end).map_err(reading())?;
-    Ok((decode(&json)?, fd))
+    let mut frame = vec![0; FIRST_READ];
+    let (read, fd) = receive_first(stream, &mut frame)?;
+    frame.truncate(read);
+    read_up_to(HEADER_LENGTH, &mut frame, stream, end)?;
+    let header = frame.first_chunk().copied().unwrap_or_default();
+    read_up_to(
+        HEADER_LENGTH + frame_length(header)?,
+        &mut frame,
+        stream,
+        end,
+    )?;
+    Ok((decode(&frame[HEADER_LENGTH..])?, fd))
 }
 
 /// Reads the first bytes, with which the descriptor comes.
 fn receive_first(
     stream: &UnixStream,
-    header: &mut [u8],
+    buffer: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), ConnectionError> {
-    let reading = ConnectionError::on("read the request");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = stream
-        .set_read_timeout(Some(TRANSFER_DEADLINE))
-        .and_then(|()| {
-            // With a timeout the kernel does not go on by itself after a signal.
-            let receive = || {
-                let mut buffers = [IoSliceMut::new(header)];
-                recvmsg(stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
-            };
-            Ok(rustix::io::retry_on_intr(receive)?)
-        });
-    let received = received.map_err(reading)?;
+    let mut receive = |flags| {
+        // With a timeout the kernel does not go on by itself after a signal.
+        rustix::io::retry_on_intr(|| {
+            let mut buffers = [IoSliceMut::new(buffer)];
+            recvmsg(stream, &mut buffers, &mut control, flags)
+        })
+    };
+    let received = match receive(RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+        Err(Errno::AGAIN) => stream
+            .set_read_timeout(Some(TRANSFER_DEADLINE))
+            .and_then(|()| Ok(while_waiting(|| receive(RecvFlags::CMSG_CLOEXEC))?)),
+        at_once => at_once.map_err(io::Error::from),
+    };
+    let received = received.map_err(ConnectionError::on("read the request"))?;
     let mut fds: Vec<OwnedFd> = control
         .drain()
         .filter_map(|message| match message {
@@ -108,10 +122,23 @@ fn receive_first(
     Ok((received.bytes, fd))
 }
 
+/// Has `frame` be of this length: reads what it lacks, and leaves out what it has beyond.
+fn read_up_to(
+    length: usize,
+    frame: &mut Vec<u8>,
+    stream: &mut UnixStream,
+    end: Instant,
+) -> Result<(), ConnectionError> {
+    let known = frame.len();
+    frame.resize(length.max(known), 0);
+    let missing = frame.get_mut(known..).unwrap_or_default();
+    read_exact(stream, missing, end).map_err(ConnectionError::on("read the request"))
+}
+
 fn read_exact(stream: &mut UnixStream, mut buffer: &mut [u8], end: Instant) -> io::Result<()> {
     while !buffer.is_empty() {
         stream.set_read_timeout(Some(left(end)?))?;
-        match stream.read(buffer) {
+        match while_waiting(|| stream.read(buffer)) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => buffer = &mut buffer[read..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -134,17 +161,24 @@ pub(super) fn is_awaited(stream: &UnixStream) -> bool {
 /// Writes the answer.
 pub(super) fn answer(mut stream: &UnixStream, answer: &Answer) -> Result<(), ConnectionError> {
     let frame = encode(answer)?;
+    let writing = || ConnectionError::on("write the answer");
+    // Most answers fit the socket's buffer whole.
+    let at_once = send(stream, &frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let mut rest = match at_once {
+        Ok(sent) => &frame[sent..],
+        Err(Errno::AGAIN | Errno::INTR) => frame.as_slice(),
+        Err(errno) => return Err(writing()(errno.into())),
+    };
     let end = Instant::now() + TRANSFER_DEADLINE;
-    let mut rest = frame.as_slice();
     while !rest.is_empty() {
         let written = left(end).and_then(|left| {
             stream.set_write_timeout(Some(left))?;
-            stream.write(rest)
+            while_waiting(|| stream.write(rest))
         });
         match written {
             Ok(written) => rest = &rest[written..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ConnectionError::on("write the answer")(error)),
+            Err(error) => return Err(writing()(error)),
         }
     }
     Ok(())

@@ -72,6 +72,7 @@ impl Dispatch {
             self.metrics.called(command.as_str(), code, took);
         }
         if let Some(added) = added {
+            self.service.settle();
             added.tell(took);
         }
         let container = request
@@ -106,9 +107,7 @@ impl Dispatch {
             let answer = node_commands::answer(command, &request.stdin, service, conflist);
             return (answer, 0);
         }
-        let version = ConfigHead::parse(&request.stdin)
-            .map_or(CniVersion::NEWEST, |head| head.answer_version());
-        match self.cni(request, fd, version, is_awaited, added) {
+        match self.cni(request, fd, is_awaited, added) {
             Ok(stdout) => (Answer::new(0, stdout), 0),
             Err(error) => {
                 let code = error.code.number();
@@ -117,7 +116,7 @@ impl Dispatch {
                 } else {
                     error
                 };
-                (Answer::new(1, error.to_json(version)), code)
+                (Answer::new(1, error.to_json(version(request))), code)
             }
         }
     }
@@ -126,14 +125,13 @@ impl Dispatch {
         &self,
         request: &Request,
         fd: Option<OwnedFd>,
-        version: CniVersion,
         is_awaited: &dyn Fn() -> bool,
         added: &mut Option<Added>,
     ) -> Result<String, CniError> {
         check_protocol(request.proto)?;
         let command: Command = request.command.parse()?;
         let call = match command {
-            Command::Version => return Ok(supported_versions_json(version)),
+            Command::Version => return Ok(supported_versions_json(version(request))),
             _ => Call::parse(command, request)?,
         };
         match command {
@@ -302,6 +300,11 @@ impl Call {
             config,
         })
     }
+}
+
+/// The version to answer in where the whole configuration need not be good.
+fn version(request: &Request) -> CniVersion {
+    ConfigHead::parse(&request.stdin).map_or(CniVersion::NEWEST, |head| head.answer_version())
 }
 
 fn check_protocol(proto: u32) -> Result<(), CniError> {

@@ -3,8 +3,10 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
+
+use crate::waiting::while_waiting;
 
 /// A lock per key, made on demand and forgotten when nobody holds or awaits it.
 #[derive(Debug)]
@@ -29,7 +31,13 @@ impl<K: Hash + Eq + Clone> KeyLocks<K> {
             lock: self.lock_of(key),
         };
         // A call that panicked left nothing in the lock: it guards no data.
-        let _held = entry.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _held = match entry.lock.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                while_waiting(|| entry.lock.lock()).unwrap_or_else(PoisonError::into_inner)
+            }
+        };
         call()
     }
 

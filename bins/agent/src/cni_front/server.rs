@@ -1,14 +1,22 @@
 //! The socket and the threads that serve it.
 //!
 //! A thread that has nothing to do waits for a connection, and serves the one it gets itself: no
-//! other thread is woken for a call. Before the last idle one begins to serve it starts another.
+//! other thread is woken for a call. Of the idle ones the oldest gets it, always the same while calls
+//! come one by one: what it needs is at hand in its processor's cache. Before the last idle one
+//! begins to serve it starts another, unless enough calls are carried out already: more at a time
+//! would not be done sooner, and each thread has a stack and a heap of its own. Calls that wait
+//! ([`crate::waiting`]) do not count.
 
 use std::{
     fs::{Permissions, remove_file, set_permissions},
     io,
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
+    mem::MaybeUninit,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -16,7 +24,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::{
+    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    io::Errno,
+    net::{Shutdown, shutdown},
+};
 use underlay_agent_api::SOCKET_FILE;
 use underlay_netlink::{KernelError, netns};
 use underlay_types::chain;
@@ -30,11 +42,18 @@ use super::{
     key_locks::KeyLocks,
     tombstones::Tombstones,
 };
-use crate::{config::Config, metrics::Metrics, service::NodeService};
+use crate::{
+    config::Config,
+    metrics::Metrics,
+    service::NodeService,
+    waiting::{self, Waits},
+};
 
-/// Requests served at a time. Only root can connect; the bound keeps a mistake from taking the
-/// node's memory. Those beyond it wait in the socket's backlog.
+/// Requests served at a time, those that wait among them. Only root can connect; the bound keeps a
+/// mistake from taking the node's memory. Those beyond it wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 1024;
+/// Requests carried out at a time, those that wait not among them.
+const RUNNING_MAX: usize = 8;
 /// Threads that wait for connections; those that more calls at a time have made end after theirs.
 const IDLE_MAX: usize = 4;
 /// A thread decodes JSON of a depth that serde_json bounds, and waits.
@@ -85,7 +104,19 @@ struct Threads {
     idle: usize,
     /// Those that serve one, or carry out tombstones.
     busy: usize,
+    /// Those of the busy ones that wait.
+    waiting: usize,
     stopping: bool,
+}
+
+impl Threads {
+    /// Whether nobody would take a call that comes now, though one may be begun.
+    const fn are_too_few(&self) -> bool {
+        self.idle == 0
+            && !self.stopping
+            && self.busy < CONNECTIONS_MAX
+            && self.busy - self.waiting < RUNNING_MAX
+    }
 }
 
 impl Front {
@@ -202,6 +233,9 @@ fn listen(socket: &Path) -> Result<UnixListener, FrontError> {
         _ => {}
     }
     let listener = UnixListener::bind(socket).map_err(on("listen on", socket))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(on("wait for connections on", socket))?;
     set_permissions(socket, Permissions::from_mode(0o600))
         .map_err(on("take others' access from", socket))?;
     Ok(listener)
@@ -228,7 +262,11 @@ impl Shared {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(self: &Arc<Self>, name: &str, work: fn(&Arc<Self>)) -> io::Result<()> {
+    fn start(
+        self: &Arc<Self>,
+        name: &str,
+        work: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> io::Result<()> {
         let shared = Arc::clone(self);
         thread::Builder::new()
             .name(name.to_owned())
@@ -238,21 +276,34 @@ impl Shared {
     }
 
     fn start_serving(self: &Arc<Self>) -> io::Result<()> {
+        let turns = Turns::new(&self.listener)?;
         self.threads().idle += 1;
-        self.start("cni-call", Self::serve_calls)
+        self.start("cni-call", move |shared| shared.serve_calls(&turns))
             .inspect_err(|_| self.threads().idle -= 1)
     }
 
+    /// Starts a thread for the next call, if it is needed.
+    fn start_another(self: &Arc<Self>, threads: MutexGuard<'_, Threads>) {
+        let needed = threads.are_too_few();
+        drop(threads);
+        if needed && let Err(error) = self.start_serving() {
+            // Whoever ends its call waits for the next one.
+            tracing::error!(error = chain(&error), "cannot start a thread for requests");
+        }
+    }
+
     /// Serves one connection after the other, until there are enough threads that do.
-    fn serve_calls(self: &Arc<Self>) {
+    fn serve_calls(self: &Arc<Self>, turns: &Turns) {
         self.dispatch.service.adopt_thread();
+        waiting::tell(Arc::clone(self) as Arc<dyn Waits>);
         loop {
-            let accepted = self.listener.accept();
+            let accepted = turns.accept(&self.listener);
             if self.threads().stopping {
                 return;
             }
             match accepted {
-                Ok((stream, _)) => {
+                Ok(None) => {}
+                Ok(Some(stream)) => {
                     let call = self.begin_call();
                     serve(stream, &self.dispatch);
                     drop(call);
@@ -269,23 +320,17 @@ impl Shared {
         }
     }
 
-    /// A thread turns from waiting to serving.
+    /// A thread turns from idle to serving.
     fn begin_call(self: &Arc<Self>) -> Busy<'_> {
-        let is_another_needed = {
-            let mut threads = self.threads();
-            threads.idle -= 1;
-            threads.busy += 1;
-            threads.idle == 0 && threads.busy < CONNECTIONS_MAX
-        };
+        let mut threads = self.threads();
+        threads.idle -= 1;
+        threads.busy += 1;
         let call = Busy(self);
-        if is_another_needed && let Err(error) = self.start_serving() {
-            // Whoever ends its call waits for the next one.
-            tracing::error!(error = chain(&error), "cannot start a thread for requests");
-        }
+        self.start_another(threads);
         call
     }
 
-    /// A thread has served, and is to wait again; false if there are enough that do.
+    /// A thread has served, and is to be idle again; false if there are enough that are.
     fn wait_again(&self) -> bool {
         let mut threads = self.threads();
         let wanted = threads.idle < IDLE_MAX && !threads.stopping;
@@ -309,6 +354,50 @@ impl Shared {
             self.dispatch.tombstones.consume(&self.dispatch);
             drop(consuming);
         }
+    }
+}
+
+/// How a thread waits for a connection.
+///
+/// Threads that wait in `accept` get connections in turn. Those that wait by an epoll instance of
+/// their own, added exclusively, are asked in the order in which they were added, and the first that
+/// waits gets it.
+struct Turns(OwnedFd);
+
+impl Turns {
+    /// `listener` must not block.
+    fn new(listener: &UnixListener) -> io::Result<Self> {
+        let turns = epoll::create(CreateFlags::CLOEXEC)?;
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+        epoll::add(&turns, listener, EventData::new_u64(0), flags)?;
+        Ok(Self(turns))
+    }
+
+    /// Waits; `None` if another thread was faster.
+    fn accept(&self, listener: &UnixListener) -> io::Result<Option<UnixStream>> {
+        let mut events = [MaybeUninit::uninit(); 1];
+        match epoll::wait(&self.0, &mut events, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+        match listener.accept() {
+            Ok((stream, _)) => Ok(Some(stream)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Waits for Shared {
+    fn begin(self: Arc<Self>) {
+        let mut threads = self.threads();
+        threads.waiting += 1;
+        self.start_another(threads);
+    }
+
+    fn end(&self) {
+        self.threads().waiting -= 1;
     }
 }
 

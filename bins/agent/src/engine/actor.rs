@@ -14,7 +14,7 @@ mod vanished;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::Ipv4Addr,
-    sync::{Arc, Mutex, mpsc::Sender},
+    sync::{Arc, mpsc::Sender},
     time::Duration,
 };
 
@@ -57,9 +57,6 @@ const DEVICE_POLL: Duration = Duration::from_millis(250);
 /// Notices that the status shows.
 const NOTICES_MAX: usize = 20;
 
-/// What STATUS answers: kept current by the actor, read by anyone.
-pub(super) type SharedStatus = Arc<Mutex<Result<(), Unavailable>>>;
-
 /// Bytes of a packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mtus {
@@ -89,7 +86,6 @@ pub(super) struct Actor {
     pub(super) policies: tokio::sync::mpsc::Sender<policy::Request>,
     pub(super) runtime: Handle,
     pub(super) inbox: Sender<Message>,
-    pub(super) status: SharedStatus,
     /// What makes client tokens of this run differ from those of every other.
     pub(super) run_id: String,
     pub(super) cooldown: Duration,
@@ -113,6 +109,8 @@ pub(super) struct Actor {
     /// What a successor will know of EC2.
     pub(super) memory: Memory,
     pub(super) device_poll_at: Timestamp,
+    /// The allocator has not seen yet to what follows from a lease.
+    pub(super) unsettled: bool,
 }
 
 /// Looks at what EC2 knows of this instance.
@@ -241,15 +239,22 @@ impl Actor {
             Message::Note(text) => self.note(text),
             Message::Unrepaired(drifts) => self.note_unrepaired(drifts),
             Message::Status(reply) => answer(&reply, self.report()),
+            Message::Availability(reply) => answer(&reply, self.availability()),
             Message::Measure(reply) => answer(&reply, self.measures()),
             Message::Drain(on) => self.feed(if on { Input::Drain } else { Input::Resume }),
             Message::NotDrained(reply) => answer(&reply, self.not_drained()),
+            Message::Settle => {
+                if self.unsettled {
+                    self.feed(Input::Tick);
+                }
+            }
             Message::LookNow | Message::Stop => {}
         }
     }
 
     /// Feeds the allocator and carries out what it wants; what fails at once is fed back.
     pub(super) fn feed(&mut self, input: Input) {
+        self.unsettled = false;
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut actions = Vec::new();
@@ -273,7 +278,6 @@ impl Actor {
                 }
             }
         }
-        self.refresh_status();
     }
 
     pub(super) fn note(&mut self, text: String) {

@@ -16,7 +16,7 @@ use underlay_types::{
     EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp,
 };
 
-use super::calls::Answer;
+use super::{actor::Unavailable, calls::Answer};
 use crate::service::{BranchRequest, ListedLease, Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
@@ -81,6 +81,8 @@ pub(super) enum Message {
     Note(String),
     /// What drifted and could not be put right, as of the last look; empty: nothing.
     Unrepaired(Vec<String>),
+    /// Whether pods can be added, and what may cut those that run off.
+    Availability(Reply<Result<(), Unavailable>>),
     /// For `underlay node status`.
     Status(Reply<serde_json::Value>),
     /// The same in numbers.
@@ -89,6 +91,8 @@ pub(super) enum Message {
     Drain(bool),
     /// What is not given back yet, in words; empty: nothing.
     NotDrained(Reply<Vec<String>>),
+    /// See to what follows from leases, if that is left to do.
+    Settle,
     /// Something is due sooner than it was.
     LookNow,
     /// Stop.

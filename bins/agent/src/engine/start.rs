@@ -26,8 +26,8 @@ use underlay_types::{EniId, Timestamp};
 use super::{
     Engine,
     actor::{
-        Actor, Looks, Mtus, Requests, SharedActor, SharedStatus, Troubles, Unavailable, Vanished,
-        audit_pause, last_egress, wait_and_use, wait_for_device, wiring,
+        Actor, Looks, Mtus, Requests, SharedActor, Troubles, Vanished, audit_pause, last_egress,
+        wait_and_use, wait_for_device, wiring,
     },
     auditor::{Auditor, living_namespace},
     calls::Caller,
@@ -200,7 +200,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     let (inbox, messages) = mpsc::channel();
     let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
     let register = register(&config, &found);
-    let (status, stop) = (starting(), CancellationToken::new());
+    let stop = CancellationToken::new();
     runtime.spawn(keeper(&config, &found, &kernel, &register).run(wishes, stop.clone()));
     runtime.spawn(snat::run(blocks, stop.clone()));
     let run_id = format!("{:x}", wall_ms());
@@ -214,7 +214,6 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         policies,
         runtime: runtime.clone(),
         inbox: inbox.clone(),
-        status: Arc::clone(&status),
         looks: Looks::first_in(first_look(&found, journal.state(), &run_id)),
         run_id,
         cooldown: config.addresses.cooldown,
@@ -229,6 +228,7 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         notices: VecDeque::new(),
         notice_counts: BTreeMap::new(),
         memory: remember(&config, &found),
+        unsettled: false,
         device_poll_at: Timestamp::ZERO,
         journal,
     };
@@ -240,16 +240,10 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
         kernel,
         register,
         runtime,
-        status,
         stop,
         uninstalled: AtomicBool::new(false),
         thread: Mutex::new(Some(thread)),
     })
-}
-
-/// What STATUS answers until the actor has run.
-fn starting() -> SharedStatus {
-    Arc::new(Mutex::new(Err(Unavailable::starting())))
 }
 
 fn run_apart(

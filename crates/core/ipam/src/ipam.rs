@@ -25,7 +25,8 @@ use crate::{
 /// The allocator of one node.
 ///
 /// Feed it every [`Input`] through [`Ipam::handle`], and a [`Input::Tick`] at
-/// [`Ipam::next_deadline`]; carry out the actions in order.
+/// [`Ipam::next_deadline`]; carry out the actions in order. A pod may be tried with
+/// [`Ipam::lease_at_once`] first.
 #[derive(Debug)]
 pub struct Ipam {
     pub(crate) config: Config,

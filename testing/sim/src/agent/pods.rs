@@ -19,12 +19,25 @@ impl World {
         let request = RequestId(agent.last_request);
         agent.requests.insert(request, pod);
         self.books.asked(request, deadline);
+        let now = self.now;
+        if let Some(lease) = self.living().ipam.lease_at_once(now, &key, &pool) {
+            return self.lease_at_once(request, lease);
+        }
         self.feed(Input::PodAdd(PodAdd {
             request,
             key,
             pool,
             deadline,
         }));
+    }
+
+    /// What follows from a lease is seen to a little later, unless something else comes first.
+    fn lease_at_once(&mut self, request: RequestId, lease: Lease) {
+        let (life, pause) = (self.life, self.millis(1..60));
+        self.after(pause, Event::Settle(life));
+        for undo in self.reply(request, Ok(lease)) {
+            self.feed(undo);
+        }
     }
 
     /// Records the lease and has the pod wired. Returns what undoes it, if that is impossible.

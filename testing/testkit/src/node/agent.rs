@@ -6,6 +6,9 @@ use anyhow::Context as _;
 
 use crate::{Binaries, Daemon, Node, process::output, wait_for, wait_for_async};
 
+/// How an agent is started on a machine with systemd.
+const UNIT: &str = include_str!("../../../../dist/underlay-agent.service");
+
 /// How an agent is started.
 #[derive(Debug, Clone)]
 pub struct AgentSettings {
@@ -32,6 +35,7 @@ impl Node {
         command
             .arg("--config")
             .arg(&config)
+            .envs(environment_of(UNIT))
             .env("AWS_ENDPOINT_URL_EC2", &settings.ec2_endpoint);
         let log = self.folder.join("agent.log");
         self.agent = Some(Daemon::spawn("underlay-agent", &mut command, &log)?);
@@ -134,4 +138,11 @@ impl Node {
             .map(Daemon::log_tail)
             .unwrap_or_default()
     }
+}
+
+/// The variables that a unit sets, one in a line.
+fn environment_of(unit: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = unit.lines();
+    let set = lines.filter_map(|line| line.strip_prefix("Environment="));
+    set.filter_map(|set| set.split_once('='))
 }

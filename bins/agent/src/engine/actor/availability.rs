@@ -1,6 +1,6 @@
 //! What STATUS answers: whether pods can be added, and whether those that run may be cut off.
 
-use std::{collections::BTreeSet, sync::PoisonError};
+use std::collections::BTreeSet;
 
 use underlay_types::{LeaseKey, PoolKey};
 
@@ -41,30 +41,23 @@ impl Unavailable {
             cut_off: !troubles.is_empty(),
         }
     }
-
-    /// Until the actor has looked for the first time.
-    pub(in crate::engine) fn starting() -> Self {
-        Self::new("starting".to_owned(), &[])
-    }
 }
 
 impl Actor {
-    /// Works out what STATUS answers from now on. Pods that run are looked after only while none
-    /// can be added: nobody asks otherwise.
-    pub(super) fn refresh_status(&self) {
+    /// What STATUS answers. Pods that run are looked after only while none can be added: nobody asks
+    /// otherwise.
+    pub(super) fn availability(&self) -> Result<(), Unavailable> {
         let until = boot_time() + self.add_wait;
         let prospects = self.ipam.prospects(&PoolKey::default_pool(), until);
-        let status = prospects.map_err(|refused| {
+        prospects.map_err(|refused| {
             let why = format!("{refused}: {}", refused.reason.remedy());
             Unavailable::new(why, &self.troubles_of_pods())
-        });
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        })
     }
 
     /// A look for drift is over, and this could not be put right.
     pub(super) fn note_unrepaired(&mut self, drifts: Vec<String>) {
         self.troubles.unrepaired = drifts;
-        self.refresh_status();
     }
 
     /// What may cut pods off, as far as it is known.

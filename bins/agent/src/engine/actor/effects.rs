@@ -26,6 +26,7 @@ use crate::{
     },
     kernel::{Failure, Kernel},
     service::ServiceError,
+    waiting::while_waiting,
 };
 
 /// How long the device of an attached ENI may take to appear.
@@ -320,7 +321,7 @@ pub(in crate::engine) fn wait_for_device(
         match attempt() {
             Ok(()) => return Ok(()),
             Err(error) if may_appear(&error) && begun.elapsed() < DEVICE_DEADLINE => {
-                std::thread::sleep(pause);
+                while_waiting(|| std::thread::sleep(pause));
                 pause = (pause * 2).min(Duration::from_millis(200));
             }
             Err(error) => return Err(error.to_string()),

@@ -23,6 +23,14 @@ impl Actor {
             answer(&reply, Err(error));
             return;
         }
+        let lease = self.ipam.lease_at_once(boot_time(), &wish.key, &wish.pool);
+        if let Some(lease) = lease {
+            self.unsettled = true;
+            for undo in self.grant(Pending { wish, reply }, lease) {
+                self.feed(undo);
+            }
+            return;
+        }
         self.requests.last += 1;
         let request = RequestId(self.requests.last);
         let add = PodAdd {
@@ -53,23 +61,27 @@ impl Actor {
         }
     }
 
-    /// Records the lease and hands it to the one who waits. Returns what undoes it, if it cannot be
-    /// recorded.
+    /// Answers the one who waits. Returns what undoes his lease, if it cannot be recorded.
     pub(super) fn reply(
         &mut self,
         request: RequestId,
         result: Result<Lease, Box<AllocError>>,
     ) -> Vec<Input> {
-        let Some(Pending { wish, reply }) = self.requests.pending.remove(&request) else {
+        let Some(pending) = self.requests.pending.remove(&request) else {
             return Vec::new();
         };
-        let lease = match result {
-            Ok(lease) => lease,
+        match result {
+            Ok(lease) => self.grant(pending, lease),
             Err(error) => {
-                answer(&reply, Err(refusal(&error)));
-                return Vec::new();
+                answer(&pending.reply, Err(refusal(&error)));
+                Vec::new()
             }
-        };
+        }
+    }
+
+    /// Records the lease and hands it to the one who waits. Returns what undoes it, if it cannot be
+    /// recorded.
+    fn grant(&mut self, Pending { wish, reply }: Pending, lease: Lease) -> Vec<Input> {
         // Whatever was seen to be gone, or had failed, was another wiring of this key.
         self.vanished.forget(&lease.key);
         self.unended.remove(&lease.key);

@@ -1,6 +1,6 @@
 //! Pods come and go: leases out of free addresses, and back into cooldown.
 
-use underlay_types::{EniId, Families, LeaseKey, PodAddresses, PoolKey};
+use underlay_types::{EniId, Families, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
 use super::{Ipam, Waiter};
 use crate::{
@@ -59,6 +59,24 @@ impl Ipam {
             return;
         };
         out.push(Action::Reply(request, answer));
+    }
+
+    /// The lease of a pod that need not wait, if there is one; otherwise nothing has changed, and
+    /// [`Ipam::handle`] takes its [`PodAdd`](crate::Input::PodAdd). What follows from the lease, such
+    /// as growth, is left to the next input: feed one soon, if only a [`Tick`](crate::Input::Tick).
+    pub fn lease_at_once(
+        &mut self,
+        now: Timestamp,
+        key: &LeaseKey,
+        pool: &PoolKey,
+    ) -> Option<Lease> {
+        if self.draining || !self.waiting.is_empty() || self.leases.contains_key(key) {
+            return None;
+        }
+        self.now = now;
+        let lease = self.take(key, pool)?;
+        self.join_crowd(pool);
+        Some(lease)
     }
 
     /// Ends a lease.

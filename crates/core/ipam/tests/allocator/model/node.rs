@@ -135,6 +135,10 @@ impl Node {
         let deadline = self.now + wait;
         self.open
             .insert(request, (key.clone(), pool.clone(), deadline));
+        if let Some(lease) = self.ipam.lease_at_once(self.now, &key, &pool) {
+            self.replied(request, Ok(lease));
+            return self.feed(Input::Tick);
+        }
         self.feed(Input::PodAdd(PodAdd {
             request,
             key,
