@@ -45,7 +45,7 @@ use self::{
     actor::{SharedActor, Unavailable},
     clock::boot_time,
     groups::GroupRegister,
-    message::{Granted, Held, Message, Reply, Reserve},
+    message::{Granted, Held, Message, Reply, Reserve, Wired},
 };
 pub use self::{
     journal::JournalError,
@@ -206,13 +206,15 @@ impl Engine {
                 return Err(kernel_error(&failure));
             }
         }
+        let wired = Wired {
+            key: key.clone(),
+            slot: granted.held.wiring.eni,
+            netns_path: request.netns_path.clone(),
+            netns_cookie: cookie,
+            second_in: granted.held.wiring.second_in,
+        };
         let active = self
-            .ask(|reply| Message::Wired {
-                key: key.clone(),
-                cookie,
-                second_in: granted.held.wiring.second_in,
-                reply,
-            })
+            .ask(|reply| Message::Wired(wired, reply))
             .and_then(|recorded| recorded);
         if let Err(error) = active {
             match self.unwire(&granted.held, Some(request.netns.as_fd())) {

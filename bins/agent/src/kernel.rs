@@ -9,6 +9,7 @@ mod check;
 mod contexts;
 mod execute;
 mod failure;
+mod moved;
 mod observe;
 mod pod_end;
 mod reaper;
@@ -35,7 +36,7 @@ use ipnet::Ipv4Net;
 pub use restore::Restored;
 use underlay_netlink::{KernelError, Socket, link, netns};
 use underlay_netplan::{
-    Drift, EniWiring, NodeFacts, NodeState, Op, Plan, eni,
+    Drift, EniWiring, NodeFacts, NodeState, Op, Plan, PodWiring, eni,
     eni::EniInUse,
     names, node,
     numbers::{POD_GROUP, RETIRED_GROUP},
@@ -170,6 +171,15 @@ impl Kernel {
     /// # Errors
     /// `NotFound` while the device has not appeared yet. No route, no rule is left behind.
     pub fn use_eni(&self, eni: &EniWiring) -> Result<(), Failure> {
+        self.use_eni_of(eni, &[])
+    }
+
+    /// The same for an ENI that may have been in use in another slot, with all its pods as they are
+    /// to be wired now: those that are wired leave by the new slot when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::use_eni`]; also what the kernel refused of the pods: repeat the call.
+    pub fn use_eni_of(&self, eni: &EniWiring, pods: &[PodWiring]) -> Result<(), Failure> {
         let doing = format!("use {} in slot {}", eni.eni, eni.slot);
         let _alone = self.write_topology();
         let mac = eni.mac;
@@ -184,7 +194,8 @@ impl Kernel {
             wiring: eni.clone(),
             device,
         };
-        let mut state = lock(&self.state).clone();
+        let before = lock(&self.state).clone();
+        let mut state = before.clone();
         match state.remove_eni(eni.wiring.slot) {
             // Another ENI was attached in its place.
             Some(former) if former != eni => self.all_possible(&doing, eni::lower(&former))?,
@@ -196,9 +207,7 @@ impl Kernel {
         })?;
         let plan = self.without_present(&doing, plan)?;
         self.all_or_nothing(&doing, plan)?;
-        state.insert_eni(eni);
-        *lock(&self.state) = state;
-        Ok(())
+        self.move_pods(&doing, &before, eni, pods)
     }
 
     /// Takes an ENI out of use: its rule and table, and the chains of its group set if no other

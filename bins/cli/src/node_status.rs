@@ -15,6 +15,8 @@ pub(crate) struct NodeStatus {
     pub(crate) pools: Vec<PoolStatus>,
     pub(crate) leases: Vec<LeaseStatus>,
     pub(crate) waiting: Vec<WaitingPod>,
+    /// What may cut running pods off.
+    pub(crate) cut_off: Vec<String>,
     /// EC2 calls under way.
     pub(crate) calls: Vec<String>,
     /// What else the agent waits for, in its own words.

@@ -8,10 +8,11 @@ use crate::node_status::{BranchStatus, EniStatus, LeaseStatus, NodeStatus, PoolS
 /// Notices shown; the agent's log has all.
 const NOTICES_SHOWN: usize = 5;
 
-/// ENIs, pools, EC2 calls, what the agent waits for and what went wrong lately. `now_ms` is the
+/// Pods that may be cut off, ENIs, pools, EC2 calls, what the agent waits for and what went wrong lately. `now_ms` is the
 /// time in milliseconds since 1970.
 pub(crate) fn node_status(status: &NodeStatus, now_ms: u64) -> String {
     let mut text = headline(status);
+    text.push_str(&cut_off(status));
     text.push_str(&enis(&status.enis));
     text.push('\n');
     text.push_str(&pools(&status.pools));
@@ -90,6 +91,17 @@ fn headline(status: &NodeStatus) -> String {
     }
     line.push_str("\n\n");
     line
+}
+
+fn cut_off(status: &NodeStatus) -> String {
+    if status.cut_off.is_empty() {
+        return String::new();
+    }
+    let lines = status.cut_off.iter().map(|line| format!("  {line}\n"));
+    format!(
+        "running pods may be cut off:\n{}\n",
+        lines.collect::<String>()
+    )
 }
 
 fn enis(enis: &[EniStatus]) -> String {

@@ -27,11 +27,10 @@ fn read(bytes: &[u8]) {
     assert!(decoded.dropped <= bytes.len());
     let state = decoded.state;
     let cooldown = Duration::from_secs(30);
-    let (leases, cooldowns, partings) =
-        promises(&state, u64::MAX / 2, Timestamp::from_secs(60), cooldown);
-    assert!(leases.len() <= state.leases.len());
-    assert!(cooldowns.len() <= state.cooling.len());
-    assert!(partings.len() <= state.changes().count());
+    let promised = promises(&state, u64::MAX / 2, Timestamp::from_secs(60), cooldown);
+    assert!(promised.leases.len() <= state.leases.len());
+    assert!(promised.cooldowns.len() <= state.cooling.len());
+    assert!(promised.partings.len() <= state.changes().count());
     assert_eq!(
         rewritten(&state),
         state,

@@ -16,7 +16,7 @@ use std::{
 use underlay_ipam::{
     Action, Ec2Op, EniOwner, Input, Ipam, ObservedEni, OpId, Place, RequestId, Subnets,
 };
-use underlay_journal::{Change, State, encode, encode_header};
+use underlay_journal::{Change, LeaseRecord, State, encode, encode_header};
 use underlay_types::{AttachmentId, EniId, LeaseKey, Timestamp};
 
 use self::{calls::Half, memory::Memory};
@@ -164,6 +164,11 @@ impl World {
                     Action::Reply(request, answer) => inputs.extend(self.reply(request, answer)),
                     Action::Ec2(op, call) => self.call(op, call),
                     Action::UseEni(eni) => {
+                        if self.record_place(&eni) == Recorded::Refused {
+                            let reason = "the journal cannot be written".to_owned();
+                            inputs.push_back(Input::EniUnready { eni, reason });
+                            continue;
+                        }
                         let life = self.life;
                         let pause = self.millis(1..30);
                         self.after(pause, Event::UseEni(life, eni, now));
@@ -317,6 +322,26 @@ impl World {
             agent.state.forget_cooled(wall_ms, now, cooldown);
             self.end_vanished();
         }
+    }
+
+    /// Records where an ENI is now for each of its leases.
+    fn record_place(&mut self, eni: &EniId) -> Recorded {
+        let Some(agent) = &self.agent else {
+            return Recorded::Dead;
+        };
+        let Some(place) = agent.enis.get(eni).and_then(|facts| facts.place) else {
+            return Recorded::Yes;
+        };
+        let leases = agent.state.leases.values();
+        let moved = leases.filter(|lease| lease.eni == *eni && lease.place != place);
+        for lease in moved.cloned().collect::<Vec<_>>() {
+            self.tally.add("leases moved");
+            let recorded = self.record(Change::Lease(LeaseRecord { place, ..lease }));
+            if recorded != Recorded::Yes {
+                return recorded;
+            }
+        }
+        Recorded::Yes
     }
 
     fn forget_place(&mut self, op: OpId) {

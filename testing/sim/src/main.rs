@@ -27,7 +27,7 @@ struct Arguments {
 }
 
 /// What every run of some length must have met, or it tested nothing.
-const MET: [&str; 17] = [
+const MET: [&str; 18] = [
     "ADDs with an address",
     "ADDs refused",
     "ADDs while the agent is away",
@@ -36,6 +36,7 @@ const MET: [&str; 17] = [
     "ADDs after all faults",
     "DELs",
     "crashes",
+    "leases moved",
     "next subnets",
     "starts that ask nothing",
     "tombstones",
@@ -46,11 +47,12 @@ const MET: [&str; 17] = [
     "DeleteNetworkInterface",
     "UnassignPrivateIpAddresses",
 ];
-const MET_FAULTS: [&str; 11] = [
+const MET_FAULTS: [&str; 12] = [
     "describe-lag",
     "duplicate",
     "journal torn",
     "lost-reply",
+    "ENI attached outside",
     "ENI detached outside",
     "address moved outside",
     "address removed outside",

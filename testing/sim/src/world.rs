@@ -64,6 +64,8 @@ pub(crate) enum Event {
     PodDies(usize),
     /// Somebody else changes EC2.
     Outside,
+    /// Somebody else attaches an ENI that they detached.
+    AttachOutside(EniId),
 }
 
 /// One schedule, as far as it came.
@@ -184,7 +186,11 @@ impl World {
     const fn is_of_the_node(&self, event: &Event) -> bool {
         !matches!(
             event,
-            Event::Arrive(..) | Event::Freeze(_) | Event::Outside | Event::SetWallClock(_)
+            Event::Arrive(..)
+                | Event::AttachOutside(_)
+                | Event::Freeze(_)
+                | Event::Outside
+                | Event::SetWallClock(_)
         )
     }
 
@@ -224,6 +230,7 @@ impl World {
             Event::PodDel(pod) => self.pod_del(pod),
             Event::PodDies(pod) => self.pod_dies(pod),
             Event::Outside => self.change_outside(),
+            Event::AttachOutside(eni) => self.attach_outside(&eni),
         }
     }
 

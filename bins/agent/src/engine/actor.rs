@@ -5,6 +5,7 @@ mod availability;
 mod branches;
 mod effects;
 mod egress;
+mod moved;
 mod pods;
 mod report;
 mod shared;
@@ -79,6 +80,8 @@ pub(super) struct Actor {
     pub(super) ipam: Ipam,
     pub(super) journal: Journal,
     pub(super) enis: BTreeMap<EniId, EniFacts>,
+    /// ENIs for pods to own that this run has attached, until their device is there.
+    pub(super) attached_again: BTreeSet<EniId>,
     pub(super) eni_config: EniConfig,
     pub(super) mtus: Mtus,
     pub(super) caller: Caller,
@@ -205,13 +208,8 @@ impl Actor {
                 }
             }
             Message::Trunk(reply) => answer(&reply, self.trunk()),
-            Message::Wired {
-                key,
-                cookie,
-                second_in,
-                reply,
-            } => {
-                let recorded = self.wired(&key, cookie, second_in);
+            Message::Wired(wired, reply) => {
+                let recorded = self.wired(wired);
                 answer(&reply, recorded);
             }
             Message::WireFailed(key) => self.wire_failed(&key),
@@ -228,7 +226,10 @@ impl Actor {
             Message::Listed(network, reply) => answer(&reply, self.listed(&network)),
             Message::Called { op, token, result } => self.called(op, token, result),
             Message::Observed { asked, result } => self.observed(asked, result),
-            Message::Used(eni, Ok(())) => self.feed(Input::EniReady(eni)),
+            Message::Used(eni, Ok(())) => {
+                self.attached_again.remove(&eni);
+                self.feed(Input::EniReady(eni));
+            }
             Message::Used(eni, Err(reason)) => self.feed(Input::EniUnready { eni, reason }),
             Message::Dropped(eni) => self.dropped(eni),
             Message::Devices {
@@ -236,6 +237,7 @@ impl Actor {
                 since_wall_ms,
                 devices,
             } => self.end_vanished((since, since_wall_ms), &devices),
+            Message::Returned(key) => self.eni_returned(&key),
             Message::Note(text) => self.note(text),
             Message::Unrepaired(drifts) => self.note_unrepaired(drifts),
             Message::Status(reply) => answer(&reply, self.report()),
@@ -301,6 +303,9 @@ impl Actor {
                     && let Some(facts) = self.enis.get_mut(eni)
                 {
                     facts.attachment = Some(attachment);
+                    if facts.pool.is_whole() {
+                        self.attached_again.insert(eni.clone());
+                    }
                 }
                 Ec2Outcome::Done
             }

@@ -11,7 +11,7 @@ use underlay_cloud::ec2::NetworkInterface;
 use underlay_ipam::{Ec2Failure, OpId};
 use underlay_journal::LeaseState;
 use underlay_netlink::netns;
-use underlay_netplan::{PodWiring, trunk::TrunkWiring};
+use underlay_netplan::{EniSlot, PodWiring, trunk::TrunkWiring};
 use underlay_types::{
     EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp,
 };
@@ -31,14 +31,8 @@ pub(super) enum Message {
     ObserveNow(Reply<()>),
     /// The trunk ENI that branch ENIs of this node are on, if EC2 has shown one.
     Trunk(Reply<Option<TrunkWiring>>),
-    /// The pod is wired, in the namespace with this cookie.
-    Wired {
-        key: LeaseKey,
-        cookie: u64,
-        /// Families whose default route another interface of the pod has.
-        second_in: Option<Families>,
-        reply: Reply<Result<(), ServiceError>>,
-    },
+    /// The pod is wired.
+    Wired(Wired, Reply<Result<(), ServiceError>>),
     /// The pod could not be wired, and nothing of it is left.
     WireFailed(LeaseKey),
     /// A DEL begins. Answered with what to unwire, if the key is known, and of this turn if one is
@@ -77,6 +71,8 @@ pub(super) enum Message {
         since_wall_ms: u64,
         devices: Devices,
     },
+    /// The device of the ENI that a pod owns is in the node's namespace.
+    Returned(LeaseKey),
     /// Something people should know.
     Note(String),
     /// What drifted and could not be put right, as of the last look; empty: nothing.
@@ -116,6 +112,19 @@ pub(super) struct Reserve {
     pub(super) netns_path: String,
     pub(super) netns_cookie: u64,
     pub(super) deadline: Timestamp,
+}
+
+/// How a pod was wired.
+#[derive(Debug)]
+pub(super) struct Wired {
+    pub(super) key: LeaseKey,
+    /// The slot that it leaves by.
+    pub(super) slot: EniSlot,
+    /// Its namespace.
+    pub(super) netns_path: String,
+    pub(super) netns_cookie: u64,
+    /// Families whose default route another interface of the pod has.
+    pub(super) second_in: Option<Families>,
 }
 
 /// A lease and how it is, or is to be, wired.

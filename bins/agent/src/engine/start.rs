@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use underlay_cloud::{Ec2, Imds};
 use underlay_ipam::{Cooldown, Input, Ipam, SubnetRule};
-use underlay_journal::{LeaseState, State, promises};
+use underlay_journal::{LeaseState, Promises, State, promises};
 use underlay_netlink::{KernelError, Socket, link};
 use underlay_netplan::{NodeFacts as KernelFacts, PodWiring};
 use underlay_types::{EniId, Timestamp};
@@ -199,14 +199,14 @@ fn run(parts: Parts) -> Result<Engine, StartError> {
     } = parts;
     let (inbox, messages) = mpsc::channel();
     let (policies, wishes) = tokio::sync::mpsc::channel(POLICY_QUEUE);
-    let register = register(&config, &found);
+    let (register, run_id) = (register(&config, &found), format!("{:x}", wall_ms()));
     let stop = CancellationToken::new();
     runtime.spawn(keeper(&config, &found, &kernel, &register).run(wishes, stop.clone()));
     runtime.spawn(snat::run(blocks, stop.clone()));
-    let run_id = format!("{:x}", wall_ms());
     let mut actor = Actor {
         ipam: Ipam::new(allocator_config(&config, &found)),
         enis: BTreeMap::new(),
+        attached_again: BTreeSet::new(),
         eni_config: config.enis.clone(),
         mtus: Mtus::new(mtu, config.pods.mtu),
         caller: caller(&found, subnets),
@@ -355,7 +355,12 @@ impl Actor {
     /// Takes over what an earlier run left: leases first, so that no leased address is ever free.
     fn restore(&mut self, asked: Timestamp, found: &Found, branches: BranchEniConfig) {
         let state = self.journal.state();
-        let (leases, cooldowns, partings) = promises(state, wall_ms(), boot_time(), self.cooldown);
+        let Promises {
+            leases,
+            cooldowns,
+            partings,
+            places,
+        } = promises(state, wall_ms(), boot_time(), self.cooldown);
         for cooldown in &cooldowns {
             self.retired.extend(cooldown.device.clone());
         }
@@ -368,7 +373,9 @@ impl Actor {
             leases,
             cooldowns,
             partings,
+            places,
         });
+        self.record_places();
         self.bring_back_pods(branches);
         self.feed(Input::Observed { asked, enis: seen });
     }
@@ -397,7 +404,7 @@ impl Actor {
                 continue;
             };
             let used = if with_pods.contains(eni) {
-                wait_and_use(&self.kernel, &wiring)
+                wait_and_use(&self.kernel, &wiring, &[])
             } else {
                 self.kernel
                     .use_eni(&wiring)

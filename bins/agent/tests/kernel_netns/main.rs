@@ -20,6 +20,7 @@ mod kube_proxy;
 mod lab;
 mod lifecycle;
 mod measure;
+mod moved;
 mod outside;
 mod routing;
 mod second;

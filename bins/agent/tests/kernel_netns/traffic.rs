@@ -6,7 +6,7 @@ use std::{
     os::fd::OwnedFd,
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::lab::inside;
@@ -117,6 +117,18 @@ pub(crate) fn connect(netns: &OwnedFd, to: SocketAddrV4) -> Option<Connection> {
 /// The client's address as the server saw it.
 pub(crate) fn source_seen(netns: &OwnedFd, to: SocketAddrV4) -> Option<Ipv4Addr> {
     connect(netns, to).map(|connection| connection.source)
+}
+
+/// The source that the server sees: the lab's end of the ENI notices its carrier a while after it has
+/// come up, and loses what comes before.
+pub(crate) fn seen_in_time(from: &OwnedFd, to: SocketAddrV4) -> Option<Ipv4Addr> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let seen = source_seen(from, to);
+        if seen.is_some() || Instant::now() > end {
+            return seen;
+        }
+    }
 }
 
 /// A client that sends datagrams from one port.

@@ -2,9 +2,9 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     os::fd::{AsFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use underlay_netlink::{Socket, link};
@@ -16,7 +16,7 @@ use crate::{
         Lab, Pod, REMOTE, assert_same, command, dump, eni, eni_mac, facts, inside, kernel_of, plug,
         quiet_netns, wiring,
     },
-    traffic::{Server, source_seen},
+    traffic::{Server, seen_in_time},
 };
 
 /// The ENI that pods own.
@@ -82,18 +82,6 @@ fn is_clean(lab: &Lab) -> bool {
         !link.up && link.name == names::returned_device(mac()) && addresses.is_empty()
     };
     found.is_some_and(clean) && !lab.kernel.pending_removal(&owner().key)
-}
-
-/// The source that the server sees: the lab's end of the ENI notices its carrier a while after it has
-/// come up, and loses what comes before.
-fn seen_in_time(from: &OwnedFd, to: SocketAddrV4) -> Option<Ipv4Addr> {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        let seen = source_seen(from, to);
-        if seen.is_some() || Instant::now() > end {
-            return seen;
-        }
-    }
 }
 
 #[test]

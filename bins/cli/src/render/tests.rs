@@ -84,6 +84,26 @@ fn a_busy_node() {
 }
 
 #[test]
+fn pods_that_are_cut_off_come_first() {
+    let status = status(serde_json::json!({
+        "cut_off": ["2 pods of eni-1, which is not attached", "3 drifts cannot be put right"],
+    }));
+    insta::assert_snapshot!(node_status(&status, 0), @r"
+    node: 0 pods
+
+    running pods may be cut off:
+      2 pods of eni-1, which is not attached
+      3 drifts cannot be put right
+
+    no ENIs known yet
+
+    no pools yet
+
+    waits for nothing
+    ");
+}
+
+#[test]
 fn pods_of_a_busy_node() {
     insta::assert_snapshot!(pods(&busy_node()), @r"
     ADDRESSES            POD         ENI                    CONTAINER      INTERFACE  NOTE

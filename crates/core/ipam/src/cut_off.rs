@@ -19,13 +19,18 @@ pub struct CutOff {
     pub pods: usize,
     /// What became of it.
     pub cause: CutOffCause,
+    /// What EC2, or the kernel, said when it was to be used again.
+    pub why: Option<String>,
 }
 
 /// What cuts pods off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutOffCause {
-    /// The ENI exists and is not attached.
+    /// The ENI exists and is not attached. It is attached again as soon as EC2 lets it be.
     Unattached,
+    /// The ENI exists, is not attached, and Underlay does not attach it: it is marked to be left
+    /// alone, or has more addresses than EC2 attaches.
+    LeftUnattached,
     /// EC2 does not show the ENI any more.
     Gone,
     /// The ENI is attached, and the node cannot use its device.
@@ -36,17 +41,30 @@ pub enum CutOffCause {
 
 impl fmt::Display for CutOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { eni, pods, cause } = self;
+        let Self {
+            eni,
+            pods,
+            cause,
+            why,
+        } = self;
         let plural = if *pods == 1 { "" } else { "s" };
         write!(f, "{pods} pod{plural} of {eni}, which ")?;
         f.write_str(match cause {
-            CutOffCause::Unattached => "is not attached: attach it to this instance again",
+            CutOffCause::Unattached => "is not attached and is attached again once EC2 allows it",
+            CutOffCause::LeftUnattached => {
+                "is not attached and is left so: it is marked to be left alone, or has more \
+                 addresses than its instance type takes; attach it to this instance again"
+            }
             CutOffCause::Gone => "EC2 does not show any more: delete its pods",
             CutOffCause::Unready => "the node cannot use: look at its device, or delete its pods",
             CutOffCause::AddressesMissing => {
                 "lost their addresses: assign them again, or delete these pods"
             }
-        })
+        })?;
+        match why {
+            Some(why) => write!(f, " ({why})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -56,9 +74,18 @@ impl Ipam {
     pub fn cut_off(&self) -> Vec<CutOff> {
         let enis = self.enis.iter();
         enis.filter_map(|(id, eni)| {
-            let (cause, pods) = what_cuts_off(eni)?;
-            let eni = id.clone();
-            Some(CutOff { eni, pods, cause })
+            let (mut cause, pods) = what_cuts_off(eni)?;
+            if eni.stage == Stage::Detached && !self.may_come_back(eni) {
+                cause = CutOffCause::LeftUnattached;
+            }
+            let attaches = !matches!(cause, CutOffCause::Gone | CutOffCause::AddressesMissing);
+            let why = eni.backoff.last().filter(|_| attaches);
+            Some(CutOff {
+                eni: id.clone(),
+                pods,
+                cause,
+                why: why.map(|failure| format!("{}: {}", failure.code, failure.message)),
+            })
         })
         .collect()
     }

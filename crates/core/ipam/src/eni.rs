@@ -32,6 +32,8 @@ pub(crate) struct Eni {
     pub(crate) pool: PoolKey,
     pub(crate) primary: bool,
     pub(crate) place: Option<Place>,
+    /// Where the node had it when it was last in use: the pods it may still have are wired so.
+    pub(crate) former: Option<Place>,
     pub(crate) stage: Stage,
     pub(crate) standing: Standing,
     /// Its groups are not the pool's: no address is handed out.
@@ -67,6 +69,7 @@ impl Eni {
             pool,
             primary: false,
             place: None,
+            former: None,
             stage,
             standing: Standing::default(),
             suspended: false,
@@ -233,6 +236,23 @@ impl Eni {
 
     pub(crate) const fn leaves(&self) -> bool {
         matches!(self.stage, Stage::Dropping | Stage::Detaching)
+    }
+
+    /// Pods have its addresses, and it is not attached.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.stage == Stage::Detached && self.leased() > 0
+    }
+
+    /// It has no place any more.
+    pub(crate) fn leave_place(&mut self) {
+        let place = self.place.take();
+        self.former = self.former.or(place);
+    }
+
+    /// The card that it is to come back to, if that matters or is known.
+    pub(crate) fn former_card(&self) -> Option<u8> {
+        let former = self.former.map(|place| place.card);
+        self.pool.card.or(former)
     }
 
     /// Neither the node nor EC2 is at work on it: it may be sent away.

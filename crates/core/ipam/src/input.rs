@@ -1,6 +1,6 @@
 //! Everything the allocator may learn.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
@@ -55,6 +55,8 @@ pub enum Input {
         cooldowns: Vec<Cooldown>,
         /// What was being asked back.
         partings: Vec<Parting>,
+        /// Where the ENIs of these leases were attached when their pods were wired.
+        places: BTreeMap<EniId, Place>,
     },
     /// Stop growing and give every ENI back as it empties.
     Drain,

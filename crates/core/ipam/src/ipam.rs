@@ -8,6 +8,7 @@ mod observe;
 mod outcome;
 mod pods;
 mod release;
+mod stranded;
 mod waiting;
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -126,8 +127,9 @@ impl Ipam {
                 leases,
                 cooldowns,
                 partings,
+                places,
             } => {
-                self.restore(leases, cooldowns);
+                self.restore(leases, cooldowns, places);
                 self.restore_partings(partings);
             }
             Input::Drain => self.draining = true,
@@ -141,6 +143,7 @@ impl Ipam {
             self.enis
                 .retain(|_, eni| eni.stage != Stage::Lost || !eni.is_idle());
             self.note_idle();
+            self.attach_stranded(out);
             self.release(out);
             self.grow_all(out);
             self.discard_detached(out);
@@ -256,10 +259,11 @@ impl Ipam {
                 .is_some_and(|backoff| backoff.pauses(self.now))
     }
 
-    /// ENIs that take a slot now, or will once created.
+    /// ENIs that take a slot now, or will: once created, or attached again for their pods.
     fn slots_taken(&self) -> usize {
         let attached = self.enis.values().filter(|eni| eni.takes_slot()).count();
-        attached + self.foreign.len() + self.creating().count()
+        let coming = self.creating().count() + self.coming_back().count();
+        attached + self.foreign.len() + coming
     }
 
     /// Slots that an ENI of the pool may have.
@@ -285,8 +289,10 @@ impl Ipam {
         let there = places.chain(self.foreign.values().copied());
         let there = there.filter(|place| place.card == card).count();
         let coming = self.creating().filter(|(pool, _)| pool.card == Some(card));
+        let back = self.coming_back();
+        let back = back.filter(|eni| eni.former_card() == Some(card));
         (
-            there + coming.count(),
+            there + coming.count() + back.count(),
             self.config.limits.enis_of_card(card),
         )
     }

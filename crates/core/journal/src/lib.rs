@@ -13,7 +13,7 @@ mod promises;
 mod record;
 
 pub use codec::{DecodeError, Decoded, VERSION, decode, encode, encode_header};
-pub use promises::promises;
+pub use promises::{Promises, promises};
 pub use record::{
     Addresses, Change, Cooling, Creation, LeaseRecord, LeaseState, PARTS_FOR, Parting, State,
     StateChange,

@@ -1,27 +1,35 @@
 //! What the allocator must know of an earlier run before it looks at EC2.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use underlay_ipam::{Cooldown, Lease, Parting};
-use underlay_types::Timestamp;
+use underlay_ipam::{Cooldown, Lease, Parting, Place};
+use underlay_types::{EniId, Timestamp};
 
 use crate::State;
 
-/// Leases, cooldowns and partings of the journal, in this boot's time: `wall_ms` since 1970 and `boot` are
-/// the two clocks now. What has no address is in neither.
+/// What the allocator is told at a start, in this boot's time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Promises {
+    /// Leases of pods that still live.
+    pub leases: Vec<Lease>,
+    /// Addresses that cool down.
+    pub cooldowns: Vec<Cooldown>,
+    /// What was being asked back.
+    pub partings: Vec<Parting>,
+    /// Where the ENIs of the leases were attached when their pods were wired.
+    pub places: BTreeMap<EniId, Place>,
+}
+
+/// What the journal promises: `wall_ms` since 1970 and `boot` are the two clocks now. What has no
+/// address is in neither leases nor cooldowns.
 #[must_use]
-pub fn promises(
-    state: &State,
-    wall_ms: u64,
-    boot: Timestamp,
-    cooldown: Duration,
-) -> (Vec<Lease>, Vec<Cooldown>, Vec<Parting>) {
+pub fn promises(state: &State, wall_ms: u64, boot: Timestamp, cooldown: Duration) -> Promises {
     // What is not a pool's is none of the allocator's business.
-    let shared = state
-        .leases
-        .values()
-        .filter(|record| record.interface.branch().is_none());
-    let leases = shared.filter_map(|record| {
+    let shared = || {
+        let leases = state.leases.values();
+        leases.filter(|record| record.interface.branch().is_none())
+    };
+    let leases = shared().filter_map(|record| {
         Some(Lease {
             key: record.key.clone(),
             addresses: record.addresses()?,
@@ -46,5 +54,11 @@ pub fn promises(
         prefixes: parting.prefixes.clone(),
         until: boot + parting.left(wall_ms, boot),
     });
-    (leases.collect(), cooldowns.collect(), partings.collect())
+    let places = shared().map(|record| (record.eni.clone(), record.place));
+    Promises {
+        leases: leases.collect(),
+        cooldowns: cooldowns.collect(),
+        partings: partings.collect(),
+        places: places.collect(),
+    }
 }

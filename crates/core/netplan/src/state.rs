@@ -74,6 +74,36 @@ impl NodeState {
         self.pods.remove(key)
     }
 
+    /// Notes an ENI, which may have been in use in another slot, and how its pods are to be wired now;
+    /// of these, the ones that are wired. Nothing stays noted of where it was.
+    pub fn move_eni(&mut self, eni: EniInUse, pods: &[PodWiring]) {
+        self.enis
+            .retain(|_, other| other.wiring.eni != eni.wiring.eni);
+        self.insert_eni(eni);
+        for pod in pods {
+            let second_in = self.pods.get(&pod.key).map(|wired| wired.second_in);
+            if let Some(second_in) = second_in {
+                self.insert_pod(PodWiring {
+                    second_in,
+                    ..pod.clone()
+                });
+            }
+        }
+    }
+
+    /// Whether the ENI that a pod leaves by is in use: the slot may be another's by now.
+    fn has_eni_of(&self, pod: &PodWiring) -> bool {
+        let eni = self.enis.get(&pod.eni);
+        pod.interface.branch().is_some() || eni.is_some_and(|eni| eni.wiring.groups == pod.groups)
+    }
+
+    /// What a pod needs: without its ENI it has no mark, so that its packets go nowhere.
+    fn objects_of<'a>(&self, pod: &'a PodWiring) -> impl Iterator<Item = Object> + use<'a> {
+        let marked = self.has_eni_of(pod);
+        let objects = pod::objects(pod).into_iter();
+        objects.filter(move |object| marked || !matches!(object, Object::PodMark { .. }))
+    }
+
     /// Whether an ENI carries `groups`.
     #[must_use]
     pub fn carries(&self, groups: &PoolGroups) -> bool {
@@ -84,7 +114,7 @@ impl NodeState {
     #[must_use]
     pub fn objects(&self) -> BTreeSet<Object> {
         let of_enis = self.enis.values().flat_map(EniInUse::objects);
-        let of_pods = self.pods.values().flat_map(pod::objects);
+        let of_pods = self.pods.values().flat_map(|pod| self.objects_of(pod));
         let of_trunk = self.trunk.iter().flat_map(TrunkInUse::objects);
         of_enis.chain(of_pods).chain(of_trunk).collect()
     }

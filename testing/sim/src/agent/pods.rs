@@ -118,7 +118,7 @@ impl World {
             return self.add_refused(pod, "the kernel refused");
         }
         let addresses = record.addresses().expect("leases here have some");
-        self.wire_device(&key, addresses, &record.eni);
+        self.wire_device(&record, addresses);
         match self.record(moved(&key, LeaseState::Active)) {
             Recorded::Dead => {}
             Recorded::Yes => {

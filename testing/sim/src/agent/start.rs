@@ -6,7 +6,7 @@ use std::{
 };
 
 use underlay_ipam::{Config, Input, Ipam};
-use underlay_journal::{Decoded, LeaseState, decode, encode, encode_header, promises};
+use underlay_journal::{Decoded, LeaseState, Promises, decode, encode, encode_header, promises};
 use underlay_types::{LeaseKey, Timestamp};
 
 use super::{
@@ -126,7 +126,12 @@ impl World {
     fn restore(&mut self, asked: Timestamp, seen: Vec<Seen>) {
         let (wall_ms, now, cooldown) = (self.wall_ms(), self.now, self.setting.config.cooldown);
         let agent = self.living();
-        let (leases, cooldowns, partings) = promises(&agent.state, wall_ms, now, cooldown);
+        let Promises {
+            leases,
+            cooldowns,
+            partings,
+            places,
+        } = promises(&agent.state, wall_ms, now, cooldown);
         let devices = cooldowns.iter().filter_map(|each| each.device.clone());
         agent.retired = devices.collect();
         if !agent.retired.is_empty() {
@@ -136,6 +141,7 @@ impl World {
             leases,
             cooldowns,
             partings,
+            places,
         });
         let seen = self.read(seen);
         self.bring_back_pods();
@@ -152,9 +158,13 @@ impl World {
     /// Compares leases with the kernel. What was under way when the last run ended is undone: an
     /// ADD that nobody was answered, a DEL that will not be repeated.
     fn bring_back_pods(&mut self) {
+        for eni in self.living().enis.keys().cloned().collect::<Vec<_>>() {
+            self.record_place(&eni);
+        }
         if !self.survives() {
             return;
         }
+        self.place_devices();
         let kernel = &self.kernel;
         let leases = self.agent.as_ref().map(|agent| &agent.state.leases);
         let (standing, undone): (Vec<_>, Vec<_>) =

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use underlay_ipam::Input;
+use underlay_ipam::{Input, Place};
+use underlay_journal::LeaseRecord;
 use underlay_types::{EniId, LeaseKey, PodAddresses, Timestamp};
 
 use super::{Event, World};
@@ -25,6 +26,8 @@ pub(crate) struct Kernel {
 pub(crate) struct Device {
     pub(crate) addresses: PodAddresses,
     pub(crate) eni: EniId,
+    /// By where its ENI was when it was wired, or used again: its marks follow from it.
+    pub(super) place: Place,
     /// Off the network, and not deleted yet.
     retired: bool,
 }
@@ -59,7 +62,10 @@ impl Kernel {
 }
 
 impl World {
-    pub(crate) fn wire_device(&mut self, key: &LeaseKey, addresses: PodAddresses, eni: &EniId) {
+    pub(crate) fn wire_device(&mut self, record: &LeaseRecord, addresses: PodAddresses) {
+        let LeaseRecord {
+            key, eni, place, ..
+        } = record;
         let others: Vec<_> = addresses
             .iter()
             .flat_map(|address| self.kernel.of(address))
@@ -72,6 +78,7 @@ impl World {
         let device = Device {
             addresses,
             eni: eni.clone(),
+            place: *place,
             retired: false,
         };
         self.note(|_| format!("{key} is wired with {addresses:?} of {eni}"));
@@ -127,6 +134,16 @@ impl World {
         });
     }
 
+    /// Has pods leave by where the journal says that their ENI is.
+    pub(crate) fn place_devices(&mut self) {
+        let Some(agent) = &self.agent else { return };
+        for (key, device) in &mut self.kernel.devices {
+            if let Some(record) = agent.state.leases.get(key) {
+                device.place = record.place;
+            }
+        }
+    }
+
     /// Brings an ENI into use as soon as its device is there.
     pub(crate) fn try_use_eni(&mut self, eni: EniId, since: Timestamp) {
         if !self.survives() {
@@ -136,6 +153,7 @@ impl World {
         if self.cloud.has_device(&eni) {
             self.kernel.used.insert(eni.clone());
             self.note(|_| format!("the node uses {eni}"));
+            self.place_devices();
             return self.feed(Input::EniReady(eni));
         }
         if self.now < since + DEVICE_DEADLINE {

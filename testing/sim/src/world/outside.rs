@@ -135,6 +135,25 @@ impl World {
             && self.cloud.model.detach(&attachment, self.now).is_ok()
         {
             self.changed("ENI detached outside", &eni);
+            if self.chance(0.3) {
+                let pause = self.millis(500..20_000);
+                self.after(pause, Event::AttachOutside(eni));
+            }
+        }
+    }
+
+    /// Somebody attaches again what they detached, wherever.
+    pub(super) fn attach_outside(&mut self, eni: &EniId) {
+        self.cloud.model.tick(self.now);
+        let (instance, now) = (self.cloud.instance.clone(), self.now);
+        let index = u32::from(self.rng.u8(1..4));
+        if self
+            .cloud
+            .model
+            .attach(eni, &instance, index, 0, now)
+            .is_ok()
+        {
+            self.changed("ENI attached outside", eni);
         }
     }
 

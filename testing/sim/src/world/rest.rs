@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use underlay_ipam::{ADDRESSES_PER_PREFIX, Delegation, Report};
+use underlay_ipam::{ADDRESSES_PER_PREFIX, Delegation, Place, Report};
 use underlay_types::{EniId, Family};
 use underlay_vpc_model::Eni;
 
@@ -109,7 +109,7 @@ impl World {
             });
             self.require(eni.cooling == 0, |_| format!("still cooling: {eni:?}"));
         }
-        // One that somebody else detached stays for its pods.
+        self.check_pods_attached();
         let has_pods = |eni: &EniId| self.kernel.wired().any(|(_, device)| device.eni == *eni);
         let loose: Vec<EniId> = self
             .cloud
@@ -122,6 +122,32 @@ impl World {
         });
         self.check_waste(&report);
         self.check_supply(&report);
+    }
+
+    /// Pods have the ENI that their addresses are of, where it is now: one that somebody else
+    /// detached is attached again, if there is a slot for it and it has no more than it may.
+    fn check_pods_attached(&mut self) {
+        let limits = self.setting.config.limits.clone();
+        let attached = self.cloud.model.enis_of(&self.cloud.instance);
+        let full = attached.len() >= limits.max_enis();
+        let mut lost = Vec::new();
+        for (key, device) in self.kernel.wired() {
+            let Some(eni) = self.cloud.model.eni(&device.eni) else {
+                continue;
+            };
+            let own = &eni.addresses;
+            let fits = own.secondary.len() + own.prefixes.len() <= limits.places_per_eni().into();
+            match place_of(eni) {
+                Some(place) if place == device.place => {}
+                Some(place) => lost.push(format!("{key} by {}, its ENI at {place}", device.place)),
+                None if full || !fits => {}
+                None => lost.push(format!("{key}: {} is not attached", eni.id)),
+            }
+        }
+        self.require(lost.is_empty(), |world| {
+            let report = world.agent.as_ref().map(|agent| agent.ipam.report());
+            format!("pods without their network: {lost:?}; {report:?}")
+        });
     }
 
     /// At most 2 addresses, or one prefix, more than configured.
@@ -285,6 +311,14 @@ impl World {
             format!("{free} addresses are free and {others} taken by others, of {first}")
         });
     }
+}
+
+fn place_of(eni: &Eni) -> Option<Place> {
+    let attachment = eni.attachment.as_ref()?;
+    Some(Place {
+        card: u8::try_from(attachment.network_card).ok()?,
+        index: u8::try_from(attachment.device_index).ok()?,
+    })
 }
 
 fn addresses_of(eni: &Eni) -> usize {

@@ -61,7 +61,7 @@ impl Actor {
     }
 
     /// What may cut pods off, as far as it is known.
-    fn troubles_of_pods(&self) -> Vec<String> {
+    pub(super) fn troubles_of_pods(&self) -> Vec<String> {
         let mut troubles: Vec<String> = self
             .ipam
             .cut_off()

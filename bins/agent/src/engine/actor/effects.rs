@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use underlay_cloud::ec2::{Ipv4Grant, NewInterface};
 use underlay_ipam::{Ec2Failure, Ec2Op, Ec2Outcome, Grant, Input, OpId};
 use underlay_journal::{Change, Creation, PARTS_FOR, Parting};
-use underlay_netplan::{EniSlot, EniWiring};
+use underlay_netplan::{EniSlot, EniWiring, PodWiring};
 use underlay_types::{
     AttachmentId, Class, EniId, Family, Interface, PoolKey, SecurityGroupSet, WholeEni,
 };
@@ -152,7 +152,8 @@ impl Actor {
         Ok(new)
     }
 
-    pub(super) fn use_eni(&self, eni: EniId) {
+    pub(super) fn use_eni(&mut self, eni: EniId) {
+        let moved = self.record_place(&eni);
         if self
             .enis
             .get(&eni)
@@ -160,7 +161,8 @@ impl Actor {
         {
             return self.use_whole(eni);
         }
-        let wiring = self.eni_wiring(&eni);
+        let wiring = moved.and_then(|()| self.eni_wiring(&eni));
+        let pods = self.pods_of(&eni);
         let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
         let policies = self.policies.clone();
         let set = self
@@ -169,9 +171,11 @@ impl Actor {
             .and_then(|facts| facts.pool.explicit_set().cloned());
         self.runtime.spawn(async move {
             let used = match wiring {
-                Ok(wiring) => tokio::task::spawn_blocking(move || wait_and_use(&kernel, &wiring))
-                    .await
-                    .unwrap_or_else(|error| Err(error.to_string())),
+                Ok(wiring) => {
+                    let using = move || wait_and_use(&kernel, &wiring, &pods);
+                    let used = tokio::task::spawn_blocking(using).await;
+                    used.unwrap_or_else(|error| Err(error.to_string()))
+                }
                 Err(reason) => Err(reason),
             };
             // After the ENI is in use: an ENI of the set that leaves meanwhile then spares the
@@ -187,14 +191,23 @@ impl Actor {
     /// have by now.
     fn use_whole(&self, eni: EniId) {
         let state = self.journal.state();
-        let held = state.leases.values().any(|lease| lease.eni == eni);
+        let mut leases = state.leases.values().filter(|lease| lease.eni == eni);
+        let held = leases.next().map(|lease| lease.key.clone());
         let mac = self.enis.get(&eni).map(|facts| facts.mac);
+        let back = self.attached_again.contains(&eni);
         let (kernel, inbox) = (Arc::clone(&self.kernel), self.inbox.clone());
         self.runtime.spawn_blocking(move || {
-            let used = match mac {
-                Some(_) if held => Ok(()),
-                Some(mac) => wait_for_device(|| kernel.find_eni(mac)),
-                None => Err("it was never observed".to_owned()),
+            let used = match (mac, held) {
+                (Some(mac), Some(key)) if back => {
+                    let found = wait_for_device(|| kernel.find_eni(mac));
+                    if found.is_ok() {
+                        drop(inbox.send(Message::Returned(key)));
+                    }
+                    found
+                }
+                (Some(_), Some(_)) => Ok(()),
+                (Some(mac), None) => wait_for_device(|| kernel.find_eni(mac)),
+                (None, _) => Err("it was never observed".to_owned()),
             };
             drop(inbox.send(Message::Used(eni, used)));
         });
@@ -306,9 +319,13 @@ fn in_ec2s_words(grant: Grant) -> Option<Ipv4Grant> {
     }
 }
 
-/// Brings an ENI into use as soon as its device is there.
-pub(in crate::engine) fn wait_and_use(kernel: &Kernel, eni: &EniWiring) -> Result<(), String> {
-    wait_for_device(|| kernel.use_eni(eni))
+/// Brings an ENI into use for these pods of it, and others to come, as soon as its device is there.
+pub(in crate::engine) fn wait_and_use(
+    kernel: &Kernel,
+    eni: &EniWiring,
+    pods: &[PodWiring],
+) -> Result<(), String> {
+    wait_for_device(|| kernel.use_eni_of(eni, pods))
 }
 
 /// Tries again while the device that is to be used is not there.

@@ -5,13 +5,13 @@ use std::os::fd::AsFd;
 use underlay_ipam::{AllocError, Input, Lease, PodAdd, Reason, RequestId};
 use underlay_journal::{Change, Cooling, LeaseRecord, LeaseState, StateChange};
 use underlay_netplan::{EniSlot, PodWiring};
-use underlay_types::{Class, Families, LeaseKey, NetworkName, PoolKey, Timestamp};
+use underlay_types::{Class, LeaseKey, NetworkName, PoolKey, Timestamp};
 
 use super::{Actor, Pending, answer};
 use crate::{
     engine::{
         clock::{boot_time, wall_ms},
-        message::{Devices, Granted, Held, Reply, Reserve},
+        message::{Devices, Granted, Held, Reply, Reserve, Wired},
     },
     service::{ListedLease, ServiceError},
 };
@@ -135,24 +135,24 @@ impl Actor {
         })
     }
 
-    pub(super) fn wired(
-        &mut self,
-        key: &LeaseKey,
-        cookie: u64,
-        second_in: Option<Families>,
-    ) -> Result<(), ServiceError> {
-        let Some(record) = self.journal.state().leases.get(key) else {
-            let message = format!("{key} lost its lease while it was being wired");
+    pub(super) fn wired(&mut self, wired: Wired) -> Result<(), ServiceError> {
+        let Some(record) = self.journal.state().leases.get(&wired.key) else {
+            let message = format!("{} lost its lease while it was being wired", wired.key);
             return Err(ServiceError::NotReady { message });
         };
+        if wiring(record, self.mtus.pod)?.eni != wired.slot {
+            let message = format!("{} moved while it was being wired; try again", record.eni);
+            return Err(ServiceError::NotReady { message });
+        }
+        self.vanished.forget(&wired.key);
+        self.requests.turns.take(&wired.key);
+        let cookie = wired.netns_cookie;
         let active = StateChange {
-            key: key.clone(),
+            key: wired.key,
             state: LeaseState::Active,
             netns_cookie: (record.netns_cookie != cookie).then_some(cookie),
-            second_in,
+            second_in: wired.second_in,
         };
-        self.vanished.forget(key);
-        self.requests.turns.take(key);
         self.record(Change::LeaseState(active))
     }
 

@@ -52,6 +52,7 @@ impl Actor {
             "cidr": self.caller.node.subnet_cidr,
             "primary_address": self.caller.node.primary_address,
         });
+        report["cut_off"] = json!(self.troubles_of_pods());
         report["waits_for"] = json!(self.waits_for());
         report["notices"] = self
             .notices

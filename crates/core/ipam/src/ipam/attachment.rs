@@ -27,7 +27,9 @@ impl Ipam {
         let eni = self.lost(&seen.id, pool);
         eni.pool = pool.clone();
         eni.primary = primary;
-        (eni.stage, eni.place) = stage_of(seen.attachment);
+        let (stage, place) = stage_of(seen.attachment);
+        eni.leave_place();
+        (eni.stage, eni.place) = (stage, place);
         let leases = eni.leased();
         let parting = parting.is_some_and(|until| until > now);
         if eni.stage == Stage::Preparing && leases == 0 && parting {
@@ -53,6 +55,10 @@ impl Ipam {
             self.doubt(&seen.id, stage, out);
             return;
         }
+        if eni.is_used() && place != eni.place {
+            self.doubt_place(&seen.id, place, out);
+            return;
+        }
         eni.missed = 0;
         let contradicts = match eni.stage {
             Stage::Detached => stage != Stage::Detached,
@@ -70,9 +76,30 @@ impl Ipam {
         };
         if contradicts {
             eni.stage = stage;
+            eni.leave_place();
             eni.place = place;
             eni.changed = self.now;
+            // What failed before was another matter.
+            eni.backoff.succeeded();
         }
+    }
+
+    /// EC2 reports an ENI in use as attached at another place: somebody detached it and attached it
+    /// there. Once that is believed, the node uses it anew.
+    fn doubt_place(&mut self, id: &EniId, place: Option<Place>, out: &mut Vec<Action>) {
+        let Some(eni) = self.enis.get_mut(id) else {
+            return;
+        };
+        eni.missed = eni.missed.saturating_add(1);
+        if eni.missed < OBSERVATIONS_UNTIL_BELIEVED {
+            out.push(Action::Observe);
+            return;
+        }
+        eni.leave_place();
+        eni.place = place;
+        eni.stage = Stage::Preparing;
+        eni.missed = 0;
+        eni.changed = self.now;
     }
 
     /// Something is under way for it, so nothing is done about it yet. An observation that shows it
@@ -112,10 +139,12 @@ impl Ipam {
             return;
         };
         eni.missed = eni.missed.saturating_add(1);
+        let leases = eni.leased();
         if eni.missed < OBSERVATIONS_UNTIL_BELIEVED {
+            // Pods do not wait for the next audit.
+            out.extend((leases > 0).then_some(Action::Observe));
             return;
         }
-        let leases = eni.leased();
         if leases == 0 && eni.is_used() {
             self.leave(id, stage, out);
             return;
@@ -129,9 +158,11 @@ impl Ipam {
         if eni.stage != stage {
             eni.stage = stage;
             eni.changed = self.now;
+            // What failed before was another matter.
+            eni.backoff.succeeded();
         }
         if stage != Stage::Detaching {
-            eni.place = None;
+            eni.leave_place();
         }
         if stage == Stage::Lost {
             eni.lose_addresses();
@@ -144,6 +175,7 @@ impl Ipam {
         };
         if eni.stage == Stage::Preparing {
             eni.stage = Stage::Active;
+            eni.former = None;
             eni.awaited = false;
             eni.changed = self.now;
             eni.backoff.succeeded();
@@ -162,7 +194,7 @@ impl Ipam {
                 class: Class::Retry,
             };
             eni.backoff.failed(self.now, failure);
-            if eni.missed > 0 {
+            if eni.missed > 0 || eni.leased() > 0 {
                 out.push(Action::Observe);
             }
             out.push(Action::Report(Notice::EniUnready {

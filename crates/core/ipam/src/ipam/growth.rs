@@ -254,7 +254,7 @@ impl Ipam {
             .iter()
             .filter(|(_, eni)| eni.pool == *pool && eni.stage == Stage::Detached)
             .filter(|(_, eni)| eni.op.is_none() && eni.is_open())
-            .filter(|(_, eni)| self.fits(eni) && !self.is_spent(eni))
+            .filter(|(_, eni)| self.fits(eni) && !self.is_spent(eni) && !eni.is_stranded())
             // One that a pod owned serves nobody before it has rested.
             .filter(|(_, eni)| !pool.is_whole() || eni.free() > 0 || eni.lacks_ipv6())
             .map(|(id, _)| id.clone())
@@ -285,28 +285,43 @@ impl Ipam {
     }
 
     /// The first free place on a card that takes another ENI; on `card`, where that is asked for.
+    /// Where ENIs with pods were comes last: until these are back, their pods are wired so.
     fn free_place(&self, card: Option<u8>) -> Option<Place> {
+        let stranded = self.enis.values().filter(|eni| eni.is_stranded());
+        let former: Vec<Place> = stranded.filter_map(|eni| eni.former).collect();
+        let free = || self.free_places(card);
+        free()
+            .find(|place| !former.contains(place))
+            .or_else(|| free().next())
+    }
+
+    fn free_places(&self, card: Option<u8>) -> impl Iterator<Item = Place> {
         let limits = &self.config.limits;
-        let ours = self.enis.values().filter_map(|eni| eni.place.as_ref());
-        let taken: Vec<&Place> = ours.chain(self.foreign.values()).collect();
-        // Somebody else's may be at an index that no ENI of ours gets.
-        let has_room = |card: u8| {
-            let on_card = taken.iter().filter(|place| place.card == card);
-            on_card.count() < limits.enis_on(card)
-        };
-        let mut places = limits.places();
-        places.find(|place| {
+        let ours = self.enis.values().filter_map(|eni| eni.place);
+        let taken: Vec<Place> = ours.chain(self.foreign.values().copied()).collect();
+        limits.places().filter(move |place| {
+            // Somebody else's may be at an index that no ENI of ours gets.
+            let on_card = taken.iter().filter(|taken| taken.card == place.card);
             card.is_none_or(|card| place.card == card)
-                && !taken.contains(&place)
-                && has_room(place.card)
+                && !taken.contains(place)
+                && on_card.count() < limits.enis_on(place.card)
         })
     }
 
-    /// Attaches at the first free place. Without one, the ENI stays detached.
+    /// Attaches where the ENI's pods have it if it has some, else at the first free place. Without
+    /// one, the ENI stays detached.
     pub(super) fn attach(&mut self, id: EniId, out: &mut Vec<Action>) {
-        let card = self.enis.get(&id).and_then(|eni| eni.pool.card);
-        let place = self.free_place(card);
-        let Some(place) = place else { return };
+        let Some(eni) = self.enis.get(&id) else {
+            return;
+        };
+        let card = eni.pool.card;
+        let former = eni.former.filter(|_| eni.leased() > 0);
+        let mut free = self.free_places(card);
+        let former = former.filter(|former| free.any(|place| place == *former));
+        drop(free);
+        let Some(place) = former.or_else(|| self.free_place(card)) else {
+            return;
+        };
         if let Some(eni) = self.enis.get_mut(&id) {
             eni.stage = Stage::Attaching;
             eni.place = Some(place);

@@ -1,19 +1,24 @@
 //! What EC2 reports of this instance, and what an earlier run left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use underlay_types::{EniId, PoolKey, Timestamp};
 
 use super::{Ipam, holding::address_missing};
 use crate::{
     Action, Attachment, Cooldown, Ec2Op, EniOwner, Holding, Lease, Notice, ObservedEni, Parting,
-    Standing,
+    Place, Standing,
     eni::{Eni, Stage},
 };
 
 impl Ipam {
     /// Leases and cooldowns stand on ENIs that are lost until an observation shows them.
-    pub(super) fn restore(&mut self, leases: Vec<Lease>, cooldowns: Vec<Cooldown>) {
+    pub(super) fn restore(
+        &mut self,
+        leases: Vec<Lease>,
+        cooldowns: Vec<Cooldown>,
+        places: BTreeMap<EniId, Place>,
+    ) {
         for lease in leases {
             let eni = self.lost(&lease.eni, &lease.pool);
             if let Some(address) = lease.addresses.v4() {
@@ -38,6 +43,11 @@ impl Ipam {
             }
             if let Some(address) = addresses.v6() {
                 eni.ipv6.cool_again(address, until, device);
+            }
+        }
+        for (id, place) in places {
+            if let Some(eni) = self.enis.get_mut(&id) {
+                eni.former = Some(place);
             }
         }
     }

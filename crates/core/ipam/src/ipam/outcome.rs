@@ -131,6 +131,7 @@ impl Ipam {
         match call {
             Ec2Op::AttachEni { eni: id, .. } => {
                 eni.stage = Stage::Preparing;
+                eni.missed = 0;
                 let pool = eni.pool.clone();
                 self.growth_succeeded(&pool);
                 self.start(Ec2Op::SetDeleteOnTermination { eni: id }, out);
@@ -177,6 +178,12 @@ impl Ipam {
         }
         if let Some((id, eni)) = call.eni().and_then(|id| Some((id, self.enis.get_mut(id)?))) {
             match &call {
+                // Its pods' affair, and none of those who wait for addresses.
+                Ec2Op::AttachEni { .. } if eni.leased() > 0 => {
+                    eni.stage = Stage::Detached;
+                    eni.leave_place();
+                    eni.backoff.failed(now, failure.clone());
+                }
                 Ec2Op::Assign { .. } | Ec2Op::AttachEni { .. } => {
                     let pool = eni.pool.clone();
                     if matches!(call, Ec2Op::AttachEni { .. }) {

@@ -270,7 +270,7 @@ impl Ipam {
 
 impl Eni {
     /// No call is under way and no pause either.
-    fn may_act(&self, now: Timestamp) -> bool {
+    pub(super) fn may_act(&self, now: Timestamp) -> bool {
         self.op.is_none() && !self.backoff.pauses(now)
     }
 }

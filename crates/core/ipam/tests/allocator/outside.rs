@@ -3,6 +3,7 @@
 mod addresses;
 mod cut_off;
 mod enis;
+mod stranded;
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -9,7 +9,7 @@ use underlay_types::{Class, Families};
 use crate::{
     key,
     model::{
-        cloud::ipv6_blocks,
+        cloud::{IPV4_PER_ENI, MAX_ENIS, ipv6_blocks},
         node::{Node, config},
         outside::Change,
     },
@@ -166,6 +166,17 @@ fn assert_nothing_lost(node: &Node) {
     }
 }
 
+/// Pods have their ENI, unless it cannot be attached.
+fn assert_attached(node: &Node) {
+    let full = node.cloud.attached() >= usize::from(MAX_ENIS);
+    let pods = node.leases.values().map(|lease| &lease.eni);
+    for (id, eni) in pods.filter_map(|id| Some((id, node.cloud.enis.get(id)?))) {
+        let fits = eni.addresses.len() + eni.prefixes.len() < IPV4_PER_ENI.into();
+        let attached = eni.place.is_some();
+        assert!(attached || full || !fits, "{id}: {:?}", node.ipam.report());
+    }
+}
+
 proptest! {
     #[test]
     fn addresses_are_given_once_kept_cool_and_never_lost(
@@ -180,6 +191,7 @@ proptest! {
         }
         node.quiesce();
         assert_nothing_lost(&node);
+        assert_attached(&node);
 
         node.feed(Input::Drain);
         for container in 0..12 {
@@ -207,6 +219,11 @@ proptest! {
             match step {
                 Step::RunOp { which, .. } => node.run_op(usize::from(which), None, false),
                 Step::Look => {}
+                Step::Kernel { .. } => {
+                    take(&mut node, &step);
+                    // A device that is missed has EC2 asked.
+                    node.observe = false;
+                }
                 step => take(&mut node, &step),
             }
             prop_assert!(!node.observe, "a call failed: {:?}", node.ipam.report());

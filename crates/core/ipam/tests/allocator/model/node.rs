@@ -8,8 +8,8 @@ use std::{
 
 use ipnet::Ipv4Net;
 use underlay_ipam::{
-    Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, Parting, PodAdd,
-    RequestId,
+    Action, Config, Cooldown, Ec2Op, Input, InstanceLimits, Ipam, Lease, OpId, Parting, Place,
+    PodAdd, RequestId,
 };
 use underlay_types::{Class, EniId, Family, LeaseKey, PodAddresses, PoolKey, Timestamp};
 
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) to_drop: Vec<EniId>,
     pub(crate) observe: bool,
     pub(crate) leases: BTreeMap<LeaseKey, Lease>,
+    /// Where the ENIs of pods were attached when the node last used them.
+    pub(crate) places: BTreeMap<EniId, Place>,
     pub(crate) released: BTreeMap<IpAddr, Released>,
     pub(crate) open: BTreeMap<RequestId, (LeaseKey, PoolKey, Timestamp)>,
     pub(crate) refusals: Vec<String>,
@@ -71,6 +73,7 @@ impl Node {
             to_drop: Vec::new(),
             observe: false,
             leases: BTreeMap::new(),
+            places: BTreeMap::new(),
             released: BTreeMap::new(),
             open: BTreeMap::new(),
             refusals: Vec::new(),
@@ -111,6 +114,7 @@ impl Node {
             leases,
             cooldowns,
             partings,
+            places: self.places.clone(),
         });
         self.look();
     }
@@ -192,6 +196,9 @@ impl Node {
 
     pub(crate) fn kernel_answers(&mut self, ready: bool) {
         for eni in std::mem::take(&mut self.to_use) {
+            if let Some(place) = self.cloud.enis.get(&eni).and_then(|eni| eni.place) {
+                self.places.insert(eni.clone(), place);
+            }
             self.feed(if ready {
                 Input::EniReady(eni)
             } else {
