@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use underlay_testkit::{
-    Cluster, NodeSpec, Pod, PodSpec, addresses_inside,
+    Cluster, Node, NodeSpec, PluginInterface, Pod, PodSpec, addresses_inside,
     probe::{Connection, TcpServer, Verdict, tcp_probe},
     wait_for,
 };
@@ -15,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The leases without what may change while a pod lives.
 fn leases(cluster: &Cluster, node: usize) -> Vec<(String, String, String)> {
     let status = cluster.agent_status(node).unwrap();
-    let text = |lease: &serde_json::Value, field: &str| lease[field].to_string();
+    let text = |lease: &Value, field: &str| lease[field].to_string();
     let leases = status["leases"].as_array().unwrap().iter();
     let mut leases: Vec<_> = leases
         .map(|lease| {
@@ -93,5 +94,51 @@ async fn a_killed_agent_comes_back_knowing_every_pod_while_traffic_continues() {
     assert_ne!(late.address, gone.address, "it cools down");
     pods.push(late);
     assert_all_reach(&pods, &server).await;
+    cluster.stop().unwrap();
+}
+
+fn call(node: &Node, command: &str, netns: &str, extra: &Value) -> Value {
+    let interface = PluginInterface {
+        container: "moved",
+        ifname: "eth0",
+        netns: &format!("/run/netns/{netns}"),
+    };
+    node.cni(command, interface, extra).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_add_that_is_repeated_in_another_namespace_is_known_by_that_one() {
+    let spec = NodeSpec::new("n1", "t3.small", 0).with_agent_config("[drift]\ninterval = \"1s\"\n");
+    let mut cluster = Cluster::start("e2e-repeated-add", &[spec]).await.unwrap();
+    let node = &cluster.nodes[0].node;
+    for netns in ["first", "second"] {
+        node.output("ip", &["netns", "add", netns]).unwrap();
+    }
+    let first = call(node, "ADD", "first", &json!({}));
+    let second = call(node, "ADD", "second", &json!({}));
+    assert_eq!(first["ips"], second["ips"], "{second}");
+    let known = |cluster: &Cluster| {
+        let status = cluster.agent_status(0).unwrap();
+        status["leases"][0]["netns"].clone()
+    };
+    assert_eq!(known(&cluster), "/run/netns/second");
+
+    cluster.nodes[0].node.kill_agent().unwrap();
+    cluster.restart_agent(0).unwrap();
+    assert_eq!(known(&cluster), "/run/netns/second");
+    let node = &cluster.nodes[0].node;
+    let result = json!({ "prevResult": second });
+    assert_eq!(call(node, "CHECK", "second", &result), Value::Null);
+    // What is lost there is put right there.
+    let inside = ["netns", "exec", "second", "ip", "link", "delete", "eth0"];
+    node.output("ip", &inside).unwrap();
+    let repaired = wait_for("the device to be back", Duration::from_secs(20), || {
+        Ok((call(node, "CHECK", "second", &result) == Value::Null).then_some(()))
+    });
+    repaired.unwrap();
+    assert_eq!(call(node, "DEL", "second", &json!({})), Value::Null);
+    for netns in ["first", "second"] {
+        node.output("ip", &["netns", "delete", netns]).unwrap();
+    }
     cluster.stop().unwrap();
 }

@@ -146,14 +146,8 @@ impl Actor {
         }
         self.vanished.forget(&wired.key);
         self.requests.turns.take(&wired.key);
-        let cookie = wired.netns_cookie;
-        let active = StateChange {
-            key: wired.key,
-            state: LeaseState::Active,
-            netns_cookie: (record.netns_cookie != cookie).then_some(cookie),
-            second_in: wired.second_in,
-        };
-        self.record(Change::LeaseState(active))
+        let active = active(record, wired);
+        self.record(active)
     }
 
     /// The pod is not wired, and its device, if one is left, is the kernel's to delete.
@@ -334,6 +328,34 @@ impl Actor {
     }
 }
 
+/// What makes a lease active. One that is wired in another namespace than was recorded, or in one
+/// that has another path by now, is recorded anew.
+fn active(record: &LeaseRecord, wired: Wired) -> Change {
+    let Wired {
+        key,
+        slot: _,
+        netns_path,
+        netns_cookie,
+        second_in,
+    } = wired;
+    let state = LeaseState::Active;
+    if record.netns_path == netns_path && record.netns_cookie == netns_cookie {
+        return Change::LeaseState(StateChange {
+            key,
+            state,
+            netns_cookie: None,
+            second_in,
+        });
+    }
+    Change::Lease(LeaseRecord {
+        netns_path,
+        netns_cookie,
+        second_in,
+        state,
+        ..record.clone()
+    })
+}
+
 /// How a lease is wired.
 pub(in crate::engine) fn wiring(record: &LeaseRecord, mtu: u32) -> Result<PodWiring, ServiceError> {
     let slot = match record.interface.branch() {
@@ -366,5 +388,78 @@ fn refusal(error: &AllocError) -> ServiceError {
             ServiceError::Refused { message }
         }
         _ => ServiceError::NoAddress { message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use underlay_journal::{State, decode, encode, encode_header};
+    use underlay_types::{EniId, Interface};
+
+    use super::*;
+
+    fn record() -> LeaseRecord {
+        LeaseRecord {
+            key: LeaseKey {
+                network: "underlay".parse().unwrap(),
+                container: "c1".parse().unwrap(),
+                ifname: "eth0".parse().unwrap(),
+            },
+            ipv4: Some([10, 0, 0, 1].into()),
+            ipv6: None,
+            egress: None,
+            eni: EniId::from_serial(1),
+            place: underlay_ipam::Place::PRIMARY,
+            pool: PoolKey::default_pool(),
+            interface: Interface::Shared,
+            second_in: None,
+            pod: None,
+            netns_path: "/run/netns/first".to_owned(),
+            netns_cookie: 1,
+            state: LeaseState::Reserved,
+            since_wall_ms: 1_000,
+        }
+    }
+
+    /// What a successor reads of the lease once it is wired in this namespace.
+    fn replayed(netns_path: &str, netns_cookie: u64) -> LeaseRecord {
+        let record = record();
+        let wired = Wired {
+            key: record.key.clone(),
+            slot: EniSlot::PRIMARY,
+            netns_path: netns_path.to_owned(),
+            netns_cookie,
+            second_in: None,
+        };
+        let active = active(&record, wired);
+        let short = (netns_path, netns_cookie) == (record.netns_path.as_str(), 1);
+        assert_eq!(matches!(active, Change::LeaseState(_)), short);
+        let bytes = [
+            encode_header(),
+            encode(&Change::Lease(record.clone())),
+            encode(&active),
+            // A record that is read twice says the same.
+            encode(&active),
+        ];
+        let state: State = decode(&bytes.concat()).unwrap().state;
+        state.leases[&record.key].clone()
+    }
+
+    #[test]
+    fn a_lease_is_recorded_with_the_namespace_that_it_was_wired_in() {
+        for (path, cookie) in [
+            ("/run/netns/first", 1),
+            ("/run/netns/first", 2),
+            ("/run/netns/second", 1),
+            ("/run/netns/second", 2),
+        ] {
+            let wanted = LeaseRecord {
+                netns_path: path.to_owned(),
+                netns_cookie: cookie,
+                state: LeaseState::Active,
+                ..record()
+            };
+            assert_eq!(replayed(path, cookie), wanted);
+        }
     }
 }
