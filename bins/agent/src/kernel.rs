@@ -198,7 +198,11 @@ impl Kernel {
         let mut state = before.clone();
         match state.remove_eni(eni.wiring.slot) {
             // Another ENI was attached in its place.
-            Some(former) if former != eni => self.all_possible(&doing, eni::lower(&former))?,
+            Some(former) if former != eni => {
+                let mut after = state.clone();
+                after.insert_eni(eni.clone());
+                self.all_possible(&doing, eni::lower(&after, &former))?;
+            }
             _ => {}
         }
         let plan = eni::raise(&state, &eni).map_err(|error| {
@@ -225,7 +229,7 @@ impl Kernel {
         };
         state.remove_eni(slot);
         let doing = format!("drop {} from slot {slot}", eni.wiring.eni);
-        let mut plan = eni::lower(&eni);
+        let mut plan = eni::lower(&state, &eni);
         let orphaned = match eni.wiring.groups {
             PoolGroups::Exactly(set) => Some(set).filter(|set| {
                 let groups = PoolGroups::Exactly(set.clone());

@@ -17,6 +17,7 @@ use underlay_netplan::{
     eni::EniInUse,
     numbers::{INSIDE_RULE_PRIORITY, INSIDE_TABLE_BASE},
     pod::{self, PodFact},
+    steps,
     trunk::TrunkInUse,
 };
 use underlay_types::Interface;
@@ -82,7 +83,9 @@ fn all_differences(
     match of_carrier {
         None => lines.push(format!("missing: the ENI in slot {}", pod.eni)),
         Some(objects) => {
-            let wanted = objects.into_iter().collect::<BTreeSet<_>>();
+            let families = pod.addresses.iter().map(Family::of);
+            let steps = families.flat_map(steps::objects);
+            let wanted = objects.into_iter().chain(steps).collect::<BTreeSet<_>>();
             let found = observed.objects.intersection(&wanted).cloned().collect();
             lines.extend(diff::describe(&wanted, &found));
         }

@@ -17,7 +17,7 @@ impl Kernel {
     ) -> Result<(), Failure> {
         let mut state = before.clone();
         let mut there = before.objects();
-        there.extend(eni.objects());
+        there.extend(eni.with_steps());
         state.move_eni(eni, pods);
         let plan = diff::plan(&state.objects(), &there);
         if !plan.0.is_empty() {

@@ -18,7 +18,7 @@ use underlay_netplan::{
     devices::Device,
     numbers::{
         ENI_MARK_MASK, MAIN_TABLE, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6,
-        NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP, is_own_table, rule_priority,
+        NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP, is_own_table, is_step, rule_priority,
     },
 };
 
@@ -196,8 +196,21 @@ fn address_of(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 fn rule_object(rule: &rule::Rule) -> Option<Object> {
+    if let Some(step) = rule.step {
+        let (mark, mask) = rule.mark.unwrap_or_default();
+        return is_step(rule.priority).then_some(Object::Step {
+            family: rule.family,
+            priority: rule.priority,
+            mark,
+            mask,
+            to: match step {
+                rule::Step::Goto(to) => Some(to),
+                rule::Step::Next => None,
+            },
+        });
+    }
     let (mark, mask) = rule.mark?;
-    let is_ours = is_own_table(rule.table) && rule.priority == rule_priority(rule.table);
+    let is_ours = is_own_table(rule.table) && rule.priority == rule_priority(mark, rule.table);
     (is_ours && mask == ENI_MARK_MASK).then_some(Object::Rule {
         family: rule.family,
         mark,

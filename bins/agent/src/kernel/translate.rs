@@ -75,7 +75,22 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
             mark,
             table,
         } => {
-            let rule = Rule::by_mark(*family, rule_priority(*table), *mark, ENI_MARK_MASK, *table);
+            let priority = rule_priority(*mark, *table);
+            let rule = Rule::by_mark(*family, priority, *mark, ENI_MARK_MASK, *table);
+            Wanted::Requests(
+                rule::add(&rule).or_exists(),
+                rule::delete(&rule).or_missing(),
+            )
+        }
+        Object::Step {
+            family,
+            priority,
+            mark,
+            mask,
+            to,
+        } => {
+            let step = to.map_or(rule::Step::Next, rule::Step::Goto);
+            let rule = Rule::on(*family, *priority, (*mark, *mask), step);
             Wanted::Requests(
                 rule::add(&rule).or_exists(),
                 rule::delete(&rule).or_missing(),

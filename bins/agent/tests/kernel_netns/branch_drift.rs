@@ -19,24 +19,24 @@ use crate::{
 const DAMAGES: [(Drift, &[&str]); 23] = [
     (
         Drift::Rule,
-        &["ip rule delete priority 7000 fwmark 0x401c0000/0x7ffc0000"],
+        &["ip rule delete priority 100120 fwmark 0x401c0000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip -6 rule delete priority 7000 fwmark 0x401c0000/0x7ffc0000"],
+        &["ip -6 rule delete priority 100120 fwmark 0x401c0000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip rule delete priority 6990 fwmark 0x40200000/0x7ffc0000"],
+        &["ip rule delete priority 100210 fwmark 0x40200000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip -6 rule delete priority 6990 fwmark 0x40200000/0x7ffc0000"],
+        &["ip -6 rule delete priority 100210 fwmark 0x40200000/0x7ffc0000"],
     ),
     // A way round the groups.
     (
         Drift::Rule,
-        &["ip rule add priority 6990 fwmark 0x401c0000/0x7ffc0000 table 72048"],
+        &["ip rule add priority 100110 fwmark 0x401c0000/0x7ffc0000 table 72048"],
     ),
     (
         Drift::Route,

@@ -179,11 +179,11 @@ fn check_sees_every_damage_to_the_ipv6_of_a_branch() {
     let pod = wire_as(&lab, branch_of_both(50, 7, Enforcement::Standard));
     for (damage, wanted) in [
         (
-            format!("ip -6 rule delete priority 7000 fwmark {MARK}/0x7ffc0000"),
+            format!("ip -6 rule delete priority 100120 fwmark {MARK}/0x7ffc0000"),
             format!("missing: IPv6 rule mark {MARK} table {TABLE}"),
         ),
         (
-            format!("ip -6 rule delete priority 6990 fwmark {MARK}/0x7ffc0000"),
+            format!("ip -6 rule delete priority 100110 fwmark {MARK}/0x7ffc0000"),
             format!("missing: IPv6 rule mark {MARK} table 72048"),
         ),
         (

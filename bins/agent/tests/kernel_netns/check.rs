@@ -98,13 +98,17 @@ const DAMAGES: [(Place, &str, &str); 17] = [
 ];
 
 /// Damages to what the pods of slot 2 share.
-const SHARED: [(&str, &str); 6] = [
+const SHARED: [(&str, &str); 7] = [
     (
-        "ip rule delete priority 6990 fwmark 0x300000/0x7ffc0000",
+        "ip rule delete priority 7001",
+        "missing: IPv4 step 7001 mark 0x0/0x0 to 100000",
+    ),
+    (
+        "ip rule delete priority 100310 fwmark 0x300000/0x7ffc0000",
         "missing: IPv4 rule mark 0x300000 table 1978906505",
     ),
     (
-        "ip rule delete priority 7000 fwmark 0x300000/0x7ffc0000",
+        "ip rule delete priority 100320 fwmark 0x300000/0x7ffc0000",
         "missing: IPv4 rule mark 0x300000 table 70002",
     ),
     (
@@ -162,7 +166,8 @@ fn every_damage_to_a_pods_eni_is_noticed() {
         assert_eq!(check(&lab, &pod), [""; 0]);
         command(&lab.node, damage);
         assert_noticed(&lab, &pod, damage, line);
-        let is_everyones = damage.contains("table inet underlay");
+        let everyones = ["table inet underlay", "priority 7001"];
+        let is_everyones = everyones.iter().any(|words| damage.contains(words));
         assert_eq!(check(&lab, &other).is_empty(), !is_everyones, "{damage}");
     }
 }

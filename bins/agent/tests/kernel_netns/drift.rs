@@ -14,18 +14,32 @@ use crate::{
 /// A damage to a node with a pod of the set in slot 2, by commands, and the kind that it is
 /// reported as. `{device}` is the node's end, `{address}` the pod's address, `{chain}` the chain of
 /// its set.
-const DAMAGES: [(Drift, &[&str]); 28] = [
+const DAMAGES: [(Drift, &[&str]); 32] = [
     (
         Drift::Rule,
-        &["ip rule delete priority 6990 fwmark 0x300000/0x7ffc0000"],
+        &["ip rule delete priority 100310 fwmark 0x300000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip rule delete priority 7000 fwmark 0x300000/0x7ffc0000"],
+        &["ip rule delete priority 100320 fwmark 0x300000/0x7ffc0000"],
     ),
     (
         Drift::Rule,
-        &["ip rule add priority 7000 fwmark 0x5500000/0x7ffc0000 table 70084"],
+        &["ip rule add priority 100520 fwmark 0x5500000/0x7ffc0000 table 70084"],
+    ),
+    // The steps that lead to the rules of ENIs.
+    (Drift::Rule, &["ip rule delete priority 7000"]),
+    (Drift::Rule, &["ip rule delete priority 7001"]),
+    (
+        Drift::Rule,
+        &[
+            "ip rule delete priority 7002",
+            "ip rule delete priority 100304",
+        ],
+    ),
+    (
+        Drift::Rule,
+        &["ip rule add priority 7001 fwmark 0x300000/0x7ffc0000 goto 100000"],
     ),
     (
         Drift::Route,

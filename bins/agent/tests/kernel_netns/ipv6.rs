@@ -223,7 +223,7 @@ fn what_was_lost_of_ipv6_is_named_by_check_and_put_right_by_a_restart() {
     );
     command(
         &lab.node,
-        "ip -6 rule delete priority 7000 fwmark 0x100000/0x7ffc0000",
+        "ip -6 rule delete priority 100120 fwmark 0x100000/0x7ffc0000",
     );
     command(&pod.netns, "ip -6 route add default via fe80::1 dev eth0");
     lab.kernel = kernel_of(&lab.node);

@@ -160,7 +160,7 @@ fn a_restarted_agent_takes_over_its_pods_and_repairs_the_node() {
     command(&lab.node, "ip route delete 10.0.0.21 table 1978906505");
     command(
         &lab.node,
-        "ip rule delete priority 7000 fwmark 0x300000/0x7ffc0000",
+        "ip rule delete priority 100320 fwmark 0x300000/0x7ffc0000",
     );
 
     lab.kernel = kernel_of(&lab.node);

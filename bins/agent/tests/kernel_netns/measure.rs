@@ -9,9 +9,7 @@ use std::{
 };
 
 use rustix::thread::{CpuSet, sched_setaffinity};
-use underlay_netplan::numbers::{
-    DEFAULT_SET_TABLE, ENI_MARK_MASK, ENI_MARK_SHIFT, ENI_RULE_PRIORITY, SET_RULE_PRIORITY,
-};
+use underlay_netplan::numbers::{DEFAULT_SET_TABLE, ENI_MARK_MASK, ENI_MARK_SHIFT};
 
 use crate::lab::{Lab, Pod, REMOTE, command, inside};
 
@@ -84,9 +82,9 @@ fn measure_add_and_del() {
 /// How a mark finds its tables.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// As it is: by one rule after the other.
+    /// By one rule after the other.
     Row,
-    /// By four bits of the mark, each of which leaves half of the rules out; then in a row.
+    /// As it is: by four bits of the mark, each of which leaves half of the rules out; then in a row.
     Tree,
 }
 
@@ -122,7 +120,7 @@ fn rules(layout: Layout, enis: u32) -> Vec<String> {
     for number in numbers() {
         let own = if number <= 2 { 69_999 + number } else { 70_100 };
         let (set, eni) = match layout {
-            Layout::Row => (SET_RULE_PRIORITY, ENI_RULE_PRIORITY),
+            Layout::Row => (6990, 7000),
             Layout::Tree => (base(number & 15) + 10, base(number & 15) + 20),
         };
         rules.push(leaf(number, set, DEFAULT_SET_TABLE));
@@ -177,8 +175,10 @@ fn measure_rules() {
     let cases = ENIS.map(|enis| layouts.map(|layout| (layout, enis)));
     let times = cases.as_flattened().iter().map(|case| (*case, Vec::new()));
     let mut times: Vec<_> = times.collect();
-    // What the agent made, which is a row of two.
-    let mut standing = rules(Layout::Row, 2);
+    // In the place of what the agent made.
+    command(&lab.node, "ip rule flush");
+    command(&lab.node, "ip rule add priority 32766 table main");
+    let mut standing = Vec::new();
     for _ in 0..ROUNDS {
         for ((layout, enis), times) in &mut times {
             set_rules(&lab, &mut standing, rules(*layout, *enis));

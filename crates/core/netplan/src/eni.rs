@@ -5,6 +5,7 @@ use underlay_types::{Family, PoolGroups, SecurityGroupSet};
 use crate::{
     EniSlot, EniWiring, NodeState, Object, Op, Plan, names,
     object::{Route, Target, everywhere},
+    steps,
 };
 
 /// An ENI in use and the name of its device.
@@ -52,6 +53,15 @@ impl EniInUse {
     }
 }
 
+impl EniInUse {
+    /// The same after the steps that lead to its rules.
+    pub fn with_steps(&self) -> impl Iterator<Item = Object> + use<> {
+        let families: Vec<_> = self.wiring.routers().map(Family::of).collect();
+        let steps = families.into_iter().flat_map(steps::objects);
+        steps.chain(self.objects())
+    }
+}
+
 /// Two group sets of one node whose hashes give them the same table: to route for both by it would
 /// let pods pass the VPC's groups by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +83,7 @@ pub fn raise(state: &NodeState, eni: &EniInUse) -> Result<Plan, TableTaken> {
     refuse_shared_table(state, &eni.wiring.groups)?;
     let mut ops = sysctls(eni);
     ops.push(raise_device(eni));
-    ops.extend(eni.objects().into_iter().map(Op::Add));
+    ops.extend(eni.with_steps().map(Op::Add));
     Ok(Plan(ops))
 }
 
@@ -137,9 +147,13 @@ fn refuse_shared_table(state: &NodeState, groups: &PoolGroups) -> Result<(), Tab
     Ok(())
 }
 
-/// Takes an ENI out of use: the rules first.
+/// Takes an ENI out of use: the rules first. `state` is what stays.
 #[must_use]
-pub fn lower(eni: &EniInUse) -> Plan {
+pub fn lower(state: &NodeState, eni: &EniInUse) -> Plan {
+    let used: Vec<Family> = state.families().collect();
+    let families = eni.wiring.routers().map(Family::of);
+    let steps = families.filter(|family| !used.contains(family));
+    let steps = steps.flat_map(|family| steps::objects(family).into_iter().rev());
     let objects = eni.objects().into_iter().rev();
-    objects.map(Op::Remove).collect()
+    objects.chain(steps).map(Op::Remove).collect()
 }

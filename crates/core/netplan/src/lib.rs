@@ -38,6 +38,7 @@ mod services;
 pub mod set_chain;
 pub mod snat;
 mod state;
+pub mod steps;
 pub mod trunk;
 pub mod whole;
 

@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::steps;
 use ipnet::Ipv4Net;
 use underlay_datapath_abi::{
     BRANCH_MARK_SHIFT, BRANCH_VLAN_MASK, FILTER_HANDLE, FILTER_NAME_PREFIX, FILTER_PRIORITY,
@@ -26,10 +27,13 @@ pub const SERVICE_MARK: u32 = 0x8000_0000;
 pub const PRIMARY_CONNMARK: u32 = 0x4000_0000;
 /// The bit of a connection's mark that says: of a pod to outside of the VPC, with the node's address.
 pub const SNAT_CONNMARK: u32 = 0x8000_0000;
-/// The priority of every rule that sends an ENI's mark to the table of its group set.
-pub const SET_RULE_PRIORITY: u32 = 6990;
-/// The priority of every rule that sends an ENI's mark to its own table, asked after the set's.
-pub const ENI_RULE_PRIORITY: u32 = 7000;
+/// The priorities of the rules that lead what has an ENI's mark to the rules of ENIs: this and the next
+/// two.
+pub const STEPS_PRIORITY: u32 = 7000;
+/// The rules of ENIs stand in sixteen rows of 100 priorities, from here on (`steps.rs`).
+pub const ROWS_BASE: u32 = 100_000;
+/// One past their last.
+pub const ROWS_END: u32 = ROWS_BASE + 1600;
 /// An ENI's table is this plus its slot.
 pub const ENI_TABLE_BASE: u32 = 70_000;
 /// One past the last table of an ENI.
@@ -123,14 +127,21 @@ fn is_set_table(table: u32) -> bool {
     table == DEFAULT_SET_TABLE || (SET_TABLE_BASE..SET_TABLE_END).contains(&table)
 }
 
-/// The priority of a rule that sends a mark to `table`.
+/// The priority of a rule that sends `mark` to `table`.
 #[must_use]
-pub fn rule_priority(table: u32) -> u32 {
+pub fn rule_priority(mark: u32, table: u32) -> u32 {
     if is_set_table(table) {
-        SET_RULE_PRIORITY
+        steps::set_rule(mark)
     } else {
-        ENI_RULE_PRIORITY
+        steps::eni_rule(mark)
     }
+}
+
+/// Whether a rule of this priority that leads to no table is one of the steps to the rules of ENIs.
+#[must_use]
+pub fn is_step(priority: u32) -> bool {
+    (STEPS_PRIORITY..=STEPS_PRIORITY + 2).contains(&priority)
+        || (ROWS_BASE..ROWS_END).contains(&priority)
 }
 
 /// The table of all of these for people, in Markdown.
@@ -158,8 +169,8 @@ fn rows() -> [[String; 3]; 30] {
         row("packet mark", format!("{SERVICE_MARK:#010x}"), "translated here, on its way by an ENI to a pod of this node"),
         row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
         row("connection mark", format!("{SNAT_CONNMARK:#010x}"), "of a pod to outside of the VPC, with the node's address"),
-        row("rule priority", SET_RULE_PRIORITY.to_string(), "mark to the table of the group set, one rule for each ENI"),
-        row("rule priority", ENI_RULE_PRIORITY.to_string(), "mark to the ENI's own table, one rule for each ENI"),
+        row("rule priorities", format!("{STEPS_PRIORITY} to {}", STEPS_PRIORITY + 2), "what has the mark of an ENI to the rules of ENIs"),
+        row("rule priorities", format!("{ROWS_BASE} to {}", ROWS_END - 1), "mark to the table of the group set, then to the ENI's own: two rules for each ENI, and steps to them"),
         row("route tables", tables, "base + slot: an ENI's default route"),
         row("route tables", branch_tables, "base + tag: a branch ENI's default route"),
         row("route table", DEFAULT_SET_TABLE.to_string(), "this node's pods of the default set"),

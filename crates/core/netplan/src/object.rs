@@ -105,6 +105,19 @@ pub enum Object {
         /// The table.
         table: u32,
     },
+    /// A rule that leads what has a mark towards the rules of ENIs.
+    Step {
+        /// Of which packets.
+        family: Family,
+        /// The rule's priority.
+        priority: u32,
+        /// The mark,
+        mark: u32,
+        /// under this mask; 0 is all packets.
+        mask: u32,
+        /// The priority where it goes on; `None` is the next rule.
+        to: Option<u32>,
+    },
     /// The programs that put tags on and take them off, at a trunk's device.
     Tags {
         /// The device.
@@ -146,7 +159,7 @@ impl Object {
                 Target::Device(device) | Target::Router { device, .. } => Some(device),
                 Target::Unreachable => None,
             },
-            Self::Rule { .. } => None,
+            Self::Rule { .. } | Self::Step { .. } => None,
         }
     }
 }
@@ -193,6 +206,16 @@ impl fmt::Display for Object {
                 mark,
                 table,
             } => write!(f, "{family} rule mark {mark:#x} table {table}"),
+            Self::Step {
+                family,
+                priority,
+                mark,
+                mask,
+                to,
+            } => {
+                write!(f, "{family} step {priority} mark {mark:#x}/{mask:#x}")?;
+                to.map_or(Ok(()), |to| write!(f, " to {to}"))
+            }
             Self::Tags { device } => write!(f, "programs for tags on {device}"),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use underlay_types::{LeaseKey, PoolGroups};
+use underlay_types::{Family, LeaseKey, PoolGroups};
 
-use crate::{EniSlot, Object, PodWiring, eni::EniInUse, pod, trunk::TrunkInUse};
+use crate::{EniSlot, Object, PodWiring, eni::EniInUse, pod, steps, trunk::TrunkInUse};
 
 /// The ENIs in use and the pods that are wired.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,12 +110,28 @@ impl NodeState {
         self.enis.values().any(|eni| eni.wiring.groups == *groups)
     }
 
+    /// The families whose packets go by the rules of ENIs.
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
+        let of_enis = self.enis.values().map(|eni| eni.wiring.families);
+        let of_trunk = self.trunk.iter().map(|trunk| trunk.wiring.families);
+        let families: Vec<_> = of_enis.chain(of_trunk).collect();
+        let v6 = families.iter().any(|families| families.has(Family::V6));
+        // IPv4 is routed in any case, as with ENIs.
+        let v4 = (!families.is_empty()).then_some(Family::V4);
+        v4.into_iter().chain(v6.then_some(Family::V6))
+    }
+
     /// Everything that must exist.
     #[must_use]
     pub fn objects(&self) -> BTreeSet<Object> {
         let of_enis = self.enis.values().flat_map(EniInUse::objects);
         let of_pods = self.pods.values().flat_map(|pod| self.objects_of(pod));
         let of_trunk = self.trunk.iter().flat_map(TrunkInUse::objects);
-        of_enis.chain(of_pods).chain(of_trunk).collect()
+        let of_node = self.families().flat_map(steps::objects);
+        of_enis
+            .chain(of_pods)
+            .chain(of_trunk)
+            .chain(of_node)
+            .collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use underlay_types::{EniId, Families, Family, Mac};
 
-use crate::{NodeState, Object, Op, Plan};
+use crate::{NodeState, Object, Op, Plan, steps};
 
 /// A trunk ENI.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,11 @@ pub fn raise(state: &NodeState, trunk: &TrunkInUse) -> Plan {
     let objects = objects.filter(|object| object.device() == Some(&trunk.device));
     let mut ops = sysctls(trunk);
     ops.push(raise_device(trunk));
-    ops.extend(objects.map(Op::Add));
+    let families = [Family::V4, Family::V6].into_iter();
+    let families =
+        families.filter(|family| *family == Family::V4 || trunk.wiring.families.has(*family));
+    let steps = families.flat_map(steps::objects);
+    ops.extend(steps.chain(objects).map(Op::Add));
     Plan(ops)
 }
 

@@ -209,8 +209,8 @@ fn happen(model: &mut Model, state: &mut NodeState, families: Families, event: &
             let slot = EniSlot::new(0, *slot).unwrap();
             let is_free = state.pods().values().all(|pod| pod.eni != slot);
             if let Some(eni) = state.enis().get(&slot).filter(|_| is_free).cloned() {
-                model.run(&eni::lower(&eni));
                 state.remove_eni(slot);
+                model.run(&eni::lower(state, &eni));
             }
         }
         Event::Wire(number, slot) => wire(model, state, &pod_at(*number, *slot, families), None),

@@ -156,7 +156,7 @@ fn an_eni_of_ipv6_has_an_address_that_only_what_leaves_by_it_is_masqueraded_with
 fn an_eni_leads_to_the_pods_of_its_groups_and_goes_rules_first() {
     let eni = eni_in_use(4, "sg-0000000a");
     insta::assert_snapshot!("eni_raise", eni::raise(&state(), &eni).unwrap());
-    insta::assert_snapshot!("eni_lower", eni::lower(&eni));
+    insta::assert_snapshot!("eni_lower", eni::lower(&state(), &eni));
 }
 
 /// Two sets whose 64-bit hashes begin with the same 24 bits, found by trying.

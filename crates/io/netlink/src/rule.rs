@@ -16,13 +16,16 @@ const RTM_GETRULE: u16 = 34;
 const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
+const FRA_GOTO: u16 = 4;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_TABLE: u16 = 15;
 const FRA_FWMASK: u16 = 16;
 const FR_ACT_TO_TBL: u8 = 1;
+const FR_ACT_GOTO: u8 = 2;
+const FR_ACT_NOP: u8 = 3;
 
-/// A rule that sends what it matches to a table.
+/// A rule that sends what it matches to a table, or on to another rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// The address family.
@@ -37,8 +40,19 @@ pub struct Rule {
     pub source: Option<IpNet>,
     /// Its destination.
     pub destination: Option<IpNet>,
-    /// The table.
+    /// The table; 0 with a step.
     pub table: u32,
+    /// Where it goes on, instead of a table.
+    pub step: Option<Step>,
+}
+
+/// What a rule without a table does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Goes on at the rule of this priority, further down.
+    Goto(u32),
+    /// Goes on at the next one; others go to it.
+    Next,
 }
 
 impl Rule {
@@ -61,6 +75,17 @@ impl Rule {
             source: None,
             destination: None,
             table,
+            step: None,
+        }
+    }
+
+    /// Packets whose mark under `mask` is `mark` (all, where the mask is 0) go on as `step` says.
+    #[must_use]
+    pub fn on(family: Family, priority: u32, (mark, mask): (u32, u32), step: Step) -> Self {
+        Self {
+            mark: (mask != 0).then_some((mark, mask)),
+            step: Some(step),
+            ..Self::to_table(family, priority, 0)
         }
     }
 
@@ -72,10 +97,18 @@ impl Rule {
         header[1] = prefix_len(self.destination);
         header[2] = prefix_len(self.source);
         header[4] = u8::try_from(self.table).unwrap_or(0);
-        header[7] = FR_ACT_TO_TBL;
+        header[7] = match self.step {
+            None => FR_ACT_TO_TBL,
+            Some(Step::Goto(_)) => FR_ACT_GOTO,
+            Some(Step::Next) => FR_ACT_NOP,
+        };
         let mut message = Message::new(kind, flags, &header);
         message.attr_u32(FRA_PRIORITY, self.priority);
-        message.attr_u32(FRA_TABLE, self.table);
+        if let Some(Step::Goto(to)) = self.step {
+            message.attr_u32(FRA_GOTO, to);
+        } else if self.step.is_none() {
+            message.attr_u32(FRA_TABLE, self.table);
+        }
         if let Some((mark, mask)) = self.mark {
             message.attr_u32(FRA_FWMARK, mark);
             message.attr_u32(FRA_FWMASK, mask);
@@ -108,7 +141,11 @@ impl fmt::Display for Rule {
         if let Some(input) = &self.input {
             write!(f, " iif {input}")?;
         }
-        write!(f, " lookup {}", self.table)
+        match self.step {
+            None => write!(f, " lookup {}", self.table),
+            Some(Step::Goto(to)) => write!(f, " goto {to}"),
+            Some(Step::Next) => f.write_str(" nop"),
+        }
     }
 }
 
@@ -136,7 +173,7 @@ pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, KernelErro
 }
 
 fn parse(family: Family, payload: &[u8]) -> Option<Rule> {
-    let (mut mark, mut mask) = (None, u32::MAX);
+    let (mut mark, mut mask, mut has_mask) = (None, u32::MAX, false);
     let (mut source, mut destination) = (None, None);
     let mut rule = Rule {
         family,
@@ -146,15 +183,24 @@ fn parse(family: Family, payload: &[u8]) -> Option<Rule> {
         source: None,
         destination: None,
         table: u32::from(*payload.get(4)?),
+        step: None,
     };
+    let action = *payload.get(7)?;
+    if action == FR_ACT_NOP {
+        rule.step = Some(Step::Next);
+    }
     for (kind, value) in decode::attributes(payload.get(12..)?) {
         match kind {
             FRA_DST => destination = address_of(value),
             FRA_SRC => source = address_of(value),
             FRA_IIFNAME => rule.input = Some(decode::text(value)),
+            FRA_GOTO => rule.step = decode::u32_at(value, 0).map(Step::Goto),
             FRA_PRIORITY => rule.priority = decode::u32_at(value, 0)?,
             FRA_FWMARK => mark = decode::u32_at(value, 0),
-            FRA_FWMASK => mask = decode::u32_at(value, 0)?,
+            FRA_FWMASK => {
+                mask = decode::u32_at(value, 0)?;
+                has_mask = true;
+            }
             FRA_TABLE => rule.table = decode::u32_at(value, 0)?,
             _ => {}
         }
@@ -162,6 +208,14 @@ fn parse(family: Family, payload: &[u8]) -> Option<Rule> {
     let net = |address: Option<_>, length: u8| address.and_then(|a| IpNet::new(a, length).ok());
     rule.destination = net(destination, *payload.get(1)?);
     rule.source = net(source, *payload.get(2)?);
-    rule.mark = mark.map(|mark| (mark, mask));
+    // A mark of 0 is shown by its mask alone.
+    rule.mark = match mark {
+        Some(mark) => Some((mark, mask)),
+        None if has_mask => Some((0, mask)),
+        None => None,
+    };
+    if rule.step.is_some() {
+        rule.table = 0;
+    }
     Some(rule)
 }

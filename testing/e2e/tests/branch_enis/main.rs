@@ -184,6 +184,8 @@ impl Scene {
             let text = node.output("ip", arguments).unwrap();
             // Marks of branches have the upper bit; marks of ENIs do not.
             let ours = text.lines().filter(|line| line.contains(wanted));
+            // Steps to the rules are the node's.
+            let ours = ours.filter(|line| !line.contains(" goto "));
             let ours =
                 ours.filter(|line| !line.contains("fwmark 0x") || line.contains("fwmark 0x4"));
             traces.extend(ours.map(str::to_owned));
