@@ -14,11 +14,12 @@ use underlay_netlink::{
     rule,
 };
 use underlay_netplan::{
-    Object, Route, Target,
+    Object, Route, RuleOfBefore, Target,
     devices::Device,
     numbers::{
         ENI_MARK_MASK, MAIN_TABLE, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6,
-        NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP, is_own_table, is_step, rule_priority,
+        NFT_POD_POLICY, NFT_TABLE, POD_GROUP, RETIRED_GROUP, is_own_table, is_rule_of_before,
+        is_step, rule_priority,
     },
 };
 
@@ -210,6 +211,15 @@ fn rule_object(rule: &rule::Rule) -> Option<Object> {
         });
     }
     let (mark, mask) = rule.mark?;
+    if is_rule_of_before(rule.priority, (mark, mask), rule.table) {
+        return Some(Object::RuleOfBefore(RuleOfBefore {
+            family: rule.family,
+            priority: rule.priority,
+            mark,
+            mask,
+            table: rule.table,
+        }));
+    }
     let is_ours = is_own_table(rule.table) && rule.priority == rule_priority(mark, rule.table);
     (is_ours && mask == ENI_MARK_MASK).then_some(Object::Rule {
         family: rule.family,

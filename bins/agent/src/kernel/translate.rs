@@ -10,7 +10,7 @@ use underlay_netlink::{
     rule::{self, Rule},
 };
 use underlay_netplan::{
-    Object, Route, Target,
+    Object, Route, RuleOfBefore, Target,
     numbers::{
         ENI_MARK_MASK, NFT_ENI, NFT_POD_EXPLICIT, NFT_POD_MARK, NFT_POD_MARK_V6, NFT_POD_POLICY,
         NFT_TABLE, rule_priority,
@@ -70,17 +70,42 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
                 route::delete(&whoevers).or_missing(),
             )
         }
+        Object::Rule { .. } | Object::RuleOfBefore(_) | Object::Step { .. } => rule_of(object)
+            .map_or(Wanted::Nothing, |rule| {
+                Wanted::Requests(
+                    rule::add(&rule).or_exists(),
+                    rule::delete(&rule).or_missing(),
+                )
+            }),
+    }
+}
+
+/// The rule that an object is.
+fn rule_of(object: &Object) -> Option<Rule> {
+    match object {
         Object::Rule {
             family,
             mark,
             table,
         } => {
             let priority = rule_priority(*mark, *table);
-            let rule = Rule::by_mark(*family, priority, *mark, ENI_MARK_MASK, *table);
-            Wanted::Requests(
-                rule::add(&rule).or_exists(),
-                rule::delete(&rule).or_missing(),
-            )
+            Some(Rule::by_mark(
+                *family,
+                priority,
+                *mark,
+                ENI_MARK_MASK,
+                *table,
+            ))
+        }
+        Object::RuleOfBefore(before) => {
+            let RuleOfBefore {
+                family,
+                priority,
+                mark,
+                mask,
+                table,
+            } = *before;
+            Some(Rule::by_mark(family, priority, mark, mask, table))
         }
         Object::Step {
             family,
@@ -90,12 +115,9 @@ pub(super) fn wanted(object: &Object, index: IfIndex) -> Wanted {
             to,
         } => {
             let step = to.map_or(rule::Step::Next, rule::Step::Goto);
-            let rule = Rule::on(*family, *priority, (*mark, *mask), step);
-            Wanted::Requests(
-                rule::add(&rule).or_exists(),
-                rule::delete(&rule).or_missing(),
-            )
+            Some(Rule::on(*family, *priority, (*mark, *mask), step))
         }
+        _ => None,
     }
 }
 

@@ -26,4 +26,5 @@ mod routing;
 mod second;
 mod services;
 mod traffic;
+mod upgrade;
 mod whole;

@@ -61,7 +61,7 @@ impl Drift {
         match object {
             Object::Neighbour { .. } => Self::Neighbour,
             Object::Route(_) => Self::Route,
-            Object::Rule { .. } | Object::Step { .. } => Self::Rule,
+            Object::Rule { .. } | Object::RuleOfBefore(_) | Object::Step { .. } => Self::Rule,
             _ => Self::Element,
         }
     }

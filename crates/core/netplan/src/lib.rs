@@ -46,7 +46,7 @@ pub use drift::Drift;
 pub use egress::Egress;
 pub use facts::{EniSlot, EniWiring, NodeFacts, PodWiring, SlotOutOfRange};
 pub use node_port::{NodePort, NodePortError, Protocol};
-pub use object::{Object, Route, Target};
+pub use object::{Object, Route, RuleOfBefore, Target};
 pub use plan::{Op, Plan};
 pub use snat::{Snat, SourcePorts};
 pub use state::NodeState;

@@ -30,6 +30,8 @@ pub const SNAT_CONNMARK: u32 = 0x8000_0000;
 /// The priorities of the rules that lead what has an ENI's mark to the rules of ENIs: this and the next
 /// two.
 pub const STEPS_PRIORITY: u32 = 7000;
+/// Where rules of ENIs were before, in one row: mark to the table of the group set, then to the ENI's own.
+pub const PRIORITIES_BEFORE: [u32; 2] = [6990, 7000];
 /// The rules of ENIs stand in sixteen rows of 100 priorities, from here on (`steps.rs`).
 pub const ROWS_BASE: u32 = 100_000;
 /// One past their last.
@@ -122,6 +124,17 @@ pub fn is_own_table(table: u32) -> bool {
         || is_set_table(table)
 }
 
+/// Whether a rule that sends `mark` under `mask` to a table at `priority` is one of an earlier agent, in
+/// whose time those of all ENIs stood in a row: they are removed once those of now are there.
+#[must_use]
+pub fn is_rule_of_before(priority: u32, (mark, mask): (u32, u32), table: u32) -> bool {
+    let of_now = mask == ENI_MARK_MASK && priority == rule_priority(mark, table);
+    let in_own_place = PRIORITIES_BEFORE.contains(&priority) || is_step(priority);
+    // Masks had fewer bits.
+    let of_eni = mask != 0 && mask & !ENI_MARK_MASK == 0;
+    in_own_place && of_eni && is_own_table(table) && !of_now
+}
+
 /// Whether a route table is that of a group set.
 fn is_set_table(table: u32) -> bool {
     table == DEFAULT_SET_TABLE || (SET_TABLE_BASE..SET_TABLE_END).contains(&table)
@@ -155,10 +168,11 @@ pub fn markdown() -> String {
 }
 
 #[rustfmt::skip]
-fn rows() -> [[String; 3]; 30] {
+fn rows() -> [[String; 3]; 31] {
     let row = |what: &str, value: String, meaning: &str| {
         [what.to_owned(), value, meaning.to_owned()]
     };
+    let [set_before, eni_before] = PRIORITIES_BEFORE;
     let chains = format!("{NFT_SET_CHAIN_PREFIX}*");
     let filters = format!("{FILTER_NAME_PREFIX}*, priority {FILTER_PRIORITY}, handle {FILTER_HANDLE:#x}");
     let tables = format!("{ENI_TABLE_BASE} to {}", ENI_TABLE_END - 1);
@@ -170,6 +184,7 @@ fn rows() -> [[String; 3]; 30] {
         row("connection mark", format!("{PRIMARY_CONNMARK:#010x}"), "by the primary ENI to the node, or masqueraded: replies by main"),
         row("connection mark", format!("{SNAT_CONNMARK:#010x}"), "of a pod to outside of the VPC, with the node's address"),
         row("rule priorities", format!("{STEPS_PRIORITY} to {}", STEPS_PRIORITY + 2), "what has the mark of an ENI to the rules of ENIs"),
+        row("rule priorities", format!("{set_before}, {eni_before}"), "mark to a table of ours, under no bits but those of an ENI: of agents of before, removed at a start"),
         row("rule priorities", format!("{ROWS_BASE} to {}", ROWS_END - 1), "mark to the table of the group set, then to the ENI's own: two rules for each ENI, and steps to them"),
         row("route tables", tables, "base + slot: an ENI's default route"),
         row("route tables", branch_tables, "base + tag: a branch ENI's default route"),

@@ -43,6 +43,21 @@ pub(crate) fn everywhere(family: Family) -> IpNet {
     }
 }
 
+/// A rule of an agent of before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleOfBefore {
+    /// Of which packets.
+    pub family: Family,
+    /// Where it stands.
+    pub priority: u32,
+    /// The mark,
+    pub mark: u32,
+    /// under this mask.
+    pub mask: u32,
+    /// The table.
+    pub table: u32,
+}
+
 /// A thing that must exist in the node's namespace. Devices are called by their names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
@@ -105,6 +120,8 @@ pub enum Object {
         /// The table.
         table: u32,
     },
+    /// A rule of an agent of before at a priority where none has one any more. It is never wanted.
+    RuleOfBefore(RuleOfBefore),
     /// A rule that leads what has a mark towards the rules of ENIs.
     Step {
         /// Of which packets.
@@ -159,8 +176,24 @@ impl Object {
                 Target::Device(device) | Target::Router { device, .. } => Some(device),
                 Target::Unreachable => None,
             },
-            Self::Rule { .. } | Self::Step { .. } => None,
+            Self::Rule { .. } | Self::RuleOfBefore(_) | Self::Step { .. } => None,
         }
+    }
+}
+
+impl fmt::Display for RuleOfBefore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            family,
+            priority,
+            mark,
+            mask,
+            table,
+        } = self;
+        write!(
+            f,
+            "{family} rule of an earlier agent {priority} mark {mark:#x}/{mask:#x} table {table}"
+        )
     }
 }
 
@@ -206,6 +239,7 @@ impl fmt::Display for Object {
                 mark,
                 table,
             } => write!(f, "{family} rule mark {mark:#x} table {table}"),
+            Self::RuleOfBefore(rule) => rule.fmt(f),
             Self::Step {
                 family,
                 priority,
