@@ -19,4 +19,4 @@ pub mod kernel;
 pub mod metrics;
 pub mod preflight;
 pub mod service;
-mod waiting;
+pub mod waiting;

@@ -164,7 +164,8 @@ pub enum ServiceError {
     },
 }
 
-/// What the front may ask of the engine.
+/// What the front may ask of the engine. Where a call waits for something else than a processor, it
+/// says so by [`while_waiting`](crate::waiting::while_waiting): only so many calls are at work at a time.
 pub trait NodeService: Send + Sync {
     /// Called once by every thread that will serve calls; it is the front's own, no runtime's.
     fn adopt_thread(&self) {}

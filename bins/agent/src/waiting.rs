@@ -23,7 +23,7 @@ pub(crate) fn tell(told: Arc<dyn Waits>) {
 }
 
 /// Runs `wait`, which waits and does nothing else. Not to be nested.
-pub(crate) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
+pub fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     let told = TOLD.with(|it| it.borrow().clone());
     let _ends = told.map(|told| {
         Arc::clone(&told).begin();

@@ -9,8 +9,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use underlay_agent::service::{
-    Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError,
+use underlay_agent::{
+    service::{Attachment, HostEnd, ListedLease, Measures, NodeService, PodRequest, ServiceError},
+    waiting::while_waiting,
 };
 use underlay_types::{EniId, LeaseKey, Mac, NetworkName, PodAddresses};
 
@@ -29,8 +30,21 @@ struct State {
     log: Vec<String>,
     failure: Option<Failure>,
     gated: Option<String>,
+    /// What ADDs of other pods do until the gate opens.
+    others: Others,
     /// How long an ADD waits for another call of its key, which must not come.
     dawdle: Duration,
+}
+
+/// What ADDs of pods do that the gate is not for.
+#[derive(Default, Clone, Copy, PartialEq)]
+pub(crate) enum Others {
+    #[default]
+    Pass,
+    /// Wait at the gate, and say that they do.
+    Wait,
+    /// Are at work until it opens.
+    Work,
 }
 
 impl State {
@@ -83,8 +97,16 @@ impl MemoryNode {
         self.state.lock().unwrap().gated = Some(container.to_owned());
     }
 
+    /// Keeps the ADDs of all pods until [`MemoryNode::open`].
+    pub(crate) fn gate_all(&self, others: Others) {
+        self.state.lock().unwrap().others = others;
+    }
+
     pub(crate) fn open(&self) {
-        self.state.lock().unwrap().gated = None;
+        let mut state = self.state.lock().unwrap();
+        state.gated = None;
+        state.others = Others::Pass;
+        drop(state);
         self.opened.notify_all();
     }
 
@@ -125,9 +147,15 @@ impl NodeService for MemoryNode {
         self.note(format!(
             "add {key} from {pool} {place} for {pod} within {wait:?}"
         ))?;
-        let gated = |state: &mut State| state.gated.as_deref() == Some(key.container.as_str());
+        let gated = |state: &mut State| {
+            state.others != Others::Pass || state.gated.as_deref() == Some(key.container.as_str())
+        };
         let state = self.state.lock().unwrap();
-        let state = self.opened.wait_while(state, gated).unwrap();
+        let at_gate = |state| self.opened.wait_while(state, gated).unwrap();
+        let state = match state.others {
+            Others::Wait => while_waiting(|| at_gate(state)),
+            Others::Pass | Others::Work => at_gate(state),
+        };
         let (dawdle, noted) = (state.dawdle, state.of_key(&key));
         let alone = |state: &mut State| state.of_key(&key) == noted;
         let waited = self.opened.wait_timeout_while(state, dawdle, alone);

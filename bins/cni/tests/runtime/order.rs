@@ -1,11 +1,17 @@
 //! Calls at the same time.
 
-use std::{sync::Arc, time::Duration};
+use std::{process::Child, sync::Arc, time::Duration};
 
 use crate::{
-    memory_node::MemoryNode,
+    memory_node::{MemoryNode, Others},
     plugin::{Host, finish, wait_until},
 };
+
+fn waits_for_its_answer(plugin: &Child) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{}/syscall", plugin.id()));
+    // recvfrom
+    call.unwrap().starts_with("45 ")
+}
 
 #[test]
 fn a_del_waits_for_the_add_of_its_attachment_and_other_pods_do_not() {
@@ -97,6 +103,51 @@ fn thirty_pods_come_and_go_at_once() {
     }
 }
 
+/// Starts ADDs of that many pods.
+fn adds(host: &Host, count: usize) -> Vec<Child> {
+    let add = |n| {
+        let container = format!("crowd{n}");
+        host.invocation("ADD")
+            .var("CNI_CONTAINERID", &container)
+            .start()
+    };
+    (0..count).map(add).collect()
+}
+
+#[test]
+fn calls_that_wait_keep_no_other_from_being_served() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    node.gate_all(Others::Wait);
+    let waiting = adds(&host, 20);
+    wait_until("all were asked for", || node.log().len() == 20);
+    assert_eq!(host.call("STATUS").exit, 0);
+    node.open();
+    for add in waiting {
+        assert_eq!(finish(add).exit, 0);
+    }
+}
+
+#[test]
+fn eight_calls_are_carried_out_at_a_time_and_the_others_after_them() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    node.gate_all(Others::Work);
+    let working = adds(&host, 20);
+    wait_until("the requests are sent", || {
+        working.iter().all(waits_for_its_answer)
+    });
+    wait_until("eight were asked for", || node.log().len() >= 8);
+    assert_eq!(node.log().len(), 8);
+    node.open();
+    for add in working {
+        assert_eq!(finish(add).exit, 0);
+    }
+    assert_eq!(node.leases().len(), 20);
+}
+
 #[test]
 fn a_front_that_stops_finishes_what_is_under_way() {
     let host = Host::new();
@@ -127,9 +178,7 @@ fn an_add_whose_plugin_is_gone_does_not_begin() {
     wait_until("the node was asked", || node.log().len() == 1);
     let mut given_up = host.invocation("ADD").start();
     wait_until("the second call has sent its request", || {
-        let stack = std::fs::read_to_string(format!("/proc/{}/syscall", given_up.id()));
-        // recvfrom, the plugin's wait for the answer.
-        stack.unwrap().starts_with("45 ")
+        waits_for_its_answer(&given_up)
     });
     given_up.kill().unwrap();
     given_up.wait().unwrap();
