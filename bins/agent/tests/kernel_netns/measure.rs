@@ -5,10 +5,13 @@
 
 use std::{
     net::UdpSocket,
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
 use rustix::thread::{CpuSet, sched_setaffinity};
+use underlay_datapath::Datapath;
+use underlay_netlink::{Socket, link};
 use underlay_netplan::numbers::{DEFAULT_SET_TABLE, ENI_MARK_MASK, ENI_MARK_SHIFT};
 
 use crate::lab::{Lab, Pod, REMOTE, command, inside};
@@ -77,6 +80,30 @@ fn measure_add_and_del() {
         let (count, took) = (pods.len(), begun.elapsed().as_millis());
         println!("reap of {count} devices, {kind}: {took} ms");
     }
+}
+
+/// What an eBPF program at each pod's device would cost an ADD: a qdisc `clsact` and a filter at each of
+/// its two sides.
+#[test]
+#[ignore = "a measurement"]
+fn measure_programs_at_pods() {
+    let lab = Lab::new(3);
+    let pods: Vec<_> = (10..10 + PODS)
+        .filter(|last| *last != REMOTE.octets()[3])
+        .map(|last| lab.unwired(last, 1))
+        .collect();
+    let datapath = Datapath::load().unwrap();
+    let wire = |pod: &Pod| lab.kernel.wire_pod(&pod.wiring, pod.netns()).unwrap();
+    report("wire", timed(&pods, wire));
+    let mut socket = Socket::open_in(lab.node.as_fd()).unwrap();
+    let attaches = pods.iter().map(|pod| {
+        let device = link::by_name(&mut socket, &pod.wiring.host_device()).unwrap();
+        let begun = Instant::now();
+        datapath.attach(&mut socket, device.index).unwrap();
+        begun.elapsed()
+    });
+    let attaches = attaches.collect();
+    report("put programs at its device", attaches);
 }
 
 /// How a mark finds its tables.
