@@ -9,11 +9,7 @@
 
 use std::time::Duration;
 
-use underlay_testkit::{
-    Cluster, NodeSpec, Pod, PodSpec,
-    probe::{TcpServer, Verdict, tcp_probe},
-    wait_for_async,
-};
+use underlay_testkit::{Cluster, NodeSpec, Pod, PodSpec, probe::TcpServer, wait_for_async};
 
 /// Longer than the agent needs to notice and to attach, on a busy machine.
 const NOTICED: Duration = Duration::from_secs(60);
@@ -62,11 +58,6 @@ async fn attach_somebodys(cluster: &Cluster) {
     ec2.call("AttachNetworkInterface", &attach).await.unwrap();
 }
 
-async fn reaches(pod: &Pod, server: &TcpServer) -> bool {
-    let verdict = tcp_probe(pod.netns().unwrap(), server.address, WAIT).await;
-    matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address)
-}
-
 /// Pods of the node with addresses of `eni`.
 fn pods_of<'a>(cluster: &Cluster, pods: &'a [Pod], eni: &str) -> Vec<&'a Pod> {
     let leases = cluster.agent_status(0).unwrap()["leases"].clone();
@@ -83,7 +74,7 @@ async fn wait_until_back(cluster: &Cluster, eni: &str, pods: &[Pod], server: &Tc
             return Ok(None);
         }
         for pod in pods {
-            if !reaches(pod, server).await {
+            if server.reached_by(pod, WAIT).await.is_err() {
                 return Ok(None);
             }
         }
@@ -131,7 +122,7 @@ async fn pods_whose_eni_was_detached_have_their_network_again_by_themselves() {
     cluster.nodes[0].node.kill_agent().unwrap();
     cluster.restart_agent(0).unwrap();
     for pod in &pods {
-        assert!(reaches(pod, &server).await, "{}", pod.name);
+        server.reached_by(pod, WAIT).await.unwrap();
         cri.remove_pod(&pod.id).await.unwrap();
     }
     cluster.stop().unwrap();
@@ -155,14 +146,14 @@ async fn a_pod_whose_own_eni_was_detached_gets_it_again() {
     let pod = cri.run_pod(&spec).await.unwrap();
     let leases = cluster.agent_status(0).unwrap()["leases"].clone();
     let eni = leases[0]["eni"].as_str().unwrap().to_owned();
-    assert!(reaches(&pod, &server).await);
+    server.reached_by(&pod, WAIT).await.unwrap();
 
     // A device inside a pod is not looked at; the next agent is to ask EC2.
     let node = &mut cluster.nodes[0].node;
     node.kill_agent().unwrap();
     node.output("rm", &["/run/underlay/ec2.json"]).unwrap();
     detach_by_force(&cluster, &eni).await;
-    assert!(!reaches(&pod, &server).await);
+    server.reached_by(&pod, WAIT).await.unwrap_err();
     cluster.restart_agent(0).unwrap();
     wait_until_back(&cluster, &eni, std::slice::from_ref(&pod), &server).await;
     cri.remove_pod(&pod.id).await.unwrap();

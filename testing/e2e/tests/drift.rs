@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use underlay_netplan::names;
 use underlay_testkit::{
     Cluster, NodeSpec, Pod, PodSpec,
-    probe::{Connection, TcpServer, Verdict, tcp_probe},
+    probe::{Connection, TcpServer},
     wait_for,
 };
 use underlay_types::LeaseKey;
@@ -51,12 +51,6 @@ fn key(cluster: &Cluster, pod: &Pod) -> LeaseKey {
     serde_json::from_value(lease["key"].clone()).unwrap()
 }
 
-async fn assert_reaches(pod: &Pod, server: &TcpServer) {
-    let verdict = tcp_probe(pod.netns().unwrap(), server.address, WAIT).await;
-    let seen = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address);
-    assert!(seen, "{}: {verdict}", pod.name);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_breaks_is_put_right_counted_and_told() {
     let nodes = [
@@ -79,7 +73,7 @@ async fn what_somebody_breaks_is_put_right_counted_and_told() {
 
     breaks(&cluster, "ruleset", "nft", &["flush", "ruleset"]);
     for pod in &pods {
-        assert_reaches(pod, &server).await;
+        server.reached_by(pod, WAIT).await.unwrap();
     }
     breaks(
         &cluster,
@@ -97,7 +91,7 @@ async fn what_somebody_breaks_is_put_right_counted_and_told() {
     // The pod's sandbox lives: it gets a device again, with its address.
     breaks(&cluster, "pod", "ip", &["link", "delete", &device]);
     for pod in &pods {
-        assert_reaches(pod, &server).await;
+        server.reached_by(pod, WAIT).await.unwrap();
     }
     assert!(
         open.works(WAIT).await,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use underlay_journal::{VERSION, decode, encode, encode_header};
 use underlay_testkit::{
     Cluster, NodeSpec, Pod, PodSpec,
-    probe::{Connection, TcpServer, Verdict, tcp_probe},
+    probe::{Connection, TcpServer},
     wait_for,
 };
 
@@ -57,9 +57,7 @@ fn leases(cluster: &Cluster) -> BTreeMap<String, (Value, Value)> {
 
 async fn assert_reach(pods: &[Pod], server: &TcpServer) {
     for pod in pods {
-        let verdict = tcp_probe(pod.netns().unwrap(), server.address, WAIT).await;
-        let reached = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address);
-        assert!(reached, "{}: {verdict}", pod.name);
+        server.reached_by(pod, WAIT).await.unwrap();
     }
 }
 

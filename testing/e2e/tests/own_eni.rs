@@ -50,10 +50,7 @@ fn devices_of_node(cluster: &Cluster, node: usize) -> String {
 async fn assert_reaches(from: &Pod, to: &Pod) {
     let verdict = tcp_probe(from.netns().unwrap(), (to.address, 80).into(), PATIENCE).await;
     let what = format!("{} to {}: {verdict}", from.name, to.name);
-    assert!(
-        matches!(verdict, Verdict::Allowed(seen) if seen.ip() == from.address),
-        "{what}"
-    );
+    assert!(verdict.shows(from.address), "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -378,7 +375,7 @@ async fn of_both_families_it_has_an_address_of_its_eni_each() {
         let (source, target) = (from.ipv6().unwrap(), to.ipv6().unwrap());
         let _server = TcpServer::start(to.netns().unwrap(), target, 80).unwrap();
         let verdict = tcp_probe(from.netns().unwrap(), (target, 80).into(), PATIENCE).await;
-        let seen = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == source);
+        let seen = verdict.shows(source);
         assert!(seen, "{} to {}: {verdict}", from.name, to.name);
     }
     cluster.stop().unwrap();

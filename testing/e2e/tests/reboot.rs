@@ -11,8 +11,7 @@ use std::{collections::BTreeSet, fs, net::Ipv4Addr, path::Path, time::Duration};
 use serde_json::{Value, json};
 use underlay_testkit::{
     Cluster, Cri, Interface, NETWORK_DEADLINE, NodeSpec, PauseImage, Pod, PodSpec,
-    probe::{TcpServer, Verdict, tcp_probe},
-    wait_for_async,
+    probe::TcpServer, wait_for_async,
 };
 
 const WAIT: Duration = Duration::from_secs(5);
@@ -93,9 +92,7 @@ async fn start_programs(cluster: &mut Cluster, image: &PauseImage) -> (Cri, Valu
 
 async fn assert_reach(pods: &[Pod], server: &TcpServer) {
     for pod in pods {
-        let verdict = tcp_probe(pod.netns().unwrap(), server.address, WAIT).await;
-        let reached = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address);
-        assert!(reached, "{}: {verdict}", pod.name);
+        server.reached_by(pod, WAIT).await.unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use underlay_testkit::{
     Cluster, Node, NodeSpec, PluginInterface, Pod, PodSpec, addresses_inside,
-    probe::{Connection, TcpServer, Verdict, tcp_probe},
+    probe::{Connection, TcpServer},
     wait_for,
 };
 
@@ -35,11 +35,7 @@ async fn assert_all_reach(pods: &[Pod], server: &TcpServer) {
     for pod in pods {
         let netns = pod.netns().unwrap();
         assert_eq!(addresses_inside(netns, "eth0").unwrap(), [pod.address]);
-        let verdict = tcp_probe(netns, server.address, WAIT).await;
-        assert!(
-            matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address),
-            "{verdict}"
-        );
+        server.reached_by(pod, WAIT).await.unwrap();
     }
 }
 

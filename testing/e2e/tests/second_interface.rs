@@ -29,7 +29,7 @@ fn path_on_node(pod: &Pod) -> String {
 async fn reaches(from: &Pod, own: IpAddr, to: IpAddr, port: u16) {
     let to = SocketAddr::from((to, port));
     let verdict = tcp_probe(from.netns().unwrap(), to, PATIENCE).await;
-    let seen = matches!(verdict, Verdict::Allowed(seen) if seen.ip() == own);
+    let seen = verdict.shows(own);
     assert!(seen, "{} to {to}: {verdict}", from.name);
 }
 

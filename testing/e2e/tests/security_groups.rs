@@ -92,10 +92,7 @@ async fn call(from: &Pod, to: impl Into<SocketAddr>) -> Verdict {
 
 async fn assert_reaches(from: &Pod, to: impl Into<SocketAddr>, what: &str) {
     let verdict = tcp_probe(from.netns().unwrap(), to.into(), PATIENCE).await;
-    assert!(
-        matches!(verdict, Verdict::Allowed(seen) if seen.ip() == from.address),
-        "{what}: {verdict}"
-    );
+    assert!(verdict.shows(from.address), "{what}: {verdict}");
 }
 
 /// A call, and who decides on it.

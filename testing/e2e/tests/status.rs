@@ -10,9 +10,7 @@ use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use underlay_testkit::{
-    Cluster, Cri, NodeSpec, Pod, PodSpec,
-    probe::{TcpServer, Verdict, tcp_probe},
-    wait_for, wait_for_async,
+    Cluster, Cri, NodeSpec, Pod, PodSpec, probe::TcpServer, wait_for, wait_for_async,
 };
 
 /// Longer than the agent leaves EC2 alone after a refusal, on a busy machine.
@@ -75,11 +73,6 @@ async fn detach_second_eni(cluster: &Cluster) -> String {
         .await
         .unwrap();
     eni
-}
-
-async fn reaches(pod: &Pod, server: &TcpServer) -> bool {
-    let verdict = tcp_probe(pod.netns().unwrap(), server.address, WAIT).await;
-    matches!(verdict, Verdict::Allowed(seen) if seen.ip() == pod.address)
 }
 
 /// Runs pods until the node is full, which STATUS says and stops saying when one goes. Returns those
@@ -146,17 +139,17 @@ async fn a_full_node_is_not_available_and_one_with_an_eni_lost_has_limited_conne
     let (cut_off, served) = by_eni(&cluster, &pods, &eni);
     assert_eq!((cut_off.len(), served.len()), (3, 3));
     for pod in &cut_off {
-        assert!(!reaches(pod, &server).await, "{}", pod.name);
+        server.reached_by(pod, WAIT).await.unwrap_err();
     }
     for pod in &served {
-        assert!(reaches(pod, &server).await, "{}", pod.name);
+        server.reached_by(pod, WAIT).await.unwrap();
     }
 
     // The ENI comes back as soon as EC2 allows it, and with it its pods' network.
     fault(&cluster, &["off", "--all"]);
     let back = wait_for_async("the ENI to be back", NOTICED, || async {
         for pod in &cut_off {
-            if !reaches(pod, &server).await {
+            if server.reached_by(pod, WAIT).await.is_err() {
                 return Ok(None);
             }
         }

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::Netns;
+use crate::{Netns, Pod};
 
 /// What became of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,14 @@ pub enum Verdict {
     Refused,
     /// Something else, such as a reset or an unreachable: no security group does this.
     Broken(String),
+}
+
+impl Verdict {
+    /// Whether the receiver answered, and saw this source address.
+    #[must_use]
+    pub fn shows(&self, source: impl Into<IpAddr>) -> bool {
+        matches!(self, Self::Allowed(seen) if seen.ip() == source.into())
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -70,6 +78,17 @@ impl TcpServer {
             task,
             address: (address, port).into(),
         })
+    }
+
+    /// Whether a connection from a pod comes here with the pod's own IPv4 address.
+    ///
+    /// # Errors
+    /// When it does not: what became of it.
+    pub async fn reached_by(&self, pod: &Pod, wait: Duration) -> anyhow::Result<()> {
+        let verdict = tcp_probe(pod.netns()?, self.address, wait).await;
+        let (pod, own, to) = (&pod.name, pod.address, self.address);
+        anyhow::ensure!(verdict.shows(own), "{pod} with {own} to {to}: {verdict}");
+        Ok(())
     }
 }
 

@@ -394,30 +394,16 @@ fn refusal(error: &AllocError) -> ServiceError {
 #[cfg(test)]
 mod tests {
     use underlay_journal::{State, decode, encode, encode_header};
-    use underlay_types::{EniId, Interface};
 
     use super::*;
+    use crate::engine::actor::vanished::tests::lease;
 
     fn record() -> LeaseRecord {
         LeaseRecord {
-            key: LeaseKey {
-                network: "underlay".parse().unwrap(),
-                container: "c1".parse().unwrap(),
-                ifname: "eth0".parse().unwrap(),
-            },
-            ipv4: Some([10, 0, 0, 1].into()),
-            ipv6: None,
-            egress: None,
-            eni: EniId::from_serial(1),
-            place: underlay_ipam::Place::PRIMARY,
-            pool: PoolKey::default_pool(),
-            interface: Interface::Shared,
-            second_in: None,
-            pod: None,
             netns_path: "/run/netns/first".to_owned(),
             netns_cookie: 1,
             state: LeaseState::Reserved,
-            since_wall_ms: 1_000,
+            ..lease()
         }
     }
 

@@ -66,12 +66,13 @@ fn is_missing(lease: &LeaseRecord, devices: &Devices) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use underlay_types::{EniId, Mac, PoolKey, WholeEni};
 
     use super::*;
 
-    fn lease() -> LeaseRecord {
+    /// A pod's lease with an address of a shared ENI.
+    pub(crate) fn lease() -> LeaseRecord {
         LeaseRecord {
             key: LeaseKey {
                 network: "underlay".parse().unwrap(),
