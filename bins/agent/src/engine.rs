@@ -42,10 +42,10 @@ use underlay_netlink::{Socket, netns};
 use underlay_types::{Families, Interface, KubernetesPod, LeaseKey, NetworkName, SecurityGroupSet};
 
 use self::{
-    actor::{SharedActor, Unavailable},
+    actor::SharedActor,
     clock::boot_time,
     groups::GroupRegister,
-    message::{Granted, Held, Message, Reply, Reserve, Wired},
+    message::{Granted, Held, Message, Reply, Reserve, Unavailable, Wired},
 };
 pub use self::{
     journal::JournalError,

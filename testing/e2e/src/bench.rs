@@ -125,7 +125,7 @@ impl Sizes {
     const FULL: Self = Self {
         pods: 200,
         standing: 1000,
-        pods_on_top: 50,
+        pods_on_top: 200,
         bursts: 9,
         crowd: 250,
         cold_nodes: 3,

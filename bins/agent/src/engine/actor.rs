@@ -30,7 +30,7 @@ use underlay_types::{EniId, LeaseKey, Timestamp};
 
 use self::turns::Turns;
 pub(super) use self::{
-    availability::{Troubles, Unavailable},
+    availability::Troubles,
     branches::no_trunk,
     effects::{wait_and_use, wait_for_device},
     egress::last_egress,

@@ -16,7 +16,7 @@ use underlay_types::{
     EniId, Families, KubernetesPod, LeaseKey, Mac, NetworkName, PoolKey, Timestamp,
 };
 
-use super::{actor::Unavailable, calls::Answer};
+use super::calls::Answer;
 use crate::service::{BranchRequest, ListedLease, Measures, ServiceError};
 
 /// Where an answer goes. The asker waits for it, so that nobody asks faster than he is answered.
@@ -100,6 +100,15 @@ pub(super) enum Message {
 pub(super) struct Devices {
     pub(super) names: BTreeSet<String>,
     pub(super) macs: BTreeSet<Mac>,
+}
+
+/// Why pods without groups of their own cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unavailable {
+    /// Why, and what to do.
+    pub(super) message: String,
+    /// Whether pods that run may be cut off, too.
+    pub(super) cut_off: bool,
 }
 
 /// A wish for an address.

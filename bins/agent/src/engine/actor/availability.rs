@@ -5,16 +5,7 @@ use std::collections::BTreeSet;
 use underlay_types::{LeaseKey, PoolKey};
 
 use super::Actor;
-use crate::engine::clock::boot_time;
-
-/// Why pods without groups of their own cannot be added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Unavailable {
-    /// Why, and what to do.
-    pub(in crate::engine) message: String,
-    /// Whether pods that run may be cut off, too.
-    pub(in crate::engine) cut_off: bool,
-}
+use crate::engine::{clock::boot_time, message::Unavailable};
 
 /// What may cut pods off, besides what the allocator knows.
 #[derive(Debug, Default)]
