@@ -74,15 +74,12 @@ pub(super) fn receive(
     let mut frame = vec![0; FIRST_READ];
     let (read, fd) = receive_first(stream, &mut frame)?;
     frame.truncate(read);
-    read_up_to(HEADER_LENGTH, &mut frame, stream, end)?;
+    read_at_least(HEADER_LENGTH, &mut frame, stream, end)?;
     let header = frame.first_chunk().copied().unwrap_or_default();
-    read_up_to(
-        HEADER_LENGTH + frame_length(header)?,
-        &mut frame,
-        stream,
-        end,
-    )?;
-    Ok((decode(&frame[HEADER_LENGTH..])?, fd))
+    let length = HEADER_LENGTH + frame_length(header)?;
+    read_at_least(length, &mut frame, stream, end)?;
+    // Whatever comes after the frame is nobody's.
+    Ok((decode(&frame[HEADER_LENGTH..length])?, fd))
 }
 
 /// Reads the first bytes, with which the descriptor comes.
@@ -122,8 +119,8 @@ fn receive_first(
     Ok((received.bytes, fd))
 }
 
-/// Has `frame` be of this length: reads what it lacks, and leaves out what it has beyond.
-fn read_up_to(
+/// Reads what `frame` lacks of this length.
+fn read_at_least(
     length: usize,
     frame: &mut Vec<u8>,
     stream: &mut UnixStream,
@@ -131,8 +128,7 @@ fn read_up_to(
 ) -> Result<(), ConnectionError> {
     let known = frame.len();
     frame.resize(length.max(known), 0);
-    let missing = frame.get_mut(known..).unwrap_or_default();
-    read_exact(stream, missing, end).map_err(ConnectionError::on("read the request"))
+    read_exact(stream, &mut frame[known..], end).map_err(ConnectionError::on("read the request"))
 }
 
 fn read_exact(stream: &mut UnixStream, mut buffer: &mut [u8], end: Instant) -> io::Result<()> {

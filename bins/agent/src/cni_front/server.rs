@@ -92,7 +92,7 @@ struct Shared {
     dispatch: Dispatch,
     listener: UnixListener,
     threads: Mutex<Threads>,
-    /// A call has ended.
+    /// A call has ended, or waits.
     ended: Condvar,
     /// The front ends.
     ending: Condvar,
@@ -325,8 +325,11 @@ impl Shared {
         let mut threads = self.threads();
         threads.idle -= 1;
         threads.busy += 1;
+        threads.waiting += 1;
         let call = Busy(self);
         self.start_another(threads);
+        // For its turn, if enough are at work.
+        self.end();
         call
     }
 
@@ -393,11 +396,14 @@ impl Waits for Shared {
     fn begin(self: Arc<Self>) {
         let mut threads = self.threads();
         threads.waiting += 1;
+        self.ended.notify_all();
         self.start_another(threads);
     }
 
     fn end(&self) {
-        self.threads().waiting -= 1;
+        let are_enough = |threads: &mut Threads| threads.busy - threads.waiting >= RUNNING_MAX;
+        let threads = self.ended.wait_while(self.threads(), are_enough);
+        threads.unwrap_or_else(PoisonError::into_inner).waiting -= 1;
     }
 }
 

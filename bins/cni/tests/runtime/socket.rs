@@ -63,6 +63,19 @@ fn is_hung_up(mut stream: UnixStream) -> bool {
 }
 
 #[test]
+fn what_comes_after_a_request_is_nobodys() {
+    let host = Host::new();
+    let node = Arc::new(MemoryNode::default());
+    let _front = host.serve(&node);
+    let mut stream = connect(&host);
+    let request = json!({"proto": 1, "command": "VERSION", "stdin": "{\"cniVersion\":\"1.0.0\"}"});
+    stream
+        .write_all(&[frame(&request), b"more".to_vec()].concat())
+        .unwrap();
+    assert_eq!(answer(stream)["exit"], 0);
+}
+
+#[test]
 fn what_is_no_request_gets_no_answer_and_does_no_harm() {
     let host = Host::new();
     let node = Arc::new(MemoryNode::default());
